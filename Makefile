@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?= python3
 
-.PHONY: help up down test early check unit laws interface deep bench generate clean
+.PHONY: help up down test early check unit laws interface deep bench generate wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}'
@@ -58,8 +58,16 @@ generate: .venv/ready ## CRDs, policies, RBAC, controller pages, the SDK's clien
 	$(BIN)/python tools/generate_sdk.py
 	$(BIN)/python tools/file_index.py
 
+wheel: $(BIN)/uv ## the package of `pin` and the SDK, for `pip install` on other machines; prints its path
+	@rm -f dist/pincompute_sdk-*.whl
+	@$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist sdk
+	@ls dist/pincompute_sdk-*.whl
+
 clean: ## remove the Python environment
 	rm -rf .venv
+
+$(BIN)/uv:
+	$(MAKE) .venv/ready
 
 # System packages, then Python packages by hash from the lock file.
 .venv/ready: requirements.lock tools/setup.lock pyproject.toml sdk/pyproject.toml tools/setup.sh

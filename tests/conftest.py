@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from live_region import Region, run
 from story_projects import make_project
 from terminal_user import IMAGES, TerminalUser
@@ -17,6 +18,9 @@ from terminal_user import IMAGES, TerminalUser
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.region import bundled_folders, home
 from pincompute.region.machine import leftovers
+
+settings.register_profile("untimed", deadline=None)  # a busy machine takes longer
+settings.load_profile("untimed")
 
 KEPT = "PINCOMPUTE_STORIES_HOME"  # a home whose region is used, and left running: for those who work on stories
 
@@ -104,13 +108,14 @@ def admin(users: dict[str, TerminalUser]) -> TerminalUser:
 
 @pytest.fixture(scope="module")
 def shop(region: Region, admin: TerminalUser, dev: TerminalUser, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A project that admin created for dev, one for all stories of a module; emptied afterwards."""
+    """A project that admin created for dev, one for all stories of a module; emptied afterwards, and dev leaves it."""
     name = f"g{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]}"
     admin.pin("project", "create", name, status=None)
-    admin.pin("project", "grant", "dev", "owner", "--project", name)
+    admin.pin("project", "grant", "dev", "owner", "--yes", "--project", name)
     dev.pin("project", "use", name)
     yield name
     _empty(region, name)
+    admin.pin("project", "revoke", "dev", "--project", name, status=None)
 
 
 @pytest.fixture

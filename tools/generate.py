@@ -1,4 +1,4 @@
-"""Writes the files that are generated from code: `deploy/` and `docs/controllers/`. A test compares them.
+"""Writes the files that are generated from code: `deploy/`, `docs/controllers/`, two pages of reference. A test compares them.
 
 kubectl apply --server-side -f deploy/host
 kubectl apply --server-side -f deploy/member
@@ -6,10 +6,15 @@ kubectl apply --server-side -f deploy/member
 
 from __future__ import annotations
 
+import sys
 from itertools import chain
 from pathlib import Path
 
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+import command_reference
+import field_reference
 
 from pincompute import installation
 from pincompute.api.meta import Manifest
@@ -25,17 +30,20 @@ CONTROLLERS = (*federation.CONTROLLERS, *operator.CONTROLLERS)
 
 def files() -> dict[str, str]:
     """Path below the repository's root to content."""
-    return manifests() | controller_pages()
+    return manifests() | controller_pages() | reference_pages()
 
 
 def manifests() -> dict[str, str]:
-    """The numbers make kubectl apply the files in the right order."""
+    """One file per object. The number is that of its kind, so that kubectl applies the kinds in the right order."""
     roles: tuple[installation.Role, ...] = ("host", "member")
-    return {
-        f"deploy/{role}/{number:02}-{_slug(manifest)}.yaml": HEADER + yaml.safe_dump(manifest, sort_keys=False, width=120)
-        for role in roles
-        for number, manifest in enumerate(installation.of(role))
-    }
+    found = dict[str, str]()
+    for role in roles:
+        objects = installation.of(role)
+        kinds = list(dict.fromkeys(manifest["kind"] for manifest in objects))
+        for manifest in objects:
+            path = f"deploy/{role}/{kinds.index(manifest['kind']):02}-{_slug(manifest)}.yaml"
+            found[path] = HEADER + yaml.safe_dump(manifest, sort_keys=False, width=120)
+    return found
 
 
 def controller_pages() -> dict[str, str]:
@@ -43,6 +51,10 @@ def controller_pages() -> dict[str, str]:
         "docs/controllers/README.md": PAGE_HEADER + controller_docs.index(CONTROLLERS),
         **{f"docs/controllers/{c.card.name}.md": PAGE_HEADER + controller_docs.page(c) for c in CONTROLLERS},
     }
+
+
+def reference_pages() -> dict[str, str]:
+    return {each.PAGE: PAGE_HEADER + each.page() for each in (field_reference, command_reference)}
 
 
 def _slug(manifest: Manifest) -> str:

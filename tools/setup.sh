@@ -15,11 +15,14 @@ install_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "$@" >/dev/null
 }
 
-# Node.js for the client in TypeScript; the database that tests of history run against beside SQLite.
+# Node.js for the client in TypeScript; the database that tests of history run against beside SQLite; what builds images; what health gates ask.
 install_for_tests() {
   local packages=()
   command -v npm >/dev/null || packages+=(npm)
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || packages+=(postgresql)
+  command -v mmdebstrap >/dev/null || packages+=(mmdebstrap)
+  command -v buildah >/dev/null || packages+=(buildah)
+  command -v prometheus >/dev/null || packages+=(prometheus)
   install_packages "${packages[@]}"
 }
 

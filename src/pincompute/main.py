@@ -3,6 +3,7 @@
 pincompute region up        a whole region on this machine
 pincompute federation       the control loop of a region, beside its host cluster
 pincompute operator         the control loop of one member cluster
+pincompute usage            the reader of what containers of one member use
 pincompute network          the enforcer of NetworkPolicies on one node
 pincompute gateway serve    the API for users: apps, logs, shells, history
 pincompute issuer           a small OIDC issuer for development
@@ -43,15 +44,22 @@ LogFormat = Annotated[Literal["json", "text"], Parameter(help="json for machines
 
 
 @app.command
-def federation(*, kubeconfig: Kubeconfig, context: str = "host", port: Port = 0, log_format: LogFormat = "json") -> None:
+def federation(
+    *,
+    kubeconfig: Kubeconfig,
+    context: str = "host",
+    settings: Annotated[Path | None, Parameter(help="the federation's settings, a YAML file; it may be missing")] = None,
+    port: Port = 0,
+    log_format: LogFormat = "json",
+) -> None:
     """Run the region's control loop: placement, dispatch, status, cluster health. Talks to the host and all members."""
     import uvloop
 
     from pincompute.engine import structured_logs
-    from pincompute.federation import federation_process
+    from pincompute.federation import federation_process, federation_settings
 
     structured_logs.configure(log_format)
-    uvloop.run(federation_process.run(kubeconfig, context, port))
+    uvloop.run(federation_process.run(kubeconfig, context, port, federation_settings.load(settings)))
 
 
 @app.command
@@ -64,6 +72,31 @@ def operator(*, kubeconfig: Kubeconfig, context: str, port: Port = 0, log_format
 
     structured_logs.configure(log_format)
     uvloop.run(operator_process.run(kubeconfig, context, port))
+
+
+@app.command
+def usage(
+    *,
+    kubeconfig: Kubeconfig,
+    context: str,
+    listen: Annotated[str, Parameter(help="ADDRESS:PORT where the figures are served over HTTPS")],
+    certificate: Annotated[Path, Parameter(help="certificate of that address, a PEM file")],
+    key: Annotated[Path, Parameter(help="its private key, a PEM file")],
+    kubelet_authority: Annotated[
+        Path | None, Parameter(help="authority of kubelets' certificates, a PEM file; default: that of the kubeconfig")
+    ] = None,
+    port: Port = 0,
+    log_format: LogFormat = "json",
+) -> None:
+    """Read what the containers of one member use from its kubelets, while somebody asks, and serve it to the gateway."""
+    import uvloop
+
+    from pincompute.engine import structured_logs
+    from pincompute.usage import usage_process
+
+    structured_logs.configure(log_format)
+    settings = usage_process.settings(kubeconfig, context, listen, certificate, key, kubelet_authority, port)
+    uvloop.run(usage_process.run(settings))
 
 
 @app.command
@@ -94,10 +127,10 @@ def serve(
     import uvloop
 
     from pincompute.engine import structured_logs
-    from pincompute.gateway import gateway_process, settings
+    from pincompute.gateway import gateway_process, gateway_settings
 
     structured_logs.configure(log_format)
-    uvloop.run(gateway_process.run(kubeconfig, context, settings.load(config), port))
+    uvloop.run(gateway_process.run(kubeconfig, context, gateway_settings.load(config), port))
 
 
 @gateway.command
@@ -171,7 +204,8 @@ def run() -> None:
 def _refusals_told() -> None:
     """What a user can mend is one message on stderr and exit status 1."""
     from pincompute.explain_command import NoSuchWorkload
-    from pincompute.gateway.settings import SettingsError
+    from pincompute.federation.federation_settings import FederationSettingsError
+    from pincompute.gateway.gateway_settings import SettingsError
     from pincompute.issuer.issuer_folder import IssuerError
     from pincompute.kube.api_errors import KubeError
     from pincompute.kube.kubeconfig import ConfigError
@@ -180,7 +214,15 @@ def _refusals_told() -> None:
     manifest_provider.provide(_definitions)
     try:
         app()
-    except (ConfigError, KubeError, NoSuchWorkload, RegionError, SettingsError, IssuerError) as refusal:
+    except (
+        ConfigError,
+        KubeError,
+        NoSuchWorkload,
+        RegionError,
+        FederationSettingsError,
+        SettingsError,
+        IssuerError,
+    ) as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(1)
 

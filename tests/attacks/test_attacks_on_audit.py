@@ -20,7 +20,7 @@ from pincompute.gateway.audit import AuditLog, AuditQuery, AuditReport, HeadAnch
 from pincompute.gateway.audit import hash_chain as chains
 from pincompute.gateway.audit.head_anchors import CONFIGMAPS
 from pincompute.gateway.call_context import Call, Caller, Operation
-from pincompute.gateway.settings import AuditSettings, GatewaySettings
+from pincompute.gateway.gateway_settings import AuditSettings, GatewaySettings
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.clock import SYSTEM
 from pincompute.kube.kubeconfig import ClusterConfig

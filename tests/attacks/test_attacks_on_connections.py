@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pincompute_sdk.client import Client
-from pincompute_sdk.core import drivers, oidc_login
+from pincompute_sdk.core import oidc_login, transport_security
 from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.core.errors import ConfigurationError
 from pincompute_sdk.core.oidc_login import OidcIssuer
@@ -41,8 +41,8 @@ def test_a_token_goes_to_no_address_on_the_way_to_which_it_can_be_read(address: 
 
 @pytest.mark.parametrize("address", ["https://gateway.example", "http://127.0.0.1:1", "http://localhost", "http://[::1]:8443"])
 def test_tls_and_this_machine_are_fine(address: str):
-    drivers.check_address(address)
-    assert drivers.may_use_proxy(address) is address.startswith("https:")
+    transport_security.check_address(address)
+    assert transport_security.may_use_proxy(address) is address.startswith("https:")
 
 
 def test_a_proxy_gets_no_token_for_this_machine(monkeypatch: pytest.MonkeyPatch):

@@ -7,14 +7,15 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import pytest
-from pincompute_sdk.cli import copy, tar_archive
+from pincompute_sdk.cli import tar_archive, tar_packing
 from pincompute_sdk.cli.error_report import CommandError
-from pincompute_sdk.cli.tar_archive import ArchiveError
+from pincompute_sdk.core.tar_headers import ArchiveError
 
 from pincompute.gateway.operation.replica_streams import tar_streams
 from pincompute.gateway.problems import Problem
@@ -116,6 +117,49 @@ def test_links_and_devices_are_left_out_and_named(tmp_path: Path):
     assert (tmp_path / "log/s/x").read_bytes() == b"x", "a file below a link is below a folder"
 
 
+def test_a_second_name_of_a_file_has_its_content(tmp_path: Path):
+    """A hard link is a file to its user. Its target is taken from the archive alone."""
+    links = {"again": "log/a", "out": "log/../../secret", "absolute": "/etc/passwd", "later": "log/z", "no file": "log"}
+    hard = b"".join(header(f"log/{name}", 0, tarfile.LNKTYPE, target) for name, target in links.items())
+    left_out = tar_archive.unpack(
+        header("log", 0, tarfile.DIRTYPE) + file("log/a") + hard + file("log/z") + END, "log", tmp_path / "log"
+    )
+    assert (tmp_path / "log/again").read_bytes() == b"x"
+    assert (tmp_path / "log/again").stat().st_nlink == 1
+    assert left_out == [f"log/{name}" for name in list(links)[1:]]
+
+
+def test_second_names_count_as_much_as_first_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(tar_archive, "LARGEST", 1000)
+    hard = b"".join(header(f"log/{n}", 0, tarfile.LNKTYPE, "log/a") for n in range(9))
+    with pytest.raises(ArchiveError, match="once for each name"):
+        tar_archive.unpack(file("log/a", b"x" * 600) + hard + END, "log", tmp_path / "log")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_and_pipes_of_a_folder_are_left_out_on_the_way_in(tmp_path: Path):
+    """The gateway refuses an archive with a link; `pin cp` says what it leaves out, and copies the rest."""
+    there = tmp_path / "there"
+    (there / "sub").mkdir(parents=True)
+    (there / "sub/a").write_text("x")
+    os.link(there / "sub/a", there / "again")
+    (there / "absolute").symlink_to("/etc")
+    (there / "nowhere").symlink_to("missing")
+    os.mkfifo(there / "pipe")
+    (tmp_path / "named").symlink_to("there")
+    packed = tar_packing.pack(tmp_path / "named", "log")
+    assert sorted(packed.left_out) == [str(tmp_path / "named" / name) for name in ("absolute", "nowhere", "pipe")]
+    with tarfile.open(fileobj=io.BytesIO(packed.archive)) as archive:
+        assert [(m.name, m.type) for m in archive] == [
+            ("log", tarfile.DIRTYPE),
+            ("log/again", tarfile.REGTYPE),
+            ("log/sub", tarfile.DIRTYPE),
+            ("log/sub/a", tarfile.REGTYPE),
+        ]
+    with pytest.raises(CommandError, match="no file or folder"):
+        tar_packing.pack(there / "pipe", "pipe")
+
+
 def test_a_link_that_was_here_before_leads_nowhere(tmp_path: Path):
     (tmp_path / "log").mkdir()
     (tmp_path / "secret").write_text("mine")
@@ -158,7 +202,7 @@ def test_a_folder_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path)
     with (tmp_path / "large").open("wb") as sparse:
         sparse.truncate(tar_archive.LARGEST + 1)
     with pytest.raises(CommandError, match="one copy has at most"):
-        copy._packed(tmp_path, "x")
+        tar_packing.pack(tmp_path, "x")
 
 
 async def body(given: bytes | Iterable[bytes], size: int = 65536) -> AsyncIterator[bytes]:

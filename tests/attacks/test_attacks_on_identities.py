@@ -11,7 +11,7 @@ from gateway.served_gateway import Running, running
 
 from pincompute.api.projects import PROJECTS, ProjectSpec
 from pincompute.gateway.access import object_permissions
-from pincompute.gateway.settings import AccessSettings, RoleRule
+from pincompute.gateway.gateway_settings import AccessSettings, RoleRule
 
 SHOP = "/v1/projects/shop"
 MALLORY = {"name": "mallory", "role": "owner"}

@@ -13,8 +13,8 @@ from joserfc.jwk import ECKey, KeySet
 from pincompute.gateway.access import Authenticator, ServiceTokens
 from pincompute.gateway.access.issuer_keys import FRESH
 from pincompute.gateway.call_context import Caller
+from pincompute.gateway.gateway_settings import IssuerSettings, SettingsError
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import IssuerSettings, SettingsError
 
 OTHER = "https://other.test"
 OURS, THEIRS = IssuerSettings(url=URL), IssuerSettings(url=OTHER)

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from pincompute.gateway.access import ServiceTokens, TokenScope
 from pincompute.gateway.access.service_tokens import GROUPS_LIFETIME, KEPT, MOST, PRUNE, ServiceToken, caller
 from pincompute.gateway.call_context import Caller, Operation
+from pincompute.gateway.gateway_settings import AccessSettings, RoleRule
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import AccessSettings, RoleRule
 from pincompute.store.history_store import HistoryStore
 from pincompute.store.token_table import TokenTable
 

@@ -14,9 +14,12 @@ from pincompute.api.labels import (
     BREAK_GLASS,
     FEDERATION,
     GATEWAY,
+    GATEWAY_USAGE,
     OPERATOR,
     SYSTEM_NAMESPACE,
+    USAGE,
     secrets_namespace,
+    settings_role,
     user_names,
 )
 from pincompute.api.meta import Manifest
@@ -46,7 +49,8 @@ KINDS = {
     "storage.k8s.io": "storageclasses",
     "flowcontrol.apiserver.k8s.io": "flowschemas prioritylevelconfigurations",
     "pincompute.io": "pinapps pinapps/status pinpods pinpods/status pinrevisions memberclusters memberclusters/status projects "
-    "projects/status pinappshards pinappshards/status pinpodshards pinpodshards/status clustercapacities "
+    "projects/status pinsecrets pinsecrets/status pinconfigs pinconfigs/status pinappshards pinappshards/status "
+    "pinpodshards pinpodshards/status clustercapacities "
     "clustercapacities/status",
 }
 UNIVERSE = [(group, kind) for group, kinds in KINDS.items() for kind in kinds.split()]
@@ -66,6 +70,8 @@ GATEWAYS = {  # the gateway has no cards
         "pinapps": VERBS[:7],
         "pinpods": VERBS[:7],
         "projects": VERBS[:7],
+        "pinsecrets": VERBS[:7],
+        "pinconfigs": VERBS[:7],
         "pinrevisions": READ,
         "memberclusters": READ,
         "events": READ,
@@ -95,7 +101,7 @@ class Granted(NamedTuple):
     def allows(self, group: str, kind: str, verb: str) -> bool:
         rule = self.rule
         parts = ((group, "apiGroups"), (kind, "resources"), (verb, "verbs"))
-        return all(value in rule[part] or "*" in rule[part] for value, part in parts)
+        return "resourceNames" not in rule and all(value in rule[part] or "*" in rule[part] for value, part in parts)
 
 
 def granted(role: installation.Role, process: str) -> Iterator[Granted]:
@@ -137,7 +143,7 @@ def of_card(card: Card[Any], where: str) -> Iterator[tuple[str, str, str]]:
         if reads.where == where:
             yield from ((reads.resource.group, reads.resource.plural, verb) for verb in READ)
     for writes in card.writes:
-        if writes.where == where:
+        if writes.where == where and not writes.in_projects:
             for word in writes.verbs:
                 kind = writes.resource.plural + SUBRESOURCES.get(word, "")
                 yield from ((writes.resource.group, kind, verb) for verb in NEEDS[word])
@@ -177,10 +183,23 @@ def test_in_one_namespace_a_process_has_its_lease_or_reads_its_own_kubeconfigs(r
             assert rule["verbs"] == ["create"] or rule["resourceNames"] == [f"pincompute-{process}"]
 
 
+def test_the_usage_reader_and_who_asks_it_get_metrics_and_nothing_else() -> None:
+    """Every kubelet that is read gets to know the reader's token, and every reader the token of who asks."""
+    reader = [(rule["resources"], rule["verbs"]) for _, rule in granted("member", USAGE)]
+    assert reader == [
+        (["nodes"], list(READ)),
+        (["nodes/metrics"], ["get"]),
+        (["tokenreviews"], ["create"]),
+        (["subjectaccessreviews"], ["create"]),
+    ]
+    assert [rule for _, rule in granted("member", GATEWAY_USAGE)] == [{"nonResourceURLs": ["/usage"], "verbs": ["get"]}]
+    assert not [*granted("host", USAGE), *granted("host", GATEWAY_USAGE)]
+
+
 @pytest.mark.parametrize("role", ["host", "member"])
 def test_rights_go_to_one_process_each_and_to_administrators_in_an_emergency(role: installation.Role) -> None:
     bindings = [m for m in installation.of(role) if m["kind"].endswith("RoleBinding") or m["kind"] == "ClusterRoleBinding"]
-    known = [set(user_names(process)) for process in (FEDERATION, GATEWAY, OPERATOR)]
+    known = [set(user_names(process)) for process in (FEDERATION, GATEWAY, OPERATOR, USAGE, GATEWAY_USAGE)]
     assert bindings
     for binding in bindings:
         held = names(binding)
@@ -194,3 +213,32 @@ def test_policies_name_whole_user_names(role: installation.Role) -> None:
     assert policies
     assert not [m["metadata"]["name"] for m in policies if "username.startsWith" in str(m)]
     assert not [m["metadata"]["name"] for m in policies if "startsWith(p)" in str(m)]
+
+
+VALUES = {  # what a binding in each project's namespace gives, and nothing outside of projects
+    ("host", GATEWAY): {("secrets", "create"), ("configmaps", "get"), ("configmaps", "create")},
+    ("host", FEDERATION): {(kind, verb) for kind in ("secrets", "configmaps") for verb in ("get", "delete")},
+    ("member", FEDERATION): {
+        (kind, verb) for kind in ("secrets", "configmaps") for verb in ("get", "create", "update", "delete")
+    },
+}
+
+
+@pytest.mark.parametrize(("role", "process"), VALUES)
+def test_values_of_settings_are_never_listed_and_the_gateway_reads_none_of_a_secret(
+    role: installation.Role, process: str
+) -> None:
+    (made,) = [
+        m for m in installation.of(role) if m["kind"] == "ClusterRole" and m["metadata"]["name"] == settings_role(process)
+    ]
+    found = {(kind, verb) for rule in made["rules"] for kind in rule["resources"] for verb in rule["verbs"]}
+    assert found == VALUES[role, process]
+    bound = {m["roleRef"]["name"] for m in installation.of(role) if m["kind"].endswith("RoleBinding")}
+    assert settings_role(process) not in bound, "only bindings in projects grant it"
+
+
+@pytest.mark.parametrize("role", ["host", "member"])
+def test_the_federation_binds_the_roles_for_settings_alone(role: installation.Role) -> None:
+    binds = [each.rule for each in granted(role, FEDERATION) if "bind" in each.rule["verbs"]]
+    names = [settings_role(FEDERATION), *([settings_role(GATEWAY)] if role == "host" else [])]
+    assert [(rule["resources"], rule["resourceNames"]) for rule in binds] == [(["clusterroles"], names)]

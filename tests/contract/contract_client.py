@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 PATIENCE = 20.0  # seconds that anything may take on a busy machine
+LONGEST = 70.0  # seconds for a request that itself says how long it may take, at most a minute
 WIDGETS = "/apis/contract.pincompute.io/v1/namespaces/{namespace}/widgets"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -58,7 +59,7 @@ class Api:
         encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
         data = None if body is None else io.BytesIO(encoded)
         async with (
-            asyncio.timeout(PATIENCE),
+            asyncio.timeout(LONGEST if "timeout" in asked else PATIENCE),
             self.session.request(verb, self.url + path, params=asked, data=data, headers=headers, ssl=False) as response,
         ):
             text = await response.text()

@@ -139,7 +139,7 @@ def _controllers(found: Path, folder: Path, url: str) -> tuple[str, ...]:
     return (
         str(found / "kube-controller-manager"),
         f"--kubeconfig={config}",
-        "--controllers=garbage-collector-controller,namespace-controller",
+        "--controllers=garbage-collector-controller,namespace-controller,resourcequota-controller",
         "--leader-elect=false",
         "--secure-port=0",
         "--kube-api-qps=500",

@@ -28,7 +28,7 @@ from pincompute.region.layout import Layout, RegionSpec
 
 pytestmark = pytest.mark.region
 
-FEDERATION, OPERATOR, GATEWAY, _NETWORK = api_server_audit.PLATFORM
+FEDERATION, OPERATOR, GATEWAY, *_OTHERS = api_server_audit.PLATFORM
 CONTROLLER = "system:kube-controller-manager"
 STRANGER = "mallory"
 OTHER = "trudy"

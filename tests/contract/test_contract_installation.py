@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
+from contract_client import until
 from real_api_server import TOKEN, RealServer, running
 
 from pincompute import installation
@@ -20,13 +23,14 @@ from pincompute.api.labels import (
     SYSTEM_NAMESPACE,
 )
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
-from pincompute.api.meta import Manifest, Object, Resource
+from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.domain import project_namespace
 from pincompute.kube import api_errors, write_requests
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.kubeconfig import ClusterConfig
+from pincompute.region.cluster import update_type_conversion
 from pincompute.region.cluster.manifest_installer import Installer
 
 pytestmark = pytest.mark.region
@@ -147,3 +151,72 @@ async def test_heads_of_audit_logs_only_grow(new_server: RealServer) -> None:
         assert (await change({"metadata": {"labels": {"a": "b"}}}, administrator))[0] == 200
         assert (await change({"data": {"gw": f"{12:020d} {OTHER} {AT}"}}, GATEWAY))[0] == 200, "a label that is there stays"
         assert await delete(administrator) == 200
+
+
+async def test_an_upgrade_converts_the_former_type_of_an_update(new_server: RealServer) -> None:
+    """Also when it was interrupted: the definition has both fields then, and one object is converted already."""
+    fields = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/update/properties"
+    former = {"type": "string", "enum": ["InPlaceIfPossible", "Recreate"], "default": "InPlaceIfPossible"}
+
+    async def define(api: ApiClient, *patch: Manifest) -> None:
+        path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PINAPPS.plural}.{PINAPPS.group}"
+        body, kind = msgspec.json.encode(patch), "application/json-patch+json"
+        await api.request("PATCH", path, body=body, content_type=kind, deadline=60.0)
+
+    async def stored(api: ApiClient, name: str, update: Manifest) -> None:
+        head = {"apiVersion": PINAPPS.api_version, "kind": PINAPPS.kind}
+        body = {**head, "metadata": {"name": name, "namespace": "shop"}, "spec": {"template": TEMPLATE, "update": update}}
+
+        async def post(query: Mapping[str, str]) -> bool:
+            answer = await api.request("POST", PINAPPS.path("shop"), query=query, body=msgspec.json.encode(body))
+            return "type" in msgspec.json.decode(answer)["spec"]["update"]
+
+        await until(partial(post, {"dryRun": "All"}), "the API server to know the former field")
+        assert await post({})
+
+    async with client(new_server) as api:
+        await write_requests.create(api, NAMESPACES, SHOP, "test")
+        await Installer(api).apply_all(installation.of("host"))
+        remove = {"op": "remove", "path": f"{fields}/inPlace"}
+        await define(api, {"op": "add", "path": f"{fields}/type", "value": former}, remove)
+        await stored(api, "replaced", {"type": "Recreate"})
+        await stored(api, "kept", {"type": "InPlaceIfPossible"})
+        for _ in range(2):
+            await update_type_conversion.convert(api)
+        await Installer(api).apply_all(installation.of("host"))
+        found = {name: (await api.get(PINAPPS, Key("shop", name))).spec.update.in_place for name in ("replaced", "kept")}
+        assert found == {"replaced": "Never", "kept": "Prefer"}
+
+
+async def test_kubectl_is_refused_a_change_that_needs_new_pods_where_they_are_ruled_out(new_server: RealServer) -> None:
+    async def change(api: ApiClient, spec: Manifest) -> str:
+        body = msgspec.json.encode({"spec": spec})
+        path, kind = PINAPPS.path("shop", "web"), "application/merge-patch+json"
+        try:
+            await api.request("PATCH", path, query={"dryRun": "All"}, body=body, content_type=kind)
+        except api_errors.Refused as refused:
+            return refused.message
+        return ""
+
+    def web(**fields: Any) -> Manifest:
+        return {"template": {"spec": {"containers": [{"name": "web", "image": "hello:1", **fields}]}}}
+
+    async with client(new_server) as api:
+        await write_requests.create(api, NAMESPACES, SHOP, "test")
+        await Installer(api).apply_all(installation.of("host"))
+        body = {"metadata": {"name": "web", "namespace": "shop"}, "spec": {**web(), "update": {"inPlace": "Require"}}}
+        await write_requests.create(api, PINAPPS, body, "test")
+        assert await change(api, web(image="hello:2")) == ""
+        assert await change(api, {"template": {"metadata": {"labels": {"team": "web"}}}}) == ""
+        env = web(env=[{"name": "A", "value": "1"}], args=["-v"])
+        said = await change(api, env)
+        assert "spec.template.spec.containers[0].args, spec.template.spec.containers[0].env" in said
+        assert "Prefer" in said
+        assert "spec.template.spec.volumes" in await change(
+            api, {"template": {"spec": {"volumes": [{"name": "a", "emptyDir": {}}]}}}
+        )
+        assert "restartedAt" in await change(
+            api, {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}
+        )
+        assert await change(api, env | {"update": {"inPlace": "Prefer"}}) == ""
+        assert await change(api, env | {"stopped": True}) == ""

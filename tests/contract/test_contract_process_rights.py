@@ -13,9 +13,11 @@ from contract_client import APPLY, MERGE, Answer, Api, until
 from real_api_server import TOKEN, RealServer, running
 
 from pincompute import installation
+from pincompute.api.builtin import ROLEBINDINGS
 from pincompute.api.labels import (
     FEDERATION,
     GATEWAY,
+    GATEWAY_USAGE,
     HOST,
     MANAGED_BY,
     OPERATOR,
@@ -23,11 +25,15 @@ from pincompute.api.labels import (
     PROJECT,
     PROJECT_UID,
     RESTART_REQUEST,
+    SYSTEM_NAMESPACE,
+    USAGE,
+    service_account,
 )
 from pincompute.api.meta import Manifest
 from pincompute.api.projects import PROJECTS
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
+from pincompute.domain import setting_rights
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.region.cluster import certificates, member_registration, service_account_tokens
@@ -358,3 +364,37 @@ async def test_a_process_reads_the_kubeconfigs_of_members_that_are_its_own(clust
         for elsewhere in ("/api/v1/secrets", "/api/v1/namespaces/pincompute-system/secrets"):
             assert (await api.get(elsewhere)).code == 403
     assert (await cluster.admin.get("/api/v1/namespaces/pincompute-system/secrets/member-a1")).code == 404
+
+
+VALUE_READERS = {
+    ("host", FEDERATION): {"secrets", "configmaps"},
+    ("host", GATEWAY): {"configmaps"},  # that users read; it writes the values of secrets and never reads them
+    ("member", FEDERATION): {"secrets", "configmaps"},
+}
+
+
+async def test_nobody_but_the_declared_processes_reads_a_value(cluster: Cluster, role: installation.Role) -> None:
+    """One value at a time, by its name, in a project; nobody lists values, and strangers to the project read none."""
+    bound = setting_rights.ON_HOST if role == "host" else setting_rights.IN_MEMBERS
+    for process in bound:
+        answer = await cluster.admin.post(ROLEBINDINGS.path("shop"), setting_rights.binding(process))
+        assert answer.code in (201, 409), answer.body
+    for namespace in ("shop", "monitoring"):
+        for kind in ("secrets", "configmaps"):
+            held = {"metadata": {"name": "db.7", "labels": OURS}, "data": {"value": "a2VzdHJlbA=="}}
+            answer = await cluster.admin.post(f"/api/v1/namespaces/{namespace}/{kind}", held)
+            assert answer.code in (201, 409), answer.body
+    for process, api in cluster.processes.items():
+        await _reads_only(api, VALUE_READERS.get((role, process), set()))
+    accounts = (f"system:serviceaccount:{SYSTEM_NAMESPACE}:{service_account(each)}" for each in (USAGE, GATEWAY_USAGE))
+    for stranger in ("dan", *accounts):  # a developer of another project has no right in Kubernetes
+        cluster.somebody.session.headers["Impersonate-User"] = stranger
+        await _reads_only(cluster.somebody, set())
+
+
+async def _reads_only(api: Api, readable: set[str]) -> None:
+    for kind in ("secrets", "configmaps"):
+        asked = await api.get(f"/api/v1/namespaces/shop/{kind}/db.7")
+        assert asked.code == (200 if kind in readable else 403), asked.body
+        elsewhere = (f"namespaces/shop/{kind}", kind, f"namespaces/monitoring/{kind}/db.7", f"namespaces/monitoring/{kind}")
+        assert [(await api.get(f"/api/v1/{path}")).code for path in elsewhere] == [403] * len(elsewhere)

@@ -21,14 +21,16 @@ from pincompute.api import (
     member_clusters,
     object_validation,
     projects,
+    settings,
     shards,
     template_limits,
     template_schema,
+    validation_rules,
     workloads,
 )
 from pincompute.api.meta import GROUP, Resource
 from pincompute.api.projects import PodSecurityLevel
-from pincompute.domain import pod_security_defaults, project_namespace
+from pincompute.domain import pod_resources, pod_security_defaults, project_namespace
 from pincompute.kube import api_errors
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.kubeconfig import ClusterConfig
@@ -181,12 +183,25 @@ async def test_the_rules_of_pod_security_follow_the_level_of_the_namespace(serve
         assert all(problem in answer.body["message"] for problem in found), (found, answer.body)
 
 
+async def test_fewer_replicas_than_a_step_says_are_no_reason_to_refuse_a_scale(server: Api) -> None:
+    """Without a change of the steps, that is; `kubectl scale` and scalers ask for it too."""
+    app = patched({"patch": {"spec": {"replicas": 4, "update": {"steps": [3]}}}})
+    path = workloads.PINAPPS.path(server.namespace, "hello")
+    (await server.post(workloads.PINAPPS.path(server.namespace), app)).ok(201)
+    (await server.patch(path, {"spec": {"replicas": 2, "paused": True}})).ok()
+    refused = (await server.patch(path, {"spec": {"update": {"steps": [1, 3]}}})).refused(422, "Invalid")
+    assert "spec.update.steps: no number of steps may be more than replicas" in refused["message"]
+
+
+WORDS = {"metadata.name": "the name"}  # what messages call a field that app.yaml has elsewhere
+
+
 @pytest.mark.parametrize("name", INPUTS["bad"])
 async def test_refuses_what_validation_refuses_and_says_why(server: Api, name: str) -> None:
     case = INPUTS["bad"][name]
     answer = await _create(server, patched(case))
     assert answer.code in (400, 422), answer.body
-    assert case["field"] in answer.body["message"]
+    assert WORDS.get(case["field"], case["field"]) in answer.body["message"]
     assert case["says"] in answer.body["message"]
 
 
@@ -294,6 +309,27 @@ async def test_who_may_change_a_project_gives_nobody_a_role_in_it(server: Api) -
     (await server.delete(path)).ok()
 
 
+async def test_who_may_change_a_project_does_not_change_its_limits(server: Api) -> None:
+    head = {"apiVersion": projects.PROJECTS.api_version, "kind": "Project"}
+    limited = {**head, "metadata": {"name": "limited"}, "spec": {"limits": {"pods": 5, "cpu": 2, "memory": "1Gi"}}}
+    path = projects.PROJECTS.path("", "limited")
+    await _may(server, "eve", "projects", "get", "create", "update", "patch")
+    described = {"spec": {"description": "ours"}}
+    (await server.post(projects.PROJECTS.path(), limited)).ok(201)
+    await until(lambda: _taken(server, "eve", path, described), "eve to describe it")
+    for limits in ({"pods": 6}, {"pods": None}, None, {"storage": "1Gi"}, {"cpu": "2001m"}):
+        refused = await _as_user(server, "eve", "PATCH", path, {"spec": {"limits": limits}}, content_type=MERGE)
+        assert "spec.limits: only an administrator changes it" in refused.refused(403, "Forbidden")["message"], limits
+    made = {**head, "metadata": {"name": "larger"}, "spec": {"limits": {"pods": 9000}}}
+    refused = await _as_user(server, "eve", "POST", projects.PROJECTS.path(), made)
+    assert "spec.limits: only an administrator changes it" in refused.refused(403, "Forbidden")["message"]
+    (await _as_user(server, "eve", "POST", projects.PROJECTS.path(), {**made, "spec": {}})).ok(201)
+    for limits in ({"cpu": "much"}, {"memory": "-1Gi"}, {"pods": -1}):
+        assert (await server.patch(path, {"spec": {"limits": limits}})).code == 422, limits
+    for name in ("limited", "larger"):
+        (await server.delete(projects.PROJECTS.path("", name))).ok()
+
+
 async def _may(api: Api, user: str, resource: str, *verbs: str) -> None:
     name = f"{user}-{resource.replace('/', '-')}"
     rules = [{"apiGroups": [GROUP], "resources": [resource], "verbs": list(verbs)}]
@@ -310,6 +346,38 @@ async def _taken(api: Api, user: str, path: str, body: Any) -> bool:
 
 
 FRACTIONS = f"/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/fractions-as-text.{GROUP}"
+FRACTIONS_VERSION = "admissionregistration.k8s.io/v1"
+
+
+async def _reload_policies(api: Api, number: int) -> None:
+    """Change a policy of the test's own, and wait until the API server, which takes in all policies at once, goes by it.
+
+    A policy of the platform that changes is not in force for a moment.
+    """
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "reload-probe"}}
+    resources = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]
+    mark = f'Object{{metadata: Object.metadata{{annotations: {{"reload": "{number}"}}}}}}'
+    spec = {
+        "matchConstraints": {"resourceRules": resources},
+        "matchConditions": [{"name": "probe", "expression": "object.metadata.name == 'reload-probe'"}],
+        "failurePolicy": "Ignore",
+        "reinvocationPolicy": "Never",
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": mark}}],
+    }
+    root, name = FRACTIONS.rsplit("/", 2)[0], "reload-probe"
+    for plural, kind, content in (
+        ("mutatingadmissionpolicies", "MutatingAdmissionPolicy", spec),
+        ("mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding", {"policyName": name}),
+    ):
+        manifest = {"apiVersion": FRACTIONS_VERSION, "kind": kind, "metadata": {"name": name}, "spec": content}
+        applied = await api.apply(f"{root}/{plural}/{name}", manifest, "contract")
+        assert applied.code in (200, 201), applied.body
+
+    async def is_in_force() -> bool:
+        made = (await api.post(api.core("configmaps"), body, dryRun="All")).ok(201)
+        return made["metadata"].get("annotations", {}).get("reload") == str(number)
+
+    await until(is_in_force, "the changed policy to be in force")
 
 
 @pytest.mark.parametrize("reload", range(6))
@@ -318,8 +386,7 @@ async def test_a_spec_that_differs_in_notation_alone_has_no_new_author(server: A
 
     The order in which the API server evaluates policies changes whenever one of them does.
     """
-    (await server.patch(FRACTIONS, {"metadata": {"annotations": {"reload": str(reload)}}})).ok()
-    await asyncio.sleep(0.2)  # the API server does not say when it has taken in a policy; any order must do
+    await _reload_policies(server, reload)
     app, collection = patched(INPUTS["good"]["fractions that are not in quotes"]), workloads.PINAPPS.path(server.namespace)
     made = (await server.post(collection, app)).ok(201)
     file = {**app, "metadata": {**app["metadata"], "resourceVersion": made["metadata"]["resourceVersion"]}}
@@ -479,7 +546,7 @@ async def test_what_etcd_does_not_take_is_refused_for_good(server: Api, real_ser
 async def test_the_largest_template_is_within_the_cost_that_the_api_server_allows(server: Api) -> None:
     app = patched(INPUTS["good"]["least"])
     pod = app["spec"]["template"]["spec"]
-    ports = [{"name": f"p{n}", "containerPort": 1000 + n} for n in range(64)]
+    ports = [[{"name": f"p{n}", "containerPort": 1000 + 64 * c + n} for n in range(64)] for c in range(64)]
     amounts = {"cpu": "10m", "memory": "16Mi"}
     resources = {"requests": amounts, "limits": amounts}
     pod["volumes"] = [{"name": f"v{n}", "emptyDir": {}} for n in range(64)]
@@ -490,10 +557,12 @@ async def test_the_largest_template_is_within_the_cost_that_the_api_server_allow
     kinds = {f"required{begin}{kept}": terms, f"preferred{begin}{kept}": weighted}
     pod["affinity"] = {"podAffinity": kinds, "podAntiAffinity": kinds}
     image = f"registry.example.com:5000/{'a' * 200}:1"
-    full = {"image": image, "ports": ports, "resources": resources, "volumeMounts": mounts}
-    pod["containers"] = [{"name": f"c{n}", **full} for n in range(32)]
-    pod["initContainers"] = [{"name": f"i{n}", **full} for n in range(32)]
-    (await server.post(workloads.PINAPPS.path(server.namespace), app, dryRun="All")).ok(201)
+    probes = {f"{kind}Probe": {"httpGet": {"port": "p63"}} for kind in ("readiness", "liveness", "startup")}
+    full = {"image": image, "resources": resources, "volumeMounts": mounts, **probes}
+    pod["containers"] = [{"name": f"c{n}", "ports": ports[n], **full} for n in range(32)]
+    beside = {"restartPolicy": "Always", **full}
+    pod["initContainers"] = [{"name": f"i{n}", "ports": ports[32 + n], **beside} for n in range(32)]
+    (await server.post(workloads.PINAPPS.path(server.namespace), app, dryRun="All", timeout="60s")).ok(201)
 
 
 async def test_who_applies_on_the_servers_side_keeps_the_record_of_field_managers(server: Api) -> None:
@@ -608,6 +677,113 @@ async def test_pods_of_projects_need_requests_and_limits(server: Api) -> None:
     assert "incomplete: setup" in answer.refused(422, "Invalid")["message"]
     (await server.post(path, POD | {"spec": POD["spec"] | {"resources": enough}}, dryRun="All")).ok(201)
     (await server.post("/api/v1/namespaces/default/pods", POD, dryRun="All")).ok(201)
+
+
+ENOUGH = {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"}}
+LITTLE: dict[str, tuple[str, dict[str, Any]]] = {
+    # the field that is at fault, and what a container, an init container or the pod as a whole asks for
+    "a request of no cpu": ("requests.cpu", {"requests": {"cpu": "0"}}),
+    "a request of no memory": ("requests.memory", {"requests": {"memory": "0"}}),
+    "a request of one byte": ("requests.memory", {"requests": {"memory": "1"}}),
+    "no limit of cpu": ("limits.cpu", {"requests": {"cpu": "0"}, "limits": {"cpu": "0"}}),
+    "no limit of memory": ("limits.memory", {"requests": {"memory": "0"}, "limits": {"memory": "0"}}),
+    "a request of no storage": ("requests.ephemeral-storage", {"requests": {"ephemeral-storage": "0"}}),
+    "no limit of storage": ("limits.ephemeral-storage", {"limits": {"ephemeral-storage": "0"}}),
+}
+
+
+@pytest.mark.parametrize("case", LITTLE)
+async def test_no_pod_of_a_project_asks_for_almost_nothing(server: Api, case: str) -> None:
+    """What a project takes is counted by requests, and a limit of 0 limits nothing."""
+    path, web = f"/api/v1/namespaces/{server.namespace}/pods", POD["spec"]["containers"][0]
+    field, less = LITTLE[case]
+    little = {part: {**ENOUGH[part], **less.get(part, {})} for part in ENOUGH}
+    for place, enough, asked in (
+        ("containers[0].resources", [ENOUGH, ENOUGH], [little, ENOUGH]),
+        ("initContainers[0].resources", [ENOUGH, ENOUGH], [ENOUGH, little]),
+        ("resources", ENOUGH, little),
+    ):
+        if "storage" in field and place == "resources":
+            continue  # Kubernetes knows none of the pod as a whole
+        (await server.post(path, POD | {"spec": _asking(web, enough)}, dryRun="All")).ok(201)
+        answer = await server.post(path, POD | {"spec": _asking(web, asked)}, dryRun="All")
+        assert f"spec.{place}.{field}: {field.partition('.')[2]} must be at least " in answer.refused(422, "Invalid")["message"]
+
+
+def _asking(web: dict[str, Any], of: Any) -> dict[str, Any]:
+    """A pod whose container and init container ask for these, or which asks for them as a whole."""
+    if isinstance(of, dict):
+        return {"containers": [web], "resources": of}
+    return {"containers": [web | {"resources": of[0]}], "initContainers": [web | {"name": "first", "resources": of[1]}]}
+
+
+async def test_a_container_may_request_nothing_of_what_its_pod_requests_as_a_whole(server: Api) -> None:
+    """As the platform writes it, so that the LimitRange of the namespace fills nothing in."""
+    none = {"requests": {"cpu": "0", "memory": "0"}}
+    spec = {"containers": [POD["spec"]["containers"][0] | {"resources": none}], "resources": ENOUGH}
+    (await server.post(f"/api/v1/namespaces/{server.namespace}/pods", POD | {"spec": spec}, dryRun="All")).ok(201)
+    unasked = {"containers": spec["containers"], "resources": {"limits": {"cpu": "1m"}}}
+    answer = await server.post(f"/api/v1/namespaces/{server.namespace}/pods", POD | {"spec": unasked}, dryRun="All")
+    assert "memory must be at least 1Mi" in answer.refused(422, "Invalid")["message"]
+
+
+async def test_a_template_of_an_earlier_version_that_asks_for_nothing_still_gets_pods(server: Api) -> None:
+    nothing = {part: dict.fromkeys(("cpu", "memory", "ephemeral-storage"), "0") for part in ("requests", "limits")}
+    spec = {"containers": [POD["spec"]["containers"][0] | {"resources": nothing}]}
+    path = f"/api/v1/namespaces/{server.namespace}/pods"
+    (await server.post(path, POD | {"spec": spec}, dryRun="All")).refused(422, "Invalid")
+    made = (await server.post(path, POD | {"spec": pod_resources.completed(spec)}, dryRun="All")).ok(201)
+    assert made["spec"]["containers"][0]["resources"]["requests"] == validation_rules.LEAST
+
+
+@pytest.mark.parametrize("part", ["labels", "annotations"])
+async def test_labels_and_annotations_of_users_have_a_length(server: Api, part: str) -> None:
+    """Judged as they change: an object of an earlier version can be changed in other ways. Marks of kubectl are not counted."""
+    collection = workloads.PINAPPS.path(server.namespace)
+    long = {f"key-{number:04}": "x" * 60 for number in range(1000)}
+    app = patched({"patch": {"metadata": {part: long}}})
+    answer = (await server.post(collection, app, dryRun="All")).refused(422, "Invalid")
+    assert f"metadata.{part}: must have at most 65536 characters together: remove some" in answer["message"]
+    short = patched({"patch": {"metadata": {part: dict(list(long.items())[:900])}}})
+    (await server.post(collection, short)).ok(201)
+    more = {"metadata": {part: {f"more-{number}": "x" * 60 for number in range(100)}}}
+    (await server.patch(f"{collection}/hello", more)).refused(422, "Invalid")
+    (await server.patch(f"{collection}/hello", {"spec": {"replicas": 2}})).ok()
+    (await server.patch(f"{collection}/hello", {"metadata": {part: {"key-0000": None}}})).ok()
+    if part == "annotations":
+        applied = {"kubectl.kubernetes.io/last-applied-configuration": "x" * 100_000}
+        (await server.patch(f"{collection}/hello", {"metadata": {part: applied}})).ok()
+
+
+GATEWAY = "system:serviceaccount:pincompute-system:pincompute-gateway"
+
+
+async def test_the_gateway_leaves_no_numbers_out_that_others_have_to_count(server: Api) -> None:
+    """The federation removes all versions below the newest that are not kept, so a number of 10^12 would hold it for ever."""
+    path = settings.PINSECRETS.path(server.namespace)
+
+    def secret(version: int, *numbers: int) -> dict[str, Any]:
+        versions = [{"number": number, "time": "2026-01-01T00:00:00Z"} for number in numbers]
+        head = {"apiVersion": settings.PINSECRETS.api_version, "kind": settings.PINSECRETS.kind, "metadata": {"name": "far"}}
+        return {**head, "spec": {"version": version, "versions": versions}}
+
+    await _may(server, GATEWAY, settings.PINSECRETS.plural, "create", "patch")
+
+    async def permitted() -> bool:
+        return (await _as_user(server, GATEWAY, "POST", path, secret(1, 1), dryRun="All")).code == 201
+
+    await until(permitted, "the gateway to write secrets")
+    for far in (secret(10**12), secret(0, 10**12), secret(1, 1, 1001)):
+        answer = await _as_user(server, GATEWAY, "POST", path, far, dryRun="All")
+        assert "spec.versions: a new version follows the one before, which is 0" in answer.refused(422, "Invalid")["message"]
+    (await _as_user(server, GATEWAY, "POST", path, secret(1, 1))).ok(201)
+    for far in (secret(1, 1, 10**12), secret(10**12, 1), secret(1, 1, 1002)):
+        answer = await _as_user(server, GATEWAY, "PATCH", f"{path}/far", {"spec": far["spec"]}, content_type=MERGE)
+        assert "write a number of at most 1001" in answer.refused(422, "Invalid")["message"]
+    near = {"spec": secret(2, 1, 2)["spec"]}
+    (await _as_user(server, GATEWAY, "PATCH", f"{path}/far", near, content_type=MERGE)).ok()
+    (await server.patch(f"{path}/far", {"metadata": {"finalizers": None}})).ok()
+    (await server.delete(f"{path}/far")).ok()
 
 
 FOREIGN: dict[str, dict[str, Any]] = {

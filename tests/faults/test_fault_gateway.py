@@ -85,7 +85,7 @@ def test_a_watch_tells_of_what_changed_while_the_gateway_was_away(region: Region
 
 
 def test_a_command_is_cut_and_says_so_when_the_gateway_is_killed(region: Region, dev: TerminalUser, running: str):
-    """Issue 4 section 7: an exit status and a sentence, no hanging terminal."""
+    """An exit status and a sentence, no hanging terminal."""
     with dev.running("exec", APP, "--", "sh", "-c", "echo begins; sleep 600") as command:
         command.until("the command runs", lambda: "begins" in command.out)
         region.kill("gateway")
@@ -112,7 +112,7 @@ def test_creates_are_done_once_each_while_the_gateway_is_killed(region: Region, 
 
 
 def test_reads_go_on_marked_while_the_host_is_away(region: Region, dev: TerminalUser, running: str):
-    """Issue 4 section 4: stale data, honestly marked; writes say that they cannot be done."""
+    """Stale data, honestly marked; writes say that they cannot be done."""
     using = dev.context()
     with Client(using) as pin:
 
@@ -147,7 +147,7 @@ def unavailable(region: Region) -> Generator[None, None, None]:
 
 
 def test_history_is_complete_after_the_store_was_away(region: Region, dev: TerminalUser, running: str):
-    """Issue 4 section 3: operations go on, their records wait, and are written when the store is back, even over a kill."""
+    """Operations go on, their records wait, and are written when the store is back, even over a kill."""
     reasons = [f"while the store is away {region.pid('gateway')}-{number}" for number in range(4)]
     with dev.client() as pin, unavailable(region):
         for number, reason in enumerate(reasons):
@@ -169,7 +169,7 @@ def test_history_is_complete_after_the_store_was_away(region: Region, dev: Termi
 
 
 def test_followers_that_never_read_do_not_hinder_others(region: Region, admin: TerminalUser, dev: TerminalUser, running: str):
-    """Issue 4 section 7: others read whole logs meanwhile."""
+    """Others read whole logs meanwhile."""
     with ExitStack() as stack:
         followers = [stack.enter_context(connected(dev.context())) for _ in range(SLOW)]
         for follower in followers:

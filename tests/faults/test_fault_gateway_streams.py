@@ -30,7 +30,7 @@ def large(user: TerminalUser) -> bytes:
 
 
 def test_a_file_that_is_copied_out_is_whole_or_not_there(region: Region, dev: TerminalUser, running: str):
-    """Issue 4 section 7: `pin cp` asks again and takes no part for the whole."""
+    """`pin cp` asks again and takes no part for the whole."""
     content = large(dev)
     dev.pin("cp", "./sent", f"{APP}/0:/work/")
     before = begun(region, "files")
@@ -44,7 +44,7 @@ def test_a_file_that_is_copied_out_is_whole_or_not_there(region: Region, dev: Te
 
 
 def test_a_file_that_is_copied_in_is_whole_in_the_end(region: Region, dev: TerminalUser, running: str):
-    """Issue 4 section 7: sending it again is harmless, so `pin cp` does."""
+    """Sending it again is harmless, so `pin cp` does."""
     content = large(dev)
     before = begun(region, "files")
     with dev.running("cp", "./sent", f"{APP}/1:/work/") as copy:
@@ -57,7 +57,7 @@ def test_a_file_that_is_copied_in_is_whole_in_the_end(region: Region, dev: Termi
 
 
 def test_a_shell_is_cut_and_the_terminal_is_given_back(region: Region, dev: TerminalUser, running: str):
-    """Issue 4 section 7: no hanging terminal."""
+    """No hanging terminal."""
     with dev.terminal("shell", f"{APP}/0") as terminal:
         terminal.type("echo be''gins\n")
         terminal.until("begins")
@@ -67,7 +67,7 @@ def test_a_shell_is_cut_and_the_terminal_is_given_back(region: Region, dev: Term
 
 
 def test_a_forwarded_port_leads_there_again(region: Region, admin: TerminalUser):
-    """Issue 4 section 7: `pin open` stays; connections that are made later go through."""
+    """`pin open` stays; connections that are made later go through."""
     with admin.running("open", "hello", "0:8080", "--project", "demo") as opened:
         address = opened.until("its address is told", lambda: LEADS.search(opened.out))[1]
         region.eventually("the port answers", lambda: answer(address))
@@ -81,7 +81,7 @@ def answer(address: str) -> bytes:
 
 
 def test_a_deployment_is_followed_to_its_end(region: Region, dev: TerminalUser, running: str):
-    """Issue 4 section 7: `pin deploy` reads again, and what it wrote was written once."""
+    """`pin deploy` reads again, and what it wrote was written once."""
     before = region.app(running, APP).metadata.generation
     dev.write("second.yaml", talker(version=2))
     with dev.running("deploy", "-f", "second.yaml") as deploy:

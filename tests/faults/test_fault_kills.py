@@ -72,7 +72,7 @@ def judge(before: WantedShape, after: WantedShape, had: set[str], has: set[str])
 
 
 def test_twenty_kills_at_random_during_changes(region: Region, project: str):
-    """Issue 3 section 5.2: no pod is lost or doubled at any moment, and the end is that of an undisturbed run."""
+    """No pod is lost or doubled at any moment, and the end is that of an undisturbed run."""
     rng, wish = random.Random(SEED), WantedShape()
     region.apply(wish.manifest(project))
     region.settled(project, "web")

@@ -44,7 +44,7 @@ def catalogue(dev: TerminalUser, shop: str) -> str:
 
 
 def test_ten_thousand_slow_clients_do_not_hinder_others(region: Region, admin: TerminalUser, dev: TerminalUser, catalogue: str):
-    """Issue 4 section 7, S-254: each is cut off in time; one of the same project reads meanwhile, and is never refused."""
+    """S-254: each is cut off in time; one of the same project reads meanwhile, and is never refused."""
     gateway = region.pid("gateway")
     manners = slow(dev.context(), catalogue)
     most: list[int] = []
@@ -73,7 +73,7 @@ def test_ten_thousand_slow_clients_do_not_hinder_others(region: Region, admin: T
 def test_who_lists_everything_in_fifty_loops_is_slowed_down_and_nobody_else(
     admin: TerminalUser, dev: TerminalUser, catalogue: str
 ):
-    """Issue 4 section 7, S-254: who does not wait as told is refused; the other one, of another project, never."""
+    """S-254: who does not wait as told is refused; the other one, of another project, never."""
     with asking(dev, f"/v1/projects/{catalogue}/apps", loops=LOOPS) as greedy:
         using = admin.context()
         with plain_client(using) as http:

@@ -25,7 +25,9 @@ from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.projects import PROJECTS, Project
 from pincompute.api.revisions import PINREVISIONS
+from pincompute.api.settings import PINCONFIGS, PINSECRETS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
+from pincompute.api.sidecars import PINSIDECARS, PINSIDECARSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.domain import project_namespace
 from pincompute.engine.api_refusals import ApiRefusals
@@ -33,6 +35,7 @@ from pincompute.engine.controller import Controller
 from pincompute.engine.engine import Engine
 from pincompute.federation.project import namespace_objects, project_namespaces
 from pincompute.federation.scheduling import scheduling_queue
+from pincompute.federation.settings import setting_references
 from pincompute.federation.workload import orphan_collection
 from pincompute.federation.workload import workload_controller as workload
 from pincompute.kube.clock import Clock
@@ -110,8 +113,11 @@ async def process(
             *scheduling_queue.INDEXES.items(),
             *workload.INDEXES.items(),
             *project_namespaces.INDEXES.items(),
+            *setting_references.ON_HOST.items(),
         ):
             clusters.declare("host", resource, indexes)
+        for resource, indexes in setting_references.IN_MEMBERS.items():
+            clusters.declare("members", resource, indexes)
         engine = Engine(controllers, clusters, now=lambda: datetime.now(UTC) + age)
         await stack.enter_async_context(clusters)
         for name, content in stores.items():
@@ -168,7 +174,7 @@ async def reconciled_in_vain(engine: Engine, controller: str) -> None:
 class StaleMember:
     """A member cluster with one shard, and kubelets that make every pod ready at once."""
 
-    store: ClusterStore = field(default_factory=lambda: store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES))
+    store: ClusterStore = field(default_factory=lambda: store(PINAPPSHARDS, PINPODSHARDS, PINSIDECARSHARDS, CLUSTERCAPACITIES))
     pods: WriteHistory = field(init=False)
 
     def __post_init__(self) -> None:
@@ -262,11 +268,13 @@ class StaleRegion:
 
     @classmethod
     def empty(cls) -> StaleRegion:
-        region = cls({HOST: store(PINAPPS, PINPODS, PINREVISIONS, MEMBERCLUSTERS, PROJECTS)})
+        kinds = (PINAPPS, PINPODS, PINREVISIONS, MEMBERCLUSTERS, PROJECTS, PINSECRETS, PINCONFIGS, PINSIDECARS)
+        region = cls({HOST: store(*kinds)})
         project = region.host.create(PROJECTS, "", {"metadata": {"name": SHOP}, "spec": {}})
-        needed = namespace_objects.listed(msgspec.convert(project, Project))
+        needed = namespace_objects.listed(msgspec.convert(project, Project), "a1")
         for name in ("a1", "b1"):
-            region.stores[name] = store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES, project_uid=project["metadata"]["uid"])
+            held = (PINAPPSHARDS, PINPODSHARDS, PINSIDECARSHARDS, CLUSTERCAPACITIES)
+            region.stores[name] = store(*held, project_uid=project["metadata"]["uid"])
             for made in needed:
                 region.stores[name].create(made.resource, SHOP, dict(made.body))
             spec = {"zone": name[0], "kubeconfig": {"name": name}}

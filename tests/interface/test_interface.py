@@ -16,8 +16,8 @@ import pytest
 from gateway.served_gateway import Running, running
 
 from pincompute.gateway import cache_reads
-from pincompute.gateway.limits import request_limiter
-from pincompute.gateway.settings import LimitSettings
+from pincompute.gateway.gateway_settings import LimitSettings
+from pincompute.gateway.request_limits import request_limiter
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 PROGRAM = "from schemathesis.cli import schemathesis; schemathesis()"

@@ -22,8 +22,8 @@ import pytest
 from gateway.served_gateway import Running, running
 from yarl import URL
 
-from pincompute.gateway.limits import request_limiter
-from pincompute.gateway.settings import LimitSettings, SdkSettings
+from pincompute.gateway.gateway_settings import LimitSettings, SdkSettings
+from pincompute.gateway.request_limits import request_limiter
 
 DEEP = os.environ.get("INTERFACE_PROFILE", "quick") == "deep"
 PLENTY = 1e9

@@ -21,6 +21,11 @@ from pincompute.testing.apiserver.disruption_controller import update_budgets
 from pincompute.testing.laws import SimulatedWorld
 
 BAD = "hello:9"  # an image that no registry has
+CRASHING = "hello:8"  # a program that runs for a moment, then crashes again and again
+RUNS = timedelta(seconds=2)  # until it crashes
+BAD_IN_B = "hello:7"  # an image that the nodes of zone b cannot pull
+DIGEST = "@sha256:0"  # by which a container that restarts alone names its image
+NO_IMAGE = "rpc error: code = NotFound desc = hello: not found"
 JOB = "job"  # an image that ends well by itself
 DRAIN = "laws/drain"  # a node that an administrator drains
 _NODE_BACK = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
@@ -77,20 +82,28 @@ class Kubelets:
         if present is None or present.image != wanted.image:
             return self._started(pod, wanted, 0 if present is None else present.restart_count + 1, now)
         started = present.state.running.started_at if present.state and present.state.running else None
+        if started is not None and plain(wanted.image) == CRASHING and now >= started + RUNS:
+            waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "the program has crashed"}}
+            return as_json(present) | {"ready": False, "restartCount": present.restart_count + 1, "state": waiting}
         if started is None or present.ready or now < started + timedelta(seconds=self.ready_after):
             return None
         return as_json(present) | ({"ready": True} if not is_job(wanted) else {"state": {"terminated": {"exitCode": 0}}})
 
     def _started(self, pod: Pod, container: Container, restarts: int, now: datetime) -> Manifest:
         status = {"name": container.name, "image": container.image, "ready": False, "restartCount": restarts}
-        if container.image == BAD:
-            return status | {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+        if container.image == BAD or (container.image == BAD_IN_B and pod.spec.node_name.startswith("b")):
+            return status | {"state": {"waiting": {"reason": "ImagePullBackOff", "message": NO_IMAGE}}}
         running = {
-            "imageID": f"sha256:{container.image}",
+            "imageID": f"{plain(container.image)}{DIGEST}",
             "containerID": f"containerd://{pod.metadata.uid}/{container.name}/{container.image}/{restarts}",
             "state": {"running": {"startedAt": spelled(now)}},
         }
         return status | running | {"ready": not self.ready_after and not is_job(container)}
+
+
+def plain(image: str) -> str:
+    """The image as templates name it."""
+    return image.partition("@")[0]
 
 
 def is_job(container: Container) -> bool:

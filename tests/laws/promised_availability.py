@@ -1,9 +1,10 @@
 """Checks the availability that a PinApp is promised, from its pods alone, whatever our budgets say.
 
-Of a workload's replicas at least `replicas - max(maxUnavailable, one if surge is 0)` serve, counted over all clusters, with
-silent ones as down. Crashes, lost nodes and silent members break no promise. No write of ours, and no eviction that a budget
-of ours allows, may take a serving replica when fewer than promised would be left. What was lost involuntarily a moment before
-is excused, because the controller cannot know of it yet.
+It promises nothing to an app whose strategy is Recreate. Of any other one's replicas at least
+`replicas - max(maxUnavailable, one if surge is 0)` serve, counted over all clusters, with silent ones as down. Crashes, lost
+nodes and silent members break no promise. No write of ours, and no eviction that a budget of ours allows, may take a serving
+replica when fewer than promised would be left. What was lost involuntarily a moment before is excused, because the controller
+cannot know of it yet.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def check(world: SimulatedWorld, *, cramped: bool = False) -> None:
     change = world.changes[-1]
     taken = Counter(uid for uid, _ in taken_after(world, change.cluster, change.before))
     for app in world.objects(HOST, PINAPPS).values():
-        if app.metadata.uid not in taken or app.deleting:
+        if app.metadata.uid not in taken or app.deleting or app.spec.update.strategy == "Recreate":
             continue
         promise = promise_of(world, app, cramped=cramped)
         left = serving(world, app.metadata.uid)

@@ -6,7 +6,9 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from kubelets import JOB
+import region_settings
+from kubelets import BAD, CRASHING, JOB, plain
+from promised_availability import serves
 from region_edits import ZONES
 
 from pincompute.api.builtin import PODS, Pod
@@ -15,6 +17,7 @@ from pincompute.api.kinds import KINDS
 from pincompute.api.labels import APP, HOST, ORIGIN_UID, REVISION, SHARD_UID, WORKLOAD
 from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.meta import Key
+from pincompute.api.settings import SETTINGS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Shard
 from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
 from pincompute.testing.laws import SimulatedWorld
@@ -35,6 +38,7 @@ def invariant(world: SimulatedWorld) -> None:
             check_members(world, change)
         else:
             check_wanted_shards(world, change)
+            region_settings.check_copies(world, change.cluster)
 
 
 def check_members(world: SimulatedWorld, change: WorldChange) -> None:
@@ -43,6 +47,7 @@ def check_members(world: SimulatedWorld, change: WorldChange) -> None:
         member, name = version.obj, version.key.name
         if member is None:
             left = [key for kind in KINDS for key in world.objects(name, kind.shard)]
+            left += [key for kind in SETTINGS for key in world.objects(name, kind.carrier)]
             assert not left or name in world.silent or name in world.cut, f"{name} is let go with {left[0]} in it"
         elif isinstance(member, MemberCluster) and (given_up := find(member.status.conditions, "Ready")):
             just_now = given_up.status == "False" and given_up.last_transition_time == world.now
@@ -54,7 +59,7 @@ def check_members(world: SimulatedWorld, change: WorldChange) -> None:
 
 
 def check_wanted_shards(world: SimulatedWorld, change: WorldChange) -> None:
-    """No shard goes while its workload wants replicas there."""
+    """No shard goes while its workload wants replicas there, unless all replicas end before the next revision starts."""
     for kind in KINDS:
         for version in since(world.history(change.cluster, kind.shard), change.before):
             was = world.objects(change.cluster, kind.shard, change.before).get(version.key)
@@ -64,10 +69,30 @@ def check_wanted_shards(world: SimulatedWorld, change: WorldChange) -> None:
             workload = world.objects(HOST, kind.workload).get(version.key)
             if workload is None or workload.deleting or workload.metadata.uid != was.spec.origin.uid:
                 continue
+            if workload.spec.update.strategy == "Recreate":
+                continue
             made = workload.status.scheduling
             decided = made is not None and made.generation == workload.metadata.generation
             placed = {row.cluster for row in made.placement} if made and decided else ()
             assert change.cluster not in placed, f"{version.key} goes from {change.cluster} although replicas belong there"
+
+
+def check_canary(world: SimulatedWorld) -> None:
+    """While a former revision serves, no more than one replica has an image that does not run."""
+    for app in world.objects(HOST, PINAPPS).values():
+        mine = [pod for _, pod in pods_of(world, app.metadata.uid) if not pod.deleting]
+        failing = [pod for pod in mine if any(plain(c.image) in (BAD, CRASHING) for c in pod.spec.containers)]
+        if len(failing) > 1:
+            former = [pod for pod in mine if pod not in failing and serves(pod, world.now)]
+            assert not former, f"the canary of {app.key} has failed, and {len(failing)} replicas have its image"
+
+
+def check_no_mix(world: SimulatedWorld) -> None:
+    """Of an app that ends all replicas first there are never pods of two revisions, those that are ending included."""
+    for app in world.objects(HOST, PINAPPS).values():
+        if app.spec.update.strategy == "Recreate":
+            found = {pod.metadata.labels[REVISION] for _, pod in pods_of(world, app.metadata.uid)}
+            assert len(found) <= 1, f"{app.key} runs {len(found)} revisions at a time"
 
 
 def is_new(pod: Pod) -> bool:
@@ -158,6 +183,7 @@ def goal(world: SimulatedWorld, *, even: bool = True) -> None:
         check_app(world, key, app, even=even)
     for key, pod in world.objects(HOST, PINPODS).items():
         check_single(world, key, pod)
+    region_settings.check_rest(world)
     for cluster in world.stores:
         for shards, workloads in ((PINAPPSHARDS, PINAPPS), (PINPODSHARDS, PINPODS)):
             for key in world.objects(cluster, shards):
@@ -175,7 +201,7 @@ def check_app(world: SimulatedWorld, key: Key, app: PinApp, *, even: bool) -> No
     mine = pods_of(world, app.metadata.uid)
     assert len(mine) == placed, f"{len(mine)} pods of {key}, wanted {placed}"
     wanted = {c["image"] for c in app.spec.template["spec"]["containers"]}
-    assert all({c.image for c in pod.spec.containers} == wanted for _, pod in mine), f"old images in {key}"
+    assert all({plain(c.image) for c in pod.spec.containers} == wanted for _, pod in mine), f"old images in {key}"
     if even:
         assert placed == app.spec.replicas, f"{key}: {made.unplaced if made else 0} replicas have no place"
         zones = Counter(ZONES[cluster] for cluster, _ in mine)
@@ -200,22 +226,36 @@ def check_single(world: SimulatedWorld, key: Key, pod: PinPod) -> None:
         assert pod.status.ready_replicas == placed, f"{key} says that {pod.status.ready_replicas} of {placed} are ready"
 
 
-def outcome(world: SimulatedWorld) -> dict[str, Any]:
-    """What users see: each app runs as many pods as it should, of the wanted images, over the zones; nothing is left over."""
-    pods = [(cluster, pod) for cluster in world.stores if cluster != HOST for pod in world.objects(cluster, PODS).values()]
-    found: dict[str, Any] = {"pods": len(pods)}
-    for key, app in world.objects(HOST, PINAPPS).items():
-        mine = [(cluster, pod) for cluster, pod in pods if pod.metadata.labels.get(APP) == key.name]
-        zones = Counter(ZONES[cluster] for cluster, _ in mine)
-        status = app.status
-        found[str(key)] = {
-            "pods": len(mine),
-            "images": sorted({c.image for _, pod in mine for c in pod.spec.containers}),
-            "ready": (status.ready_replicas, status.updated_replicas, status.phase),
-            "observed": status.observed_generation == app.metadata.generation,
-            "zones": sorted(zones.values()),
-        }
+def outcome(world: SimulatedWorld, *, even: bool = True) -> dict[str, Any]:
+    """What users see: each app runs as many pods as it should, of the wanted images, over the zones; nothing is left over.
+
+    Where it is not `even`, there is too little room: who comes first gets it, and decides on what the others have.
+    """
+    everywhere = ((c, pod) for c in world.stores if c != HOST for pod in world.objects(c, PODS).values())
+    pods = [(cluster, pod) for cluster, pod in everywhere if pod.status.phase not in ("Succeeded", "Failed")]
     shards = [shard for c in world.stores if c != HOST for shard in world.objects(c, PINAPPSHARDS)]
-    found["left over"] = [str(key) for key in shards if key not in world.objects(HOST, PINAPPS)]
-    found["members"] = sorted(str(key) for key in world.objects(HOST, MEMBERCLUSTERS))
-    return found
+    apps = world.objects(HOST, PINAPPS)
+    found: dict[str, Any] = {
+        "left over": [str(key) for key in shards if key not in apps],
+        "members": sorted(str(key) for key in world.objects(HOST, MEMBERCLUSTERS)),
+        "apps": sorted(str(key) for key in apps),
+    }
+    if not even:
+        return found
+    of_apps = {str(key): _of_app(app, [(c, pod) for c, pod in pods if _is_of(pod, key)]) for key, app in apps.items()}
+    return found | {"pods": len(pods)} | of_apps
+
+
+def _is_of(pod: Pod, key: Key) -> bool:
+    return pod.metadata.labels.get(APP) == key.name
+
+
+def _of_app(app: PinApp, mine: list[tuple[str, Pod]]) -> dict[str, Any]:
+    status = app.status
+    return {
+        "pods": len(mine),
+        "images": sorted({plain(c.image) for _, pod in mine for c in pod.spec.containers}),
+        "ready": (status.ready_replicas, status.updated_replicas, status.phase),
+        "observed": status.observed_generation == app.metadata.generation,
+        "zones": sorted(Counter(ZONES[cluster] for cluster, _ in mine).values()),
+    }

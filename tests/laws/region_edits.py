@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import kubelets
+import msgspec
+import region_settings
 
 from pincompute.api.builtin import NAMESPACES, NODES, PODS
 from pincompute.api.labels import (
+    CONTAINERS_RESTARTED_AT,
     DRAIN_FINALIZER,
     HOST,
     NAMESPACES_FINALIZER,
@@ -18,11 +21,14 @@ from pincompute.api.labels import (
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.projects import PROJECTS
-from pincompute.api.workloads import PINAPPS, PINPODS
-from pincompute.domain import project_namespace
+from pincompute.api.template_settings import references
+from pincompute.api.workloads import PINAPPS, PINPODS, HealthMetric
+from pincompute.domain import metric_query, project_namespace
+from pincompute.engine.external_inputs import MetricQuery
 from pincompute.testing.laws import SimulatedWorld
 
 SHOP = "shop"
+BANK = "bank"
 ZONES = {"a1": "a", "b1": "b", "c1": "c", "a2": "a"}
 ROOMY = {"cpu": "8", "memory": "16Gi", "pods": "20"}
 CRAMPED = {"cpu": "400m", "memory": "1Gi", "pods": "20"}  # two pods of two containers that ask for nothing
@@ -46,12 +52,16 @@ class AppEdit:
     unavailable: int | str | None = None
     surge: int | str | None = None
     recreate: bool = False
+    settings: str = ""  # how a new value reaches it, if it names a secret and a configuration
+    update: Manifest = field(default_factory=dict)
 
     def spec(self) -> Manifest:
         limits = {"maxUnavailable": self.unavailable, "maxSurge": self.surge}
         update = {name: value for name, value in limits.items() if value is not None}
-        kind = {"type": "Recreate"} if self.recreate else {}
-        return {"replicas": self.replicas, "tier": self.tier, "template": template(1), "update": update | kind}
+        kind = {"inPlace": "Never"} if self.recreate else {}
+        settings = {"settings": self.settings} if self.settings else {}
+        pod = region_settings.refer(template(1)) if self.settings else template(1)
+        return {"replicas": self.replicas, "tier": self.tier, "template": pod, "update": update | kind | settings | self.update}
 
 
 @dataclass(frozen=True)
@@ -83,12 +93,24 @@ def begin(
     world.make(HOST, NAMESPACES, {"metadata": {"name": SHOP, "labels": project_namespace.labels_of(SHOP, uid)}})
     for member in members:
         join(world, member, room)
+    if any(app.settings for app in apps.values()):
+        begin_settings(world, members)
     for name, app in apps.items():
         submit(world, name, app)
     for name, pod in pods.items():
         submit_pod(world, name, pod)
     for member in slow:
         world.slow[member] = LAG
+
+
+def begin_settings(world: SimulatedWorld, members: tuple[str, ...]) -> None:
+    """Another project has a secret of the same name, and no app."""
+    world.make(HOST, PROJECTS, {"metadata": {"name": BANK, "finalizers": [NAMESPACES_FINALIZER]}, "spec": {}})
+    uid = world.objects(HOST, PROJECTS)[Key("", BANK)].metadata.uid
+    for cluster in (HOST, *members):
+        world.make(cluster, NAMESPACES, {"metadata": {"name": BANK, "labels": project_namespace.labels_of(BANK, uid)}})
+    for project in (BANK, SHOP):
+        region_settings.set_both(world, project)
 
 
 LAG = 3.0  # seconds that the caches of a slow member are behind
@@ -129,6 +151,32 @@ def change(world: SimulatedWorld, edit: Edit, spec: Manifest) -> None:
     world.edit(HOST, PINAPPS, Key(SHOP, edit.name), {"spec": spec})
 
 
+def change_template(world: SimulatedWorld, edit: Edit, made: Manifest) -> None:
+    """Another template, which names settings if the former one did."""
+    app = world.objects(HOST, PINAPPS).get(Key(SHOP, edit.name))
+    names = app is not None and bool(references(app.spec.template))
+    change(world, edit, {"template": region_settings.refer(made) if names else made})
+
+
+def restart_container(world: SimulatedWorld, edit: Edit) -> None:
+    """Of every replica, by a later time than before where the number is larger."""
+    asked = f'{{"main":"2026-11-29T12:00:0{edit.number}"}}'
+    change(world, edit, {"template": {"metadata": {"annotations": {CONTAINERS_RESTARTED_AT: asked}}}})
+
+
+def forget_settings(world: SimulatedWorld, edit: Edit) -> None:
+    """All apps stop naming settings."""
+    for key in world.objects(HOST, PINAPPS):
+        pod: Manifest = template(1, edit.number)
+        world.edit(HOST, PINAPPS, key, {"spec": {"template": {"spec": {**pod["spec"], "volumes": None}}}})
+
+
+def drop_settings(world: SimulatedWorld, edit: Edit) -> None:
+    """Apps stop naming the settings, which are removed at once."""
+    forget_settings(world, edit)
+    region_settings.remove(world, SHOP)
+
+
 def kill(world: SimulatedWorld, member: str) -> None:
     for pod in sorted(world.objects(member, PODS))[:1]:
         world.remove(member, PODS, pod)
@@ -141,12 +189,27 @@ def restore(world: SimulatedWorld) -> None:
     kubelets.uncordon(world)
 
 
+LOAD = {"name": "load", "metric": "load", "windowSeconds": 15, "max": 5}
+
+
+def measure(world: SimulatedWorld, edit: Edit) -> None:
+    """Prometheus has a figure for the gate of `LOAD` from now on."""
+    metric = msgspec.convert(LOAD, HealthMetric)
+    world.tell(MetricQuery(metric_query.promql(metric, SHOP)), float(edit.number))
+
+
 EDITS: dict[str, Callable[[SimulatedWorld, Edit, str], None]] = {
     "submit": lambda world, edit, _: submit(world, edit.name, AppEdit(edit.number)),
     "scale": lambda world, edit, _: change(world, edit, {"replicas": edit.number}),
-    "image": lambda world, edit, _: change(world, edit, {"template": template(edit.number)}),
-    "bad image": lambda world, edit, _: change(world, edit, {"template": template(9)}),
-    "env": lambda world, edit, _: change(world, edit, {"template": template(1, edit.number)}),
+    "image": lambda world, edit, _: change_template(world, edit, template(edit.number)),
+    "bad image": lambda world, edit, _: change_template(world, edit, template(9)),
+    "crashing image": lambda world, edit, _: change_template(world, edit, template(8)),
+    "env": lambda world, edit, _: change_template(world, edit, template(1, edit.number)),
+    "restart container": lambda world, edit, _: restart_container(world, edit),
+    "set": lambda world, *_: region_settings.set_both(world, SHOP),
+    "roll back": lambda world, *_: region_settings.roll_back(world, SHOP),
+    "forget": lambda world, edit, _: forget_settings(world, edit),
+    "drop": lambda world, edit, _: drop_settings(world, edit),
     "pause": lambda world, edit, _: change(world, edit, {"paused": True}),
     "resume": lambda world, edit, _: change(world, edit, {"paused": False}),
     "delete": lambda world, edit, _: world.remove(HOST, PINAPPS, Key(SHOP, edit.name)),
@@ -159,4 +222,5 @@ EDITS: dict[str, Callable[[SimulatedWorld, Edit, str], None]] = {
     "leave": lambda world, _, member: world.remove(HOST, MEMBERCLUSTERS, Key("", member)),
     "silence": lambda world, _, member: world.silence(member),
     "restore": lambda world, *_: restore(world),
+    "measure": lambda world, edit, _: measure(world, edit),
 }

@@ -43,7 +43,7 @@ def test_every_crash_at_every_write(worlds: Callable[[], st.SearchStrategy[Case]
 @pytest.mark.parametrize("law", LAWS)
 def test_a_region(law: str, storms: bool) -> None:
     @settings(max_examples=settings().max_examples // WEATHERS)
-    @given(case=regions(storms=storms), seed=st.integers(0, 2**32))
+    @given(case=st.one_of(regions(storms=storms), regions(storms=storms, stepwise=True)), seed=st.integers(0, 2**32))
     def holds(case: Case, seed: int) -> None:
         uphold(law, case, Chance(random.Random(seed), few=1))
 

@@ -20,7 +20,8 @@ from region_worlds import regions
 from pincompute.domain import disruption_account, replica_fit, rolling_update, zone_spread
 from pincompute.federation.member import health, removal
 from pincompute.federation.project import project_controller
-from pincompute.federation.workload import member_shards, orphan_collection, shard_dispatch, workload_status
+from pincompute.federation.settings import setting_controller
+from pincompute.federation.workload import member_shards, orphan_collection, rollout, shard_dispatch, workload_status
 from pincompute.federation.workload import workload_controller as workload
 from pincompute.operator.replicas import replicas_controller as replicas
 from pincompute.testing.laws import Broken, Case, Chance, uphold
@@ -31,7 +32,7 @@ TRIES = 300  # worlds until a mutant counts as a survivor
 @dataclass(frozen=True)
 class Bug:
     """`old` stands once in the module, and `new` in its place is wrong; `also` are more such texts. `law` catches it, saying
-    `verdict`. `sure` are edits that happen in every world.
+    `verdict`. `sure` are edits that happen in every world; `settings` says whether apps name a secret there.
     """
 
     module: ModuleType
@@ -41,6 +42,7 @@ class Bug:
     new: str
     storms: bool = False
     sure: tuple[Edit, ...] = ()
+    settings: bool | None = None
     also: tuple[tuple[ModuleType, str, str], ...] = ()
 
 
@@ -111,7 +113,7 @@ BUGS: dict[str, Bug] = {
         TAKEN,
         "return min(self.available, self.floor, self.guaranteed) if self.known else 0",
         "return min(self.available, self.floor) if self.known else 0",
-        sure=(Edit("drain"),),
+        sure=(Edit("drain"), Edit("drain", number=1)),
     ),
     "maxUnavailable is rounded up": Bug(
         disruption_account,
@@ -147,10 +149,16 @@ BUGS: dict[str, Bug] = {
         "ready pods",
         "        if pod.deleting:\n            continue\n",
         "        if pod.deleting and False:\n            continue\n",
-        sure=(Edit("env", number=2),),
+        sure=(Edit("drain"), Edit("drain", number=1)),
     ),
     "health gives a member up at once (S-017)": Bug(
-        health, "settles", "is given up after 0.0 s", "    if held >= patience:\n", "    if held is not None:\n", storms=True
+        health,
+        "settles",
+        "is given up after 0.0 s",
+        "    if held >= patience:\n",
+        "    if held is not None:\n",
+        storms=True,
+        sure=(Edit("silence"),),
     ),
     "health never tells that a member answers": Bug(
         health,
@@ -163,7 +171,13 @@ BUGS: dict[str, Bug] = {
         health, "settles", "does not settle", "cluster.metadata, cluster.status, status", "cluster.metadata, Plan(), status"
     ),
     "health does not wake up when its patience is over": Bug(
-        health, "settles", "was not woken", "(patience - held).total_seconds()", "None", storms=True
+        health,
+        "settles",
+        "was not woken",
+        "(patience - held).total_seconds()",
+        "None",
+        storms=True,
+        sure=(Edit("silence"),),
     ),
     "removal lets a member go that has shards": Bug(
         removal,
@@ -171,6 +185,7 @@ BUGS: dict[str, Bug] = {
         "is let go with",
         "    if observed.placed or observed.shards:\n",
         "    if not observed.cluster:\n",
+        storms=True,
         sure=(Edit("leave"),),
         also=((removal, "return plan(proofs, (_release(cluster),))", "return plan((_release(cluster),))"),),
     ),
@@ -191,7 +206,11 @@ BUGS: dict[str, Bug] = {
         "for found in observed.namespaces[:1] for write",
     ),
     "projects write a status that says nothing new": Bug(
-        project_controller, "settles", "does not settle", "metadata, project.status, status", "metadata, Plan(), status"
+        project_controller,
+        "settles",
+        "does not settle",
+        "metadata, observed.project.status, status",
+        "metadata, Plan(), status",
     ),
     "spread ignores what zones have already (N2)": Bug(
         zone_spread,
@@ -199,6 +218,7 @@ BUGS: dict[str, Bug] = {
         "is uneven",
         "filled(levels, rooms, count, uid)",
         "filled(dict.fromkeys(levels, 0), rooms, count, uid)",
+        sure=(Edit("scale", number=6),),
     ),
     "spread leaves the last replica out": Bug(
         zone_spread,
@@ -210,9 +230,10 @@ BUGS: dict[str, Bug] = {
     "room that was promised is promised again (S-035)": Bug(
         replica_fit,
         "settles",
-        "are ready",
+        "are ready|has not ended",
         "free.get(name, 0) - promised.get(name, 0) for name in request}, request)",
         "free.get(name, 0) for name in request}, request)",
+        sure=(Edit("submit", "db", 4), Edit("scale", number=6)),
     ),
     "sweep deletes shards that are claimed": Bug(
         orphan_collection,
@@ -227,7 +248,88 @@ BUGS: dict[str, Bug] = {
         "goes from .* although replicas belong there",
         "return plan((proof,), (delete,))",
         "return plan((delete,))",
-        sure=(Edit("delete"), Edit("submit", number=3)),
+        sure=(Edit("delete"), Edit("submit", number=4)),
+    ),
+    "an update goes on although its canary has failed": Bug(
+        rollout,
+        PROMISE,
+        f"the canary of|{TAKEN}",
+        "proven=any(updated.values()) or not any(serving.values()),",
+        "proven=True,",
+        sure=(Edit("submit", number=4), Edit("scale", number=4), Edit("bad image")),
+    ),
+    "a canary that has just begun counts as proven": Bug(
+        rollout, PROMISE, "the canary of", "PROOF = 10 ", "PROOF = 0 ", sure=(Edit("crashing image"),)
+    ),
+    "a shard does not wait for its secrets (S-067)": Bug(
+        shard_dispatch,
+        "settles",
+        "that its shards name",
+        "    if _lacks_settings(assignment):\n",
+        "    if not spec:\n",
+        settings=True,
+    ),
+    "a copy goes while replicas use it": Bug(
+        setting_controller,
+        "settles",
+        "that its shards name|has lost its settings",
+        "needed | held, views",
+        "needed, views",
+        sure=(Edit("forget", number=2),),
+        settings=True,
+    ),
+    "a copy is made before the status names it": Bug(
+        setting_controller,
+        "settles",
+        "no status names",
+        "        return None, msgspec.structs.replace(wanted, making=True)\n",
+        "        return _copy(observed, wanted), wanted\n",
+        settings=True,
+    ),
+    "a secret that is removed leaves its copies": Bug(
+        setting_controller,
+        "settles",
+        "is left over|its shards name",
+        "and not copies and not writes and not last",
+        "and not copies and not last",
+        sure=(Edit("drop"),),
+        settings=True,
+    ),
+    "a changed value is not carried": Bug(
+        setting_controller,
+        "settles",
+        "has another value",
+        "    if wanted is None or wanted == there:\n",
+        "    if wanted is None or (there is not None and there.present):\n",
+        sure=(Edit("set"),),
+        settings=True,
+    ),
+    "a value is copied to every project that has a secret of this name": Bug(
+        setting_controller,
+        "settles",
+        "in bank|has another value|is left over|that its shards name",
+        "        ref=Ref(wanted.cluster, carrier, Key(namespace, stored if wanted.pinned else name)),\n",
+        "        ref=Ref(wanted.cluster, carrier, Key('bank', stored if wanted.pinned else name)),\n",
+        settings=True,
+    ),
+    "versions that are no longer kept stay on the host": Bug(
+        setting_controller,
+        "settles",
+        "are kept",
+        "    return tuple(sorted(kept)), gone\n",
+        "    return tuple(sorted(kept)), gone[:0]\n",
+        sure=(Edit("set"), Edit("set"), Edit("set")),
+        settings=True,
+    ),
+    "removal lets a member go that has copies of secrets": Bug(
+        removal,
+        "settles",
+        "is let go with",
+        "    if observed.copies and observed.shards is not None:\n",
+        "    if not observed.cluster:\n",
+        storms=True,
+        sure=(Edit("leave"),),
+        settings=True,
     ),
 }
 
@@ -248,7 +350,7 @@ def test_the_laws_catch(name: str) -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=regions(storms=bug.storms, sure=bug.sure), seed=st.integers(0, 2**32))
+    @given(case=regions(storms=bug.storms, sure=bug.sure, settings=bug.settings), seed=st.integers(0, 2**32))
     def holds(case: Case, seed: int) -> None:
         for mutant in controllers:
             case = infected(case, mutant)

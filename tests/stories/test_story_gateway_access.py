@@ -29,7 +29,7 @@ def without_request(said: str) -> list[str]:
 
 
 def test_a_strangers_project_looks_as_if_it_did_not_exist(dev: TerminalUser, running: str):
-    """Issue 4 section 5.2: the same words for what is hidden and for what is not there."""
+    """The same words for what is hidden and for what is not there."""
     stranger, token = robot_of(dev, "viewer")
     hidden = stranger.pin("status", "hello", "--project", "demo", status=3)
     absent = stranger.pin("status", "hello", "--project", "no-such", status=3)
@@ -40,7 +40,7 @@ def test_a_strangers_project_looks_as_if_it_did_not_exist(dev: TerminalUser, run
 
 
 def test_a_viewer_reads_and_does_not_write(region: Region, dev: TerminalUser, running: str):
-    """Issue 4 section 5.2; a token that is revoked is worthless at once."""
+    """A token that is revoked is worthless at once."""
     viewer, token = robot_of(dev, "viewer")
     assert APP in viewer.pin("list").out
     before = region.app(running, APP).metadata.generation
@@ -64,5 +64,5 @@ def test_a_right_that_is_withdrawn_cuts_open_shells_and_logs(admin: TerminalUser
             logs.until("the log says why it ends", lambda: "the permission was withdrawn" in logs.err)
             assert "there is no" in dev.pin("status", APP, status=3).err.lower()
         finally:
-            admin.pin("project", "grant", "dev", "owner", "--project", running)
+            admin.pin("project", "grant", "dev", "owner", "--yes", "--project", running)
     assert "1/1 ready" in dev.pin("status", APP).out

@@ -36,7 +36,7 @@ FILES = {
 
 @pytest.mark.parametrize("case", FILES)
 def test_a_file_that_cannot_be_deployed(region: Region, dev: TerminalUser, shop: str, case: str):
-    """Issue 4 section 8: line and column of the file, expectation, remedy, exit status 2."""
+    """Line and column of the file, expectation, remedy, exit status 2."""
     content, words = FILES[case]
     dev.write("bad.yaml", content)
     said = dev.pin("deploy", "-f", "bad.yaml", status=2)
@@ -65,7 +65,7 @@ def test_commands_that_cannot_be(dev: TerminalUser, shop: str):
 
 
 def test_a_name_that_is_taken(region: Region, dev: TerminalUser, shop: str):
-    """Issue 4 section 8: create never overwrites, and says so."""
+    """Create never overwrites, and says so."""
     dev.write("good.yaml", GOOD)
     dev.pin("deploy", "-f", "good.yaml", "--detach")
     before = region.app(shop, "talker").metadata.generation
@@ -80,7 +80,7 @@ def test_a_name_that_is_taken(region: Region, dev: TerminalUser, shop: str):
 
 
 def test_bodies_that_cannot_be_read(region: Region, dev: TerminalUser, shop: str):
-    """Issue 4 section 8: malformed JSON with line and column, another content type, too large: problem documents."""
+    """Malformed JSON with line and column, another content type, too large: problem documents."""
     cases = {
         "malformed": ("application/json", '{"kind": "App",\n  "name": }', 400),
         "a strange type": ("image/png", "{}", 415),
@@ -97,7 +97,7 @@ def test_bodies_that_cannot_be_read(region: Region, dev: TerminalUser, shop: str
 
 
 def test_output_that_nobody_reads_to_its_end(dev: TerminalUser, shop: str):
-    """Issue 4 section 8: `pin list | head` is no error and leaves no traceback."""
+    """`pin list | head` is no error and leaves no traceback."""
     done = subprocess.run(
         ("sh", "-c", f"{PIN} list -o json | head -c 1 >/dev/null"),
         env=dev.environment,

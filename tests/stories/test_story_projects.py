@@ -1,4 +1,4 @@
-"""What is deleted leaves nothing, and what bears the same name in another project is not concerned."""
+"""What is deleted leaves nothing, another project is not concerned, and a lowered limit ends nothing that runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from live_region import Region
 from story_manifests import single, web
 from story_projects import make_project
 
+from pincompute.api.builtin import PODS, RESOURCEQUOTAS
+from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS
+from pincompute.domain.namespace_quotas import HEADROOM, PODS_QUOTA
 
 
 def test_delete_leaves_nothing_in_any_cluster(region: Region, project: str):
@@ -52,3 +55,24 @@ def test_the_same_name_in_two_projects(region: Region, project: str):
     assert during.fewest_ready == 3
     region.delete("PinApp", other, "web")
     region.eventually("the other is gone", lambda: not region.leftovers(other, "web"))
+
+
+def test_a_replica_beyond_a_lowered_limit_is_made_again(region: Region, project: str):
+    """SPEC #60: a limit below what is used ends nothing that runs, and the quotas fall as use falls."""
+    member, replicas = region.members["a1"], 4
+    region.apply(web(project, replicas=replicas, placement={"clusters": ["a1"]}))
+    region.settled(project, "web", replicas)
+
+    def quota() -> str:
+        found = member.get(RESOURCEQUOTAS, project, PODS_QUOTA)
+        return found.spec["hard"]["pods"] if found is not None else ""
+
+    region.host.change(PROJECTS, "", project, {"spec": {"limits": {"pods": 1}}})
+    region.eventually("the quota follows from what runs", lambda: quota() == str(HEADROOM * replicas))
+    old = region.uids(project, "web")
+    for placed in region.pods(project, "web"):
+        member.delete(PODS, project, placed.pod.metadata.name)
+    region.eventually("all are other pods", lambda: len(region.uids(project, "web") - old) == replicas)
+    region.settled(project, "web", replicas)
+    region.scale(project, "web", 1)
+    region.eventually("the quota follows from the limit", lambda: quota() == str(HEADROOM))

@@ -20,12 +20,12 @@ def test_a_bad_image_is_named_and_the_rest_keeps_serving(region: Region, project
     region.settled(project, "web")
     with region.watching(project, "web") as during:
         region.apply(
-            web(project, replicas=3, image="hello:nowhere", update={"type": "Recreate", "maxUnavailable": 0, "maxSurge": 1})
+            web(project, replicas=3, image="hello:nowhere", update={"inPlace": "Never", "maxUnavailable": 0, "maxSurge": 1})
         )
 
         def says_why() -> bool:
             message = region.app(project, "web").status.message
-            return "registry.internal/hello:nowhere" in message and "check the image's name and tag" in message
+            return "registry.internal/hello:nowhere" in message and "correct the image's name or tag" in message
 
         region.eventually("the message names the image and the remedy", says_why)
         assert region.http("a", project, "web")["version"] == "1"
@@ -49,10 +49,32 @@ def test_what_has_no_room_waits_with_the_reason_and_starts_by_itself(region: Reg
         return (status.phase, scheduled.status, scheduled.reason) == ("Pending", "False", "InsufficientCapacity")
 
     region.eventually("late waits for capacity", waits)
-    assert "3 of 3 replicas wait: a1 has room for 0 more" in region.app(project, "late").status.message
+    full = "3 of 3 replicas wait for room: zones a, b and c have no room for another replica, which asks for cpu"
+    assert full in region.app(project, "late").status.message
     assert "3 replicas without a place:" in region.run("explain", "late", "--project", project).stdout
     region.delete("PinApp", project, "large")
     region.settled(project, "late", replicas=3)
+
+
+def test_an_update_that_needs_a_missing_claim_names_it_and_keeps_what_serves(region: Region, project: str):
+    region.apply(web(project, replicas=2))
+    region.settled(project, "web")
+    old = region.uids(project, "web")
+    manifest = web(project, replicas=2)
+    pod = manifest["spec"]["template"]["spec"]
+    pod.setdefault("volumes", []).append({"name": "data", "persistentVolumeClaim": {"claimName": "lost-data"}})
+
+    def stalled() -> str:
+        found = conditions.find(region.app(project, "web").status.conditions, "Stalled")
+        return found.message if found is not None and found.status == "True" else ""
+
+    with region.watching(project, "web") as during:
+        region.apply(manifest)
+        assert "an administrator creates claim lost-data in each zone" in region.eventually("the app is stalled", stalled)
+        assert old <= region.uids(project, "web")
+        region.apply(web(project, replicas=2))
+        region.settled(project, "web")
+    assert during.fewest_ready == 2
 
 
 def refused(region: Region, manifest: dict) -> str:
@@ -65,7 +87,7 @@ def refused(region: Region, manifest: dict) -> str:
 
 
 def test_bad_input_is_refused_with_the_field_and_the_remedy(region: Region, project: str):
-    """Issue 3 section 6: at the API server itself, with no code of ours in between."""
+    """At the API server itself, with no code of ours in between."""
 
     def with_container(**change: object) -> dict:
         manifest = web(project, "bad")
@@ -94,7 +116,7 @@ def test_a_zone_that_does_not_exist_waits_with_the_reason(region: Region, projec
     region.apply(web(project, replicas=1, placement={"zones": ["z"]}))
 
     def says_why() -> bool:
-        return "spec.placement.zones allows z" in region.app(project, "web").status.message
+        return "zones a, b and c are not in `zones` (z)" in region.app(project, "web").status.message
 
     region.eventually("the message names the zone", says_why)
     region.apply(web(project, replicas=1, placement={"zones": ["b"]}))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from live_region import Placed, Region, ask
 from story_manifests import example, single, web
+from terminal_user import TerminalUser
 
 from pincompute.api.builtin import ContainerStatus
+from pincompute.api.meta import Manifest
 
 
 def sidecar(placed: Placed) -> ContainerStatus:
@@ -73,7 +75,7 @@ def test_a_change_of_the_environment_replaces_pods_within_the_budget(region: Reg
 
 
 def test_recreate_replaces_pods_although_only_the_image_changed(region: Region, project: str):
-    update = {"type": "Recreate", "maxUnavailable": 1, "maxSurge": 0}
+    update = {"inPlace": "Never", "maxUnavailable": 1, "maxSurge": 0}
     region.apply(web(project, replicas=3, update=update))
     region.settled(project, "web")
     before = region.uids(project, "web")
@@ -126,3 +128,31 @@ def test_a_pinpod_runs_alone_and_is_updated_in_place(region: Region, project: st
         region.apply(manifest)
         region.eventually("another pod runs", lambda: running("2").uid != first.uid)
     assert during.most_live == 1
+
+
+def test_one_container_restarts_in_every_pod_by_itself(region: Region, admin: TerminalUser, project: str):
+    """S-150, S-157, S-166: for a restart, and for an annotation that its environment reads; all else of each pod stays."""
+
+    def of_team(team: str) -> Manifest:
+        manifest = example(project, replicas=3, update={"inPlace": "Require", "maxUnavailable": "50%", "maxSurge": 0})
+        template = manifest["spec"]["template"]
+        template["metadata"] = {"annotations": {"team": team}}
+        source = {"fieldRef": {"fieldPath": "metadata.annotations['team']"}}
+        template["spec"]["containers"][0]["env"].append({"name": "VERSION", "valueFrom": source})
+        return manifest
+
+    def pods() -> dict[str, Placed]:
+        region.settled(project, "hello")
+        return {placed.uid: placed for placed in region.pods(project, "hello")}
+
+    region.apply(of_team("red"))
+    first = pods()
+    region.apply(of_team("blue"))
+    second = pods()
+    said = admin.pin("restart", "hello", "--container", "hello", "--project", project)
+    assert "restarts in every pod" in said.out
+    third = pods()
+    for before, after in ((first, second), (second, third)):
+        assert [kept(after[uid]) for uid in sorted(after)] == [kept(before[uid]) for uid in sorted(after)]
+        assert all(main(after[uid]).container_id != main(before[uid]).container_id for uid in after)
+        assert {ask(placed.pod)["version"] for placed in after.values()} == {"blue"}

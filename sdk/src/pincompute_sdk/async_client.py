@@ -9,7 +9,7 @@ from typing import Self
 import httpx2
 
 from pincompute_sdk.client import context, session_of
-from pincompute_sdk.core import drivers, hooks, retry
+from pincompute_sdk.core import drivers, hooks, retry, transport_security
 from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.core.drivers import AsyncDriver
 from pincompute_sdk.core.operation import AsyncCaller
@@ -26,10 +26,10 @@ class AsyncClient(AsyncResources):
         self.state = session_of(self.context, policy, hooks)
         http = httpx2.AsyncClient(
             base_url=self.context.server,
-            verify=drivers.trust(self.context.ca),
+            verify=transport_security.trust(self.context.ca),
             limits=drivers.CONNECTIONS,
             follow_redirects=False,
-            trust_env=drivers.may_use_proxy(self.context.server),
+            trust_env=transport_security.may_use_proxy(self.context.server),
         )
         self._driver = AsyncDriver(self.state, http)
         self.caller = AsyncCaller(self._driver)

@@ -16,7 +16,7 @@ from typing import Self
 import httpx2
 import msgspec
 
-from pincompute_sdk.core import configuration, drivers, hooks, retry
+from pincompute_sdk.core import configuration, drivers, hooks, retry, transport_security
 from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.core.drivers import SyncDriver
 from pincompute_sdk.core.errors import ConfigurationError
@@ -47,10 +47,10 @@ class Client(Resources):
         self.state = session_of(self.context, policy, hooks)
         http = httpx2.Client(
             base_url=self.context.server,
-            verify=drivers.trust(self.context.ca),
+            verify=transport_security.trust(self.context.ca),
             limits=drivers.CONNECTIONS,
             follow_redirects=False,
-            trust_env=drivers.may_use_proxy(self.context.server),
+            trust_env=transport_security.may_use_proxy(self.context.server),
         )
         self._driver = SyncDriver(self.state, http)
         self.caller = SyncCaller(self._driver)
@@ -71,7 +71,8 @@ def session_of(using: Context, policy: retry.Policy | None, given: Sequence[hook
         raise ConfigurationError(
             "no server is known", remedy="`pin login --server https://HOST:PORT`, or set PINCOMPUTE_SERVER"
         )
-    drivers.check_address(using.server)
+    transport_security.check_address(using.server)
+    configuration.check_token(using.token)
     credentials = TokenSource(using, configuration.path())
     return ClientSession(
         using.server,

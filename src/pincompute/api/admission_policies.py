@@ -16,10 +16,13 @@ from pincompute.api import (
     crds,
     fraction_policy,
     image_ownership,
+    in_place_policy,
     labels,
     member_clusters,
     projects,
     rule_compiler,
+    settings,
+    sidecars,
     template_hash,
     validation_rules,
 )
@@ -72,12 +75,16 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *(policy for kind in kinds for policy in _rules_of(kind)),
         *_validating("platform-writes", _REVISIONS_WRITTEN, _only_by(kinds, labels.FEDERATION)),
         *_validating("audit-heads", _HEADS_WRITTEN, _HEADS_GROW),
+        *_new_pods_ruled_out(workloads),
         *_workload_metadata(workloads),
         *_project_policies(),
         *_project_metadata(),
         *_validating("own-metadata", _objects_of_users(workloads), _METADATA_KEPT),
+        *_validating("metadata-length", _objects_of_users(workloads), _METADATA_LENGTH),
         *_validating("project-members", Match(GROUP, VERSION, (PROJECTS.plural,), ("UPDATE",)), _MEMBERS_GRANTED),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
+        *_setting_policies(),
+        *_sidecar_policies(),
         *_finalizer("project-finalizer", (PROJECTS.plural,), labels.NAMESPACES_FINALIZER),
         *_mutating(
             "fractions-as-text",
@@ -89,16 +96,95 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
     ]
 
 
+def _new_pods_ruled_out(workloads: tuple[str, ...]) -> list[Manifest]:
+    body = in_place_policy.body()
+    conditions = [*_NOT_BY_PLATFORM, *body["matchConditions"]]
+    return _validating("in-place-only", Match(GROUP, VERSION, workloads, ("UPDATE",)), {**body, "matchConditions": conditions})
+
+
+def _setting_policies() -> list[Manifest]:
+    """Only the gateway and the federation write what is known of secrets and configurations, and only in projects."""
+    plurals = tuple(kind.resource.plural for kind in settings.SETTINGS)
+    writers = [*labels.user_names(labels.GATEWAY, labels.FEDERATION), *_CONTROLLERS]
+    rule: Manifest = {
+        "expression": f"request.userInfo.username in {writers} || {_MASTERS}",
+        "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' + request.userInfo.username "
+        "+ ' is not part of it: use pin secret or pin config'",
+        "reason": "Forbidden",
+    }
+    written = Match(GROUP, VERSION, (*plurals, *(f"{p}/status" for p in plurals)), ("CREATE", "UPDATE", "DELETE"))
+    return [
+        *_validating("platform-settings", written, {"validations": [rule]}),
+        *_validating("setting-versions", Match(GROUP, VERSION, plurals, ("CREATE", "UPDATE")), _VERSIONS_FOLLOW),
+        *_validating("settings-in-projects", Match(GROUP, VERSION, plurals, ("CREATE",)), {"validations": [_IN_PROJECT]}),
+        *_finalizer("setting-finalizer", plurals, labels.COPIES_FINALIZER),
+    ]
+
+
+_VERSION_STEP = 1000
+_NUMBERS = "(object.?spec.?versions.orValue([]).map(v, v.number) + [object.?spec.?version.orValue(0)])"
+_VERSIONS_FOLLOW: Manifest = {  # the federation removes what it does not keep of all numbers in between
+    "matchConditions": [
+        {"name": "spec-changes", "expression": "request.operation == 'CREATE' || object.?spec != oldObject.?spec"}
+    ],
+    "variables": [
+        {
+            "name": "highest",
+            "expression": f"request.operation == 'CREATE' ? 0 : {_NUMBERS.replace('object', 'oldObject')}.max()",
+        }
+    ],
+    "validations": [
+        {
+            "expression": f"{_MASTERS} || {_NUMBERS}.max() <= variables.highest + {_VERSION_STEP}",
+            "messageExpression": "'spec.versions: a new version follows the one before, which is '"
+            f" + string(variables.highest) + ': write a number of at most ' + string(variables.highest + {_VERSION_STEP})",
+            "reason": "Invalid",
+        }
+    ],
+}
+
+
+def _sidecar_policies() -> list[Manifest]:
+    """Only administrators write sidecars, and nobody deletes one that pods have or workloads name."""
+    plural = sidecars.PINSIDECARS.plural
+    writers = (
+        f"({_administrator_or(labels.GATEWAY)} || request.userInfo.username in {list(labels.user_names(labels.FEDERATION))})"
+    )
+    rule: Manifest = {
+        "expression": f"{writers} || {_IS_CONTROLLER}",
+        "messageExpression": "'only an administrator writes sidecars, and ' + request.userInfo.username + ' is not one: "
+        "ask one to run pin admin sidecar'",
+        "reason": "Forbidden",
+    }
+    unused: Manifest = {
+        "expression": "oldObject.?status.?users.orValue([]).size() == 0 && oldObject.?status.?pods.orValue(0) == 0",
+        "messageExpression": "'sidecar ' + request.name + ' is in use by ' + oldObject.?status.?users.orValue([]).join(', ') "
+        "+ ': deploy these without it first'",
+        "reason": "Forbidden",
+    }
+    written = Match(GROUP, VERSION, (plural, f"{plural}/status"), ("CREATE", "UPDATE", "DELETE"))
+    return [
+        *_validating("platform-sidecars", written, {"validations": [rule]}),
+        *_validating("sidecars-in-use", Match(GROUP, VERSION, (plural,), ("DELETE",)), {"validations": [unused]}),
+        *_finalizer("sidecar-finalizer", (plural,), labels.FLEET_FINALIZER),
+    ]
+
+
 def member(kinds: Kinds = KINDS) -> list[Manifest]:
-    internal = (*(kind.shard.plural for kind in kinds), member_clusters.CLUSTERCAPACITIES.plural)
+    internal = (
+        *(kind.shard.plural for kind in kinds),
+        member_clusters.CLUSTERCAPACITIES.plural,
+        sidecars.PINSIDECARSHARDS.plural,
+    )
     statuses = tuple(f"{plural}/status" for plural in internal)
     written = Match(GROUP, VERSION, (*internal, *statuses), ("CREATE", "UPDATE", "DELETE"))
     return [
         *_validating("platform-writes", written, _only_by(kinds, labels.FEDERATION, labels.OPERATOR)),
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
         *_pod_policies(),
+        *_validating("platform-containers", _PODS_WRITTEN, _PLATFORM_CONTAINERS),
         *_validating("project-namespaces", _NAMESPACES, _PROJECT_LABELS),
-        *_validating("own-images", _PODS_WRITTEN, _OWN_IMAGES),
+        *_validating("allowed-images", _PODS_WRITTEN, _ALLOWED_IMAGES),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
         *_shards_in_projects(kinds),
     ]
@@ -245,10 +331,71 @@ _TEMPLATE_IMAGES = image_ownership.variables("object.spec.template.spec", ("cont
 _TEMPLATE_IMAGES_OWN: Manifest = image_ownership.VALIDATION | {
     "expression": f"({rule_compiler.TEMPLATE_STAYS}) || {image_ownership.VALIDATION['expression']}"
 }
-_OWN_IMAGES: Manifest = {
+_ALLOWED_IMAGES: Manifest = {
     "matchConditions": [_SPEC_CHANGES],
     "variables": image_ownership.variables("object.spec"),
     "validations": [image_ownership.VALIDATION],
+}
+
+
+_LEAST: Manifest = {rule_compiler.RULES: [rule.manifest() for rule in validation_rules.LEAST_AMOUNTS]}
+_LEAST_OF_CONTAINERS: Manifest = {  # of what the pod requests as a whole, its containers may request nothing
+    rule_compiler.RULES: [
+        replace(rule, cel=f"'{rule.path}' in variables.requests || '{rule.path}' in variables.limits || {rule.cel}").manifest()
+        for rule in validation_rules.LEAST_AMOUNTS
+    ]
+}
+
+
+def _nested(properties: Manifest) -> Manifest:
+    return {"properties": properties}
+
+
+_CONTAINERS = {"items": _nested({"resources": _nested({"requests": _LEAST_OF_CONTAINERS, "limits": _LEAST})})}
+_AMOUNTS = _nested(
+    {
+        "spec": _nested(
+            {
+                "resources": _nested({"requests": _LEAST, "limits": _LEAST}),
+                "containers": _CONTAINERS,
+                "initContainers": _CONTAINERS,
+            }
+        )
+    }
+)
+
+
+_OF_PLATFORM = f"startsWith('{labels.OF_PLATFORM}')"
+_IS_OPERATOR = f"(request.userInfo.username in {list(labels.user_names(labels.OPERATOR))})"
+_PLATFORM_CONTAINERS: Manifest = {  # who may make pods in a project could otherwise pass a container off as the platform's
+    "matchConditions": [_SPEC_CHANGES],
+    "variables": [
+        {
+            "name": "injected",
+            "expression": f"object.spec.?initContainers.orValue([]).filter(c, c.name.{_OF_PLATFORM})",
+        },
+        {
+            "name": "before",
+            "expression": "request.operation == 'CREATE' ? [] "
+            f": oldObject.spec.?initContainers.orValue([]).filter(c, c.name.{_OF_PLATFORM})",
+        },
+    ],
+    "validations": [
+        {
+            "expression": f"object.spec.containers.all(c, !c.name.{_OF_PLATFORM}) "
+            f"&& object.spec.?ephemeralContainers.orValue([]).all(c, !c.name.{_OF_PLATFORM}) "
+            "&& variables.injected.all(c, c.?restartPolicy.orValue('') == 'Always')",
+            "message": f"names of containers that begin with {labels.OF_PLATFORM} are those of the platform's sidecars, which "
+            "are init containers with restartPolicy Always: choose another name",
+            "reason": "Forbidden",
+        },
+        {
+            "expression": f"{_IS_OPERATOR} || variables.injected == variables.before",
+            "messageExpression": f"""'only the platform injects containers whose names begin with {labels.OF_PLATFORM}, and '
+                + request.userInfo.username + ' is not part of it: choose another name'""",
+            "reason": "Forbidden",
+        },
+    ],
 }
 
 
@@ -269,8 +416,10 @@ _HAS_RESOURCES: Manifest = {
                     || (has(c.resources) && has(c.resources.limits) && 'memory' in c.resources.limits))
                 ).map(c, c.name)""",
         },
+        *rule_compiler.variables(_AMOUNTS),
     ],
     "validations": [
+        rule_compiler.VALIDATION,
         {
             "expression": "variables.lacking.size() == 0",
             "messageExpression": "'in a project every container needs resources.requests.cpu, resources.requests.memory and "
@@ -278,7 +427,7 @@ _HAS_RESOURCES: Manifest = {
             f"{{cpu: {template_hash.DEFAULT_CPU}, memory: {template_hash.DEFAULT_MEMORY}}}, limits: "
             f"{{memory: {template_hash.DEFAULT_MEMORY}}}'",
             "reason": "Invalid",
-        }
+        },
     ],
 }
 
@@ -316,10 +465,6 @@ def _pod_policies() -> list[Manifest]:
 _SCHEDULER = "system:kube-scheduler"
 
 
-def _nested(properties: Manifest) -> Manifest:
-    return {"properties": properties}
-
-
 def _at_creation(*rules: validation_rules.Rule) -> Manifest:
     judged = [replace(rule, cel=f"request.operation != 'CREATE' || {rule.cel}") for rule in rules]
     return {rule_compiler.RULES: [rule.manifest() for rule in judged]}
@@ -344,8 +489,20 @@ def _objects_of_users(workloads: tuple[str, ...]) -> Match:
     return Match(GROUP, VERSION, (*workloads, PROJECTS.plural, member_clusters.MEMBERCLUSTERS.plural), ("CREATE", "UPDATE"))
 
 
+_LENGTH = {rule_compiler.RULES: [validation_rules.NOTES_LENGTH.manifest()]}
+_NOTES_CHANGE = " || ".join(
+    f"object.metadata.?{part} != oldObject.metadata.?{part}" for part in ("labels", "annotations")
+)  # so that an object of an earlier version can be changed in other ways
+_METADATA_LENGTH: Manifest = {
+    "matchConditions": [{"name": "notes-change", "expression": f"request.operation == 'CREATE' || {_NOTES_CHANGE}"}],
+    "variables": rule_compiler.variables(_nested({"metadata": _nested({"labels": _LENGTH, "annotations": _LENGTH})})),
+    "validations": [rule_compiler.VALIDATION],
+}
+
+
 def _project_policies() -> list[Manifest]:
-    """Who may lower the Pod Security of a project: an administrator, or the gateway, which asks who its caller is.
+    """Who may lower the Pod Security of a project or change its limits: an administrator, or the gateway, which asks who its
+    caller is.
 
     The labels of the project's namespace say the same, so nobody but the federation changes these.
     """
@@ -361,6 +518,7 @@ def _project_policies() -> list[Manifest]:
     written = Match(GROUP, VERSION, (PROJECTS.plural,), ("CREATE", "UPDATE"))
     return [
         *_validating("project-pod-security", written, {"validations": [rule]}),
+        *_validating("project-limits", written, {"validations": [_LIMITS_KEPT]}),
         *_validating("project-namespaces", _NAMESPACES, _PROJECT_LABELS),
     ]
 
@@ -374,13 +532,24 @@ def _administrator_or(process: str) -> str:
     return f"({_MASTERS} || request.userInfo.username in {names})"
 
 
+_LIMIT_FIELDS = [f"?spec.?limits.?{name}" for name in projects.DEFAULT_LIMITS]
+_LIMITS_KEPT: Manifest = {
+    "expression": f"{_administrator_or(labels.GATEWAY)} || (oldObject == null "
+    f"? !({' || '.join(f'object.{field}.hasValue()' for field in _LIMIT_FIELDS)}) "
+    f": {' && '.join(f'object.{field} == oldObject.{field}' for field in _LIMIT_FIELDS)})",
+    "messageExpression": """'spec.limits: only an administrator changes it, and ' + request.userInfo.username
+        + ' is not one: leave it as it is, or ask one to run pin admin limits'""",
+    "reason": "Forbidden",
+}
+
+
 _PLATFORMS_FINALIZER = (  # a policy adds it to whatever anybody writes
     f"(request.resource.resource == '{PROJECTS.plural}' ? '{labels.NAMESPACES_FINALIZER}' "
     f": request.resource.resource == '{member_clusters.MEMBERCLUSTERS.plural}' ? '{labels.DRAIN_FINALIZER}' "
     f": '{labels.SHARDS_FINALIZER}')"
 )
 _TRUE_KEYS = (  # policies write the true values of the first two into workloads and projects, whoever writes these
-    f"({_IS_GATEWAY} ? {[labels.CHANGED_BY, labels.OPERATIONS, labels.IDEMPOTENCY]} "
+    f"({_IS_GATEWAY} ? {[labels.CHANGED_BY, labels.OPERATIONS, labels.IDEMPOTENCY, labels.CREATED_BY]} "
     f": request.resource.resource != '{member_clusters.MEMBERCLUSTERS.plural}' ? {[labels.CHANGED_BY, labels.OPERATIONS]} : [])"
 )
 

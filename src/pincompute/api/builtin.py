@@ -24,6 +24,7 @@ class ContainerStateTerminated(Struct):
     exit_code: int = 0
     reason: str = ""
     message: str = ""
+    started_at: datetime | None = None
     finished_at: datetime | None = None
     container_id: str = msgspec.field(default="", name="containerID")
 
@@ -67,6 +68,7 @@ class PodSpec(Struct):
 
 class PodStatus(Struct):
     phase: str = ""
+    observed_generation: int = 0
     reason: str = ""
     message: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
@@ -158,10 +160,40 @@ class Namespace(Object):
 
 
 class Secret(Object):
+    """It prints without its data: no value gets into a log or an error."""
+
     data: dict[str, str] = {}
+    type: str = ""
+
+    def __repr__(self) -> str:
+        return f"Secret({self.key})"
+
+
+class ConfigMap(Object):
+    data: dict[str, str] = {}
+    binary_data: dict[str, str] = {}
+
+
+class RoleBinding(Object):
+    """Read whole, to notice every change by somebody else."""
+
+    role_ref: dict[str, Any] = {}
+    subjects: list[dict[str, Any]] = []
 
 
 class NetworkPolicy(Object):
+    """Read whole, to notice every change by somebody else."""
+
+    spec: dict[str, Any] = {}
+
+
+class ResourceQuota(Object):
+    """Only its spec is read: its status, the counts, changes with each pod."""
+
+    spec: dict[str, Any] = {}
+
+
+class LimitRange(Object):
     """Read whole, to notice every change by somebody else."""
 
     spec: dict[str, Any] = {}
@@ -241,7 +273,11 @@ POD_MOUNTS = Resource("", "v1", "Pod", "pods", True, PodMounts)
 NODES = Resource("", "v1", "Node", "nodes", False, Node)
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", False, Namespace)
 SECRETS = Resource("", "v1", "Secret", "secrets", True, Secret)
+CONFIGMAPS = Resource("", "v1", "ConfigMap", "configmaps", True, ConfigMap)
+ROLEBINDINGS = Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", True, RoleBinding)
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", True, Lease)
 PODDISRUPTIONBUDGETS = Resource("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", True, PodDisruptionBudget)
 NETWORKPOLICIES = Resource("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", True, NetworkPolicy)
+RESOURCEQUOTAS = Resource("", "v1", "ResourceQuota", "resourcequotas", True, ResourceQuota)
+LIMITRANGES = Resource("", "v1", "LimitRange", "limitranges", True, LimitRange)
 EVENTS = Resource("", "v1", "Event", "events", True, Event, bookmarks=False)

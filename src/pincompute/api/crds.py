@@ -14,6 +14,8 @@ from pincompute.api import (
     projects,
     revisions,
     rule_compiler,
+    settings,
+    sidecars,
     structural_schema,
     template_schema,
     validation_rules,
@@ -27,12 +29,12 @@ _READY = ".status.conditions[?(@.type=='Ready')]"
 
 def host(kinds: Kinds = KINDS) -> list[Manifest]:
     """What the host cluster must know."""
-    return [*(_workload(kind) for kind in kinds), _revision(), _member_cluster(), _project()]
+    return [*(_workload(kind) for kind in kinds), _revision(), _member_cluster(), _project(), *_settings(), _sidecar()]
 
 
 def member(kinds: Kinds = KINDS) -> list[Manifest]:
     """What a member cluster must know."""
-    return [*(_shard(kind) for kind in kinds), _cluster_capacity()]
+    return [*(_shard(kind) for kind in kinds), _cluster_capacity(), _sidecar_shard()]
 
 
 def workload_schema(kind: WorkloadKind) -> Schema:
@@ -62,6 +64,7 @@ def _revision() -> Manifest:
         Column("Number", ".spec.number", "integer", "Counts the revisions of its workload"),
         Column("Revision", ".spec.revision", description="Name of the template"),
         Column("Workload", ".metadata.ownerReferences[0].name", description="Whose template it was"),
+        Column("Note", ".spec.note", description="What somebody noted about it"),
         AGE,
         Column("Image", ".spec.template.spec.containers[*].image", description="Images of the containers", priority=1),
     )
@@ -92,6 +95,8 @@ def _project() -> Manifest:
     _attach(structural_schema.at(root, "spec.podSecurity.until"), validation_rules.UNTIL)
     _attach(structural_schema.at(root, "spec.network.egress[]"), validation_rules.PUBLIC_ADDRESSES)
     _attach(structural_schema.at(root, "spec.network.egress[].ports[]"), validation_rules.PORT_RANGE)
+    for amount in ("cpu", "memory", "storage"):
+        _attach(structural_schema.at(root, f"spec.limits.{amount}"), validation_rules.QUANTITY)
     columns = (
         Column("Ready", f"{_READY}.status"),
         Column("Security", ".status.podSecurity", description="Level of Pod Security that holds now"),
@@ -100,6 +105,53 @@ def _project() -> Manifest:
         AGE,
     )
     return _definition(projects.PROJECTS, root, columns, ("proj",))
+
+
+def _settings() -> list[Manifest]:
+    columns = (
+        Column("Version", ".spec.version", "integer", "The version in use"),
+        Column("Set", ".spec.versions[-1:].time", "date", "When a version was set last"),
+        Column("By", ".spec.versions[-1:].author", description="Who set it"),
+        AGE,
+    )
+    made: list[Manifest] = []
+    for kind, short in ((settings.SECRET, "psec"), (settings.CONFIG, "pcfg")):
+        root = structural_schema.of_kind(kind.resource.type)
+        _attach(root, validation_rules.SETTING_NAME)
+        made.append(_definition(kind.resource, root, columns, (short,)))
+    return made
+
+
+def _sidecar() -> Manifest:
+    root = structural_schema.of_kind(sidecars.PINSIDECARS.type)
+    _attach(root, validation_rules.SIDECAR_NAME)
+    for amount in ("cpu", "memory"):
+        _attach(structural_schema.at(root, f"spec.container.{amount}"), validation_rules.QUANTITY)
+    shared = structural_schema.at(root, "spec.container.shared[]")
+    _attach(structural_schema.at(shared, "name"), validation_rules.DNS_LABEL)
+    _attach(structural_schema.at(shared, "sizeLimit"), validation_rules.QUANTITY)
+    columns = (
+        Column("State", ".status.rollout.state", description="How far the version has come"),
+        Column("Pods", ".status.pods", "integer", "Pods that have it"),
+        Column("Updated", ".status.updated", "integer", "Pods with the wanted version"),
+        Column("Image", ".spec.container.image"),
+        Column("Message", ".status.message", description="What waits or is wrong"),
+        AGE,
+    )
+    return _definition(sidecars.PINSIDECARS, root, columns, ("ps",))
+
+
+def _sidecar_shard() -> Manifest:
+    """Stored as it comes, as shards are."""
+    root = structural_schema.of_kind(sidecars.PINSIDECARSHARDS.type)
+    for part in ("spec", "status"):
+        root["properties"][part] = structural_schema.opaque(root["properties"][part]["description"])
+    columns = (
+        Column("Pods", ".status.pods", "integer", "Pods that have it"),
+        Column("Target", ".spec.target", description="Version that pods are brought to"),
+        AGE,
+    )
+    return _definition(sidecars.PINSIDECARSHARDS, root, columns, ("pss",))
 
 
 def _shard(kind: WorkloadKind) -> Manifest:
@@ -130,14 +182,18 @@ def _set_placement(root: Schema) -> None:
 
 def _set_template(root: Schema, path: str, more: tuple[validation_rules.Rule, ...]) -> None:
     template = copy.deepcopy(template_schema.schema())
-    for part in ("labels", "annotations"):
-        _attach(structural_schema.at(template, f"metadata.{part}"), *validation_rules.KEYS)
+    _attach(structural_schema.at(template, "metadata.labels"), *validation_rules.KEYS)
+    _attach(structural_schema.at(template, "metadata.annotations"), *validation_rules.ANNOTATION_KEYS)
     pod = structural_schema.at(template, "spec")
     _attach(pod, *validation_rules.POD_SPEC, *more)
     _attach(structural_schema.at(pod, "tolerations[]"), validation_rules.TOLERATION)
     for where in ("containers", "initContainers"):
+        _attach(structural_schema.at(pod, f"{where}[]"), *validation_rules.NAMED_PORTS)
         _attach(structural_schema.at(pod, f"{where}[].ports"), validation_rules.PORTS)
         _attach(structural_schema.at(pod, f"{where}[].resources"), validation_rules.REQUESTS_FIT)
+    for whose in ("", "containers[].", "initContainers[]."):
+        for part in ("requests", "limits"):
+            _attach(structural_schema.at(pod, f"{whose}resources.{part}"), *validation_rules.LEAST_AMOUNTS)
     above, _, name = path.rpartition(".")
     fields = structural_schema.at(root, above)["properties"]
     fields[name] = template | {"description": fields[name]["description"]}

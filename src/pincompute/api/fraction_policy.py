@@ -23,20 +23,20 @@ def as_text() -> str:
 
 
 def _in_items(where: str, amounts: str) -> str:
-    """In a map of amounts of every item of a list."""
+    """Makes the patches of a map of amounts in every item of a list."""
     path = f"'{_PATH}/{where}/' + string(i) + '{_pointer(amounts)}'"
     patch = _patch(path, _map_as_text(f"c.{amounts}"))
     return f"{_POD}.?{where}.orValue([]).transformList(i, c, {_holds_fraction('c', amounts)}, {patch})"
 
 
 def _in_map(amounts: str) -> str:
-    """In a map of amounts of the pod itself."""
+    """Makes the patches of a map of amounts of the pod itself."""
     patch = _patch(f"'{_PATH}{_pointer(amounts)}'", _map_as_text(f"{_POD}.{amounts}"))
     return f"({_holds_fraction(_POD, amounts)} ? [{patch}] : [])"
 
 
 def _in_sizes() -> str:
-    """In the sizes of empty folders, which are single amounts."""
+    """Makes the patches of the sizes of empty folders, which are single amounts."""
     patch = _patch(f"'{_PATH}/volumes/' + string(i) + '/emptyDir/sizeLimit'", "string(v.emptyDir.sizeLimit)")
     is_fraction = "type(v.?emptyDir.?sizeLimit.orValue(0)) == double"
     return f"{_POD}.?volumes.orValue([]).transformList(i, v, {is_fraction}, {patch})"

@@ -1,8 +1,8 @@
-"""Says whose an image of the region's registry is, and which images a pod of a project may not run.
+"""Determines which project owns an image of the region's registry, and which images the pods of a project may not run.
 
-A repository PROJECT/NAME is the project's. A repository without a project, such as `hello`, and those below `pincompute/` are
-the platform's, and every project may run them. Images of other registries are nobody's here, but a registry needs a name of
-the public DNS: a node connects to it on the pod's behalf, and must not connect to itself or to its neighbours for a user.
+A repository PROJECT/NAME belongs to the project. A repository without a project, such as `hello`, and those below `pincompute/`
+belong to the platform, and every project may run them. Images of other registries belong to no project. Their registry needs a
+name of the public DNS, because a node that connects to it for a user must not connect to itself or to its neighbours.
 
 Nodes pull whatever a pod names, and keep it for the next pod, so the name is judged before the pod exists: by the API server
 of each member when a pod is written, and at the host, with the field and the remedy, when a workload is.
@@ -50,7 +50,8 @@ def foreign_images(pod: Manifest, project: str | None) -> Iterator[ForeignImage]
 
     Where the project is not known, every project's images are its own.
     """
-    for field, image in _images(pod):
+    for path, image in images(pod):
+        field = f"{path[0]}[{path[1]}].{'.'.join(str(part) for part in path[2:])}"
         registry, _, repository = image.partition("/")
         if image.startswith(_ID):
             yield ForeignImage(field, _ID_PROBLEM, _ID_REMEDY)
@@ -60,15 +61,16 @@ def foreign_images(pod: Manifest, project: str | None) -> Iterator[ForeignImage]
             yield ForeignImage(field, _HOST_PROBLEM, _HOST_REMEDY)
 
 
-def _images(pod: Manifest) -> Iterator[tuple[str, str]]:
-    for lists, path in _LISTS.items():
+def images(pod: Manifest) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every image in a pod's spec, with its path there. What is not of the right type is passed over."""
+    for lists, names in _LISTS.items():
         items: Any = pod.get(lists)
         for index, item in enumerate(cast("list[Any]", items) if isinstance(items, list) else []):
             image: Any = item
-            for name in path:
+            for name in names:
                 image = cast("Manifest", image).get(name) if isinstance(image, dict) else None
             if isinstance(image, str):
-                yield f"{lists}[{index}].{'.'.join(path)}", image
+                yield (lists, index, *names), image
 
 
 _LISTS = {

@@ -1,5 +1,7 @@
 """Lists the names that the platform writes on objects: labels, annotations, finalizers and namespaces."""
 
+from collections.abc import Mapping
+
 from pincompute.api.meta import GROUP
 
 PROJECT = f"{GROUP}/project"  # on namespaces: the project they are
@@ -21,17 +23,30 @@ ORDINAL = f"{GROUP}/ordinal"  # annotation on pods: which replica of its shard
 SHAPE = f"{GROUP}/shape"  # annotation on pods: hash of everything an in-place update cannot change
 IN_PLACE = f"{GROUP}/in-place-update"  # annotation on pods: JSON, container -> id and image of the container it replaces
 TEMPLATE_KEYS = f"{GROUP}/template-keys"  # annotation on pods: JSON, labels and annotations that came from the template
+SIDECARS = f"{GROUP}/sidecars"  # annotation on templates: names of the PinSidecars that its pods get, with commas between them
+INJECTED = f"{GROUP}/injected"  # annotation on pods: JSON, sidecar -> the version that is injected, and what it waits for
 TRANSCRIPTS = f"{GROUP}/transcripts"  # annotation on projects: "true" records what its shells show
+CHANGE_CAUSE = "kubernetes.io/change-cause"  # annotation on workloads: a note of what the present template is for
 OPERATIONS = f"{GROUP}/operations"  # annotation on workloads: JSON, the last operations, who asked for each and why
+CREATED_BY = f"{GROUP}/created-by"  # annotation on projects: the user who created it; the gateway counts a user's projects
+FORMER_IMAGES = (
+    f"{GROUP}/former-images"  # annotation on projects by an earlier version: images of a former project of the name may exist
+)
 IDEMPOTENCY = f"{GROUP}/idempotency"  # annotation: digests of the key and of the request that created the object
 CHANGED_BY = (
     f"{GROUP}/changed-by"  # annotation on workloads: generation of the spec and who wrote it, where that is not the platform
 )
 RESTART_REQUEST = f"{GROUP}/restart-request"  # annotation on pods: JSON, restarts that somebody asked for and that wait
 RESTARTS = f"{GROUP}/restarts"  # annotation on pods: JSON, container -> its restart by request
+SIMULATED_NODE = "kwok.x-k8s.io/node"  # annotation on nodes that KWOK plays
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation on templates: another value makes new pods, as kubectl does
+CONTAINERS_RESTARTED_AT = (
+    f"containers.{GROUP}/restartedAt"  # annotation on templates: JSON, container -> when its restart in every pod was asked for
+)
 
 SHARDS_FINALIZER = f"{GROUP}/shards"  # on workloads: shards may still exist in members
+COPIES_FINALIZER = f"{GROUP}/copies"  # on PinSecrets and PinConfigs: members may still hold the value
+FLEET_FINALIZER = f"{GROUP}/fleet"  # on PinSidecars: members may still inject it
 NAMESPACES_FINALIZER = f"{GROUP}/namespaces"  # on Projects: namespaces of the project may still exist
 DRAIN_FINALIZER = f"{GROUP}/drain"  # on MemberClusters: work may still run there
 PODS_FINALIZER = f"{GROUP}/pods"  # on shards: pods may still run
@@ -40,6 +55,7 @@ ADMINISTRATOR = (
     "pincompute:admin"  # user name of a region's administrator, a person among the users of the platform's processes
 )
 BREAK_GLASS = "pincompute:break-glass"  # group of administrators who hold a short-lived certificate for an emergency
+OF_PLATFORM = "platform-"  # containers and volumes in pods whose names begin so are those of sidecars
 SYSTEM_NAMESPACE = "pincompute-system"
 AUDIT_HEADS = "pincompute-audit-heads"  # name of the ConfigMap on the host that anchors the gateways' audit logs
 HOST = "host"  # name of the host cluster among clusters
@@ -49,6 +65,8 @@ LOCAL = "local"  # name by which an operator knows the one cluster it serves
 FEDERATION = "federation"
 GATEWAY = "gateway"
 OPERATOR = "operator"
+USAGE = "usage"  # reads what containers use from the kubelets of a member
+GATEWAY_USAGE = "gateway-usage"  # account with which the gateway asks usage readers; it may do nothing else
 NETWORK = "network"  # enforces NetworkPolicies on the nodes of an embedded region
 
 TIER_PRIORITIES = {"Reserved": 0, "OnDemand": 0, "Preemptible": -5}
@@ -62,9 +80,19 @@ def priority_class(tier: str) -> str:
     return f"pincompute-{tier.lower()}"
 
 
+def is_ours(given: Mapping[str, str]) -> bool:
+    """Returns whether the platform made the object with these labels. It changes and deletes no other."""
+    return given.get(MANAGED_BY) == PINCOMPUTE
+
+
 def service_account(process: str) -> str:
     """Returns the name of a process's service account in the system namespace."""
     return f"pincompute-{process}"
+
+
+def settings_role(process: str) -> str:
+    """Returns the name of the ClusterRole, and of its binding in each project, for a process that handles settings."""
+    return f"pincompute-{process}-settings"
 
 
 def secrets_namespace(process: str) -> str:

@@ -1,4 +1,4 @@
-"""Defines member clusters, their capacity, and projects: registered on the host, measured in the member."""
+"""Defines member clusters and their capacity: clusters are registered on the host, and capacity is measured in each member."""
 
 from __future__ import annotations
 
@@ -42,6 +42,9 @@ class Capacity(Struct):
     nodes: Annotated[int, doc("All nodes.")] = 0
     ready_nodes: Annotated[int, doc("Nodes that are ready.")] = 0
     allocatable: Annotated[dict[str, int], doc("What the ready nodes that take work have, by resource; pods are slots.")] = {}
+    largest: Annotated[
+        dict[str, int], doc("The most of each resource that one of its nodes has, whether or not that node takes work now.")
+    ] = {}
     requested: Annotated[dict[str, int], doc("What the pods on those nodes request, by resource.")] = {}
     running_pods: Annotated[int, doc("Pods that run.")] = 0
     pending_pods: Annotated[int, doc("Pods that wait for a node or for their start.")] = 0

@@ -6,14 +6,13 @@ written down once; a contract test proves that the verdicts are the API server's
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias, cast
 
-from pincompute.api import crds, image_ownership, pod_security_rules, template_limits, validation_rules
+from pincompute.api import crds, image_ownership, near_names, pod_security_rules, quantity, template_limits, validation_rules
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
 from pincompute.api.projects import RESTRICTED, PodSecurityLevel
@@ -25,7 +24,7 @@ _METADATA = frozenset(
     {"name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "uid", "resourceVersion"}
     | {"generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"}
 )
-_BYTES = re.compile(r"[0-9]{1,6}|[0-9]{1,9}m")
+_BYTES = re.compile(r"(?P<number>[1-9][0-9]{0,4})m?")  # "32" for 32 MiB
 _EVERY_RULE = (
     *validation_rules.EVERY,
     *(rule for fields in pod_security_rules.RULES.values() for every in fields.values() for rule in every),
@@ -55,6 +54,10 @@ class ManifestProblem:
         return f"{self.field}: {self.message}: {self.remedy}"
 
 
+RENAMED: Mapping[str, str] = {"type": "inPlace"}
+"""Former names of fields, which a message names where the present one exists."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnknownField:
     """How to correct a field that does not exist. `known_as` gives the name that a field of another form has here."""
@@ -63,7 +66,7 @@ class UnknownField:
     otherwise: str = "remove it, or correct its name"
 
     def problem(self, path: str, name: str, known: Collection[str]) -> ManifestProblem:
-        near = self.known_as.get(name, "")
+        near = self.known_as.get(name) or RENAMED.get(name, "")
         near = near if near in known else nearest(name, known)
         return ManifestProblem(_join(path, name), "is not a field", f"write {near}" if near else self.otherwise)
 
@@ -93,9 +96,9 @@ def problems(
     return [
         *found,
         *_oversized(_at(manifest, "spec", "template")),
-        *_memory_in_bytes(_at(manifest, "spec", "template", "spec")),
         *_foreign_images(_at(manifest, "spec", "template", "spec"), _at(manifest, "metadata", "namespace")),
-        *_unknown_zones(_at(manifest, "spec", "placement", "zones"), zones),
+        *_unknown_zones(manifest, ("placement", "zones"), zones),
+        *_unknown_zones(manifest, ("update", "zoneOrder"), zones),
     ]
 
 
@@ -136,18 +139,6 @@ def _oversized(template: Json) -> Iterator[ManifestProblem]:
         yield ManifestProblem("spec.template", *found)
 
 
-def _memory_in_bytes(pod: Json) -> Iterator[ManifestProblem]:
-    """A small number without a suffix, or with the suffix of thousandths: no container starts in 32 bytes."""
-    for lists in ("containers", "initContainers"):
-        for index, container in enumerate(_items(pod, lists)):
-            for kind in ("requests", "limits"):
-                amount = str(_at(container, "resources", kind, "memory"))
-                if _BYTES.fullmatch(amount) and int(amount.rstrip("m")) > 0:
-                    place = f"spec.template.spec.{lists}[{index}].resources.{kind}.memory"
-                    remedy = f"write {amount.rstrip('m')}Mi" if len(amount) < 6 else "write the unit, for example 128Mi"
-                    yield ManifestProblem(place, f"{amount} is less than a container needs to start", remedy)
-
-
 def _foreign_images(pod: Json, project: Json) -> Iterator[ManifestProblem]:
     if isinstance(pod, dict):
         known = project if isinstance(project, str) else None
@@ -155,18 +146,14 @@ def _foreign_images(pod: Json, project: Json) -> Iterator[ManifestProblem]:
             yield ManifestProblem(f"spec.template.spec.{found.field}", found.problem, found.remedy)
 
 
-def _items(value: Json, name: str) -> list[Json]:
-    found = _at(value, name)
-    return cast("list[Json]", found) if isinstance(found, list) else []
-
-
-def _unknown_zones(asked: Json, zones: Collection[str] | None) -> Iterator[ManifestProblem]:
+def _unknown_zones(manifest: Manifest, field: tuple[str, str], zones: Collection[str] | None) -> Iterator[ManifestProblem]:
+    asked = _at(manifest, "spec", *field)
     if zones is None or not isinstance(asked, list):
         return
     for index, zone in enumerate(cast("list[Json]", asked)):
         if zone not in zones:
-            remedy = f"choose from {', '.join(sorted(zones))}, or leave zones out"
-            yield ManifestProblem(f"spec.placement.zones[{index}]", f"zone {say(zone)} does not exist", remedy)
+            remedy = f"choose from {', '.join(sorted(zones))}, or leave {field[1]} out"
+            yield ManifestProblem(f"spec.{'.'.join(field)}[{index}]", f"zone {say(zone)} does not exist", remedy)
 
 
 def _at(value: Json, *path: str) -> Json:
@@ -262,11 +249,11 @@ class _SchemaWalk:
     def _rules(self, value: Json, schema: Schema, path: str) -> None:
         for manifest in schema.get("x-kubernetes-validations", ()):
             rule = RULES[manifest["rule"], manifest["message"]]
-            if rule.holds is None or not rule.applies(self._level, host_users=self._host_users):
+            if not rule.applies(self._level, host_users=self._host_users) or self._is_consequence(rule, path):
                 continue
-            if not self._is_consequence(rule, path) and not rule.holds(value):
-                problem = f"{say(value)} {rule.problem}" if rule.names_value else rule.problem
-                self._report(_join(path, rule.path) or "metadata.name", problem, rule.remedy)
+            for fault in rule.faults(value):
+                problem = f"{say(value)} {fault.problem}" if rule.names_value else fault.problem
+                self._report(_join(path, fault.path) or "metadata.name", problem, _remedy(rule, value))
 
     def _is_consequence(self, rule: validation_rules.Rule, path: str) -> bool:
         below = [wrong.removeprefix(f"{path}.") for wrong in self._mistyped if wrong.startswith(f"{path}.")]
@@ -274,6 +261,16 @@ class _SchemaWalk:
 
     def _report(self, path: str, message: str, remedy: str) -> None:
         self._found.append(ManifestProblem(path, message, remedy))
+
+
+def _remedy(rule: validation_rules.Rule, value: Json) -> str:
+    """The rule's, or a better one where the value shows what was meant."""
+    if rule is validation_rules.QUANTITY:
+        return quantity.remedy(value)
+    meant = (
+        _BYTES.fullmatch(str(_at(value, rule.path))) if rule in validation_rules.LEAST_AMOUNTS and rule.path != "cpu" else None
+    )
+    return f"write {meant['number']}Mi" if meant else rule.remedy
 
 
 def _wrong_type(value: Json, schema: Schema) -> tuple[str, str] | None:
@@ -380,9 +377,7 @@ def _map_key(item: Manifest, schema: Schema) -> tuple[tuple[str, ...], str]:
 
 def nearest(name: str, known: Collection[str]) -> str:
     """The known name that was probably meant; empty when none is alike."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff=0.7)
-    return by_lower[near[0]] if near else ""
+    return next(iter(near_names.nearest(name, known)), "")
 
 
 def _join(path: str, name: str) -> str:

@@ -13,7 +13,16 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias
 
 from pincompute.api import labels
-from pincompute.api.labels import FEDERATION, MANAGED_BY, NETWORK, OPERATOR, PINCOMPUTE, SYSTEM_NAMESPACE, service_account
+from pincompute.api.labels import (
+    FEDERATION,
+    MANAGED_BY,
+    NETWORK,
+    OPERATOR,
+    PINCOMPUTE,
+    SYSTEM_NAMESPACE,
+    USAGE,
+    service_account,
+)
 from pincompute.api.meta import Manifest
 
 Distinguisher: TypeAlias = Literal["ByNamespace", "ByUser"]
@@ -52,7 +61,7 @@ def manifests() -> list[Manifest]:
     may be borrowed, but not by strangers. A schema with a lower precedence is asked first: Kubernetes has 9000 for service
     accounts and 9900 for everybody.
     """
-    platform = [_account(process) for process in (FEDERATION, OPERATOR, NETWORK)]
+    platform = [_account(process) for process in (FEDERATION, OPERATOR, NETWORK, USAGE)]
     everybody: Manifest = {"kind": "Group", "group": {"name": "system:authenticated"}}
     return [
         _level(PLATFORM, shares=100, queues=64, length=100),

@@ -1,9 +1,12 @@
-"""Defines projects: a team's namespace in every cluster, who may do what in it, and what its pods may do."""
+"""Defines projects: a team's namespace in every cluster, who may do what in it, what its pods may do, and its limits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
 
 from pincompute.api.conditions import Conditions
 from pincompute.api.meta import GROUP, NAME, VERSION, Object, Resource, Struct, doc
@@ -100,6 +103,54 @@ class ProjectNetwork(Struct):
     egress: Annotated[tuple[ProjectEgress, ...], doc("Addresses outside the platform.", maxItems=100)] = ()
 
 
+Amount: TypeAlias = int | str
+"""A Kubernetes quantity, such as 20, 500m or 64Gi."""
+
+
+DEFAULT_LIMITS: Mapping[str, Amount] = {
+    "workloads": 2500,
+    "pods": 5000,
+    "cpu": 2000,
+    "memory": "8Ti",
+    "storage": "16Ti",
+    "documents": "64Mi",
+    "settings": "64Mi",
+    "images": "20Gi",
+}
+"""The limits of a project that sets none: enough for some thousand replicas, and too little to fill a region by mistake."""
+
+
+def _limit(description: str, name: str, **schema: Any) -> msgspec.Meta:
+    return doc(f"{description} Default: {DEFAULT_LIMITS[name]}.", **schema)
+
+
+LARGEST_COUNTS: Mapping[str, int] = {"workloads": 1_000_000, "pods": 10_000_000}
+"""The largest value of each limit that counts objects. The other limits are quantities."""
+
+
+class ProjectLimits(Struct):
+    """How much the project may ask for, over all clusters together."""
+
+    workloads: Annotated[
+        int | None, _limit("Apps and units together.", "workloads", minimum=0, maximum=LARGEST_COUNTS["workloads"])
+    ] = None
+    pods: Annotated[
+        int | None, _limit("Replicas of all workloads that are not stopped.", "pods", minimum=0, maximum=LARGEST_COUNTS["pods"])
+    ] = None
+    cpu: Annotated[Amount | None, _limit("CPU that these pods request.", "cpu")] = None
+    memory: Annotated[Amount | None, _limit("Memory that these pods request.", "memory")] = None
+    storage: Annotated[Amount | None, _limit("Ephemeral storage that these pods request.", "storage")] = None
+    documents: Annotated[
+        Amount | None, _limit("Bytes of the documents of its apps and units, and of the revisions that are kept.", "documents")
+    ] = None
+    settings: Annotated[
+        Amount | None, _limit("Bytes of all versions that are kept of its secrets and configurations.", "settings")
+    ] = None
+    images: Annotated[
+        Amount | None, _limit("Bytes of its images in the region's registry, parts that images share once.", "images")
+    ] = None
+
+
 class ProjectSpec(Struct):
     description: Annotated[str, doc("What the project is for.", maxLength=1024)] = ""
     members: Annotated[
@@ -112,6 +163,9 @@ class ProjectSpec(Struct):
     network: Annotated[ProjectNetwork, doc("What its pods may connect to beyond the project, and who to them.")] = (
         ProjectNetwork()
     )
+    limits: Annotated[
+        ProjectLimits, doc("How much it may ask for. Only an administrator changes it. What is absent has a default.")
+    ] = ProjectLimits()
 
 
 class RemainingNamespace(Struct):
@@ -138,6 +192,13 @@ class ProjectStatus(Struct):
             x_kubernetes_list_map_keys=["name"],
         ),
     ] = ()
+    quota_basis: Annotated[
+        ProjectLimits,
+        doc(
+            "The amounts from which the quotas of clusters are derived: those of spec.limits, or what an earlier, higher limit "
+            "allowed as long as the project uses it, rounded up."
+        ),
+    ] = ProjectLimits()
     remaining: Annotated[
         tuple[RemainingNamespace, ...], doc("Of a project that is being deleted: where something of it is left.")
     ] = ()

@@ -24,6 +24,10 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _DECIMAL_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _PARTS = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,18})?")
+_OTHER_UNITS = re.compile(
+    r"(?P<number>[0-9]+(?:[.][0-9]+)?) *(?:(?P<milli>milli)?(?:cpus?|cores?)?|(?P<letter>[kmgtpe])(?P<binary>i)?(?:b|bytes?)?)",
+    re.IGNORECASE,
+)
 _FAR = 64  # an exponent beyond this, less the digits written, is out of range whatever stands before it
 
 
@@ -45,7 +49,7 @@ class Quantity:
         return _decimal(self.nanos, exponential=self.notation == "DecimalExponent")
 
     def __add__(self, other: Quantity) -> Quantity:
-        """In the notation of the first that is not zero."""
+        """Returns the sum in the notation of the first that is not zero."""
         return Quantity(self.nanos + other.nanos, self.notation if self.nanos else other.notation)
 
     def __sub__(self, other: Quantity) -> Quantity:
@@ -56,12 +60,12 @@ class Quantity:
 
     @property
     def millis(self) -> int:
-        """In thousandths, rounded away from zero."""
+        """Returns the amount in thousandths, rounded away from zero."""
         return _away_from_zero(self.nanos, 10**6)
 
     @property
     def whole(self) -> int:
-        """In units, rounded away from zero."""
+        """Returns the amount in units, rounded away from zero."""
         return _away_from_zero(self.nanos, UNIT)
 
 
@@ -142,4 +146,18 @@ def _decimal(nanos: int, *, exponential: bool) -> str:
 
 
 def _complaint(text: str) -> str:
-    return f'"{text[:64]}" is not a quantity: {EXPECTED}'
+    return f'"{text[:64]}" is not a quantity: {remedy(text)}'
+
+
+def remedy(value: object) -> str:
+    """Says what to write instead: the units of Kubernetes where the text has those of other tools, such as `32MB`."""
+    found = _OTHER_UNITS.fullmatch(str(value)[:64])
+    if found is None:
+        return EXPECTED
+    number, milli, letter, binary = found["number"], found["milli"], found["letter"], found["binary"]
+    if milli:
+        return f"write {number}m"
+    if not letter:
+        return f"write {number}"
+    whole = f"{number}{letter.upper()}i"
+    return f"write {whole}" if binary else f"write {whole}, or {number}{letter.lower() if letter in 'kK' else letter.upper()}"

@@ -94,7 +94,7 @@ def at_least(one: Requests, other: Requests) -> Requests:
 
 
 def sentence(wants: Requests) -> str:
-    """For people: "cpu 500m, memory 128Mi and nvidia.com/gpu 2". The pod's slot goes without saying."""
+    """Returns requests for people: "cpu 500m, memory 128Mi and nvidia.com/gpu 2". The pod's slot goes without saying."""
     parts = [part(name, wants[name]) for name in sorted(wants, key=_usual_first) if name != PODS and wants[name]]
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:]))) or "no resources"
 

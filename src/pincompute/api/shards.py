@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pincompute.api.conditions import Conditions
 from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
-from pincompute.api.workloads import Ended, Tier, UpdateType
+from pincompute.api.workloads import Ended, InPlace, Tier, UnreadyCause
 
 
 class Origin(Struct):
@@ -45,7 +45,7 @@ class ShardSpec(Struct):
     zone: Annotated[str, doc("Its zone.")]
     mix: Annotated[tuple[Share, ...], doc("How many replicas of which revision.", maxItems=16)]
     tier: Annotated[Tier, doc("Tier of the workload.")] = "OnDemand"
-    update_type: Annotated[UpdateType, doc("Whether pods are changed in place where that is possible.")] = "InPlaceIfPossible"
+    in_place: Annotated[InPlace, doc("Whether pods are changed in place where that is possible.")] = "Prefer"
     min_ready_seconds: Annotated[int, doc("For how long a pod must be ready before it counts as available.")] = 0
     budget: Annotated[ShardBudget, doc("How many replicas may be disrupted here at a time.")] = ShardBudget()
     paused: Annotated[bool, doc("Pods stay at the revisions they have; only missing ones are made.")] = False
@@ -85,6 +85,9 @@ class ShardStatus(Struct):
     disruption_requests: Annotated[DisruptionRequests, doc("Replicas here that wait to be disrupted.")] = DisruptionRequests()
     ended: Annotated[Ended | None, doc("How the unit ended, if it runs to its end and has.")] = None
     unschedulable: Annotated[int, doc("Pods here that no node takes.")] = 0
+    causes: Annotated[
+        tuple[UnreadyCause, ...], doc("Why replicas here are not ready, the most telling first.", maxItems=4)
+    ] = ()
     message: Annotated[str, doc("What is wrong here, if anything.")] = ""
     reported_at: Annotated[
         datetime | None, doc("When these figures last changed, by the clock of this cluster's operator.")

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 
 from pincompute.api import template_defaults, template_normalization
-from pincompute.api.labels import RESTARTED_AT
+from pincompute.api.labels import RESTARTED_AT, SIDECARS
 from pincompute.api.meta import Manifest
 from pincompute.api.template_defaults import CONTAINER_LISTS
 
@@ -41,6 +41,12 @@ def normalise(template: Manifest) -> Manifest:
     return made
 
 
+def requested_as_a_whole(spec: Manifest) -> frozenset[str]:
+    """Returns the resources that the pod requests for all its containers together; a limit stands for an absent request."""
+    whole: Manifest = spec.get("resources") or {}
+    return frozenset((*(whole.get("requests") or ()), *(whole.get("limits") or ())))
+
+
 def same(one: Manifest, other: Manifest) -> bool:
     """Both make the same pods, so whatever runs the one runs the other, whichever version named its revision (S-131)."""
     return one == other or normalise(one) == normalise(other)
@@ -57,10 +63,15 @@ def revision(template: Manifest) -> str:
 def shape(template: Manifest) -> str:
     """Names everything an in-place update cannot change: all but images that can be replaced, labels and annotations.
 
-    One annotation asks for new pods and nothing else: kubectl's restartedAt. A pull policy that follows from an image stays
-    what it was when the image is replaced, so it is part of the shape. A pod whose recorded shape has another version
-    (`is_named_by_this_version`) is compared by the shape of its revision's template, computed anew.
+    Two annotations ask for new pods: kubectl's restartedAt, and the names of sidecars. A pull policy that follows from an
+    image stays what it was when the image is replaced, so it is part of the shape. A pod whose recorded shape has another
+    version (`is_named_by_this_version`) is compared by the shape of its revision's template, computed anew.
     """
+    return _name(fixed_part(template))
+
+
+def fixed_part(template: Manifest) -> Manifest:
+    """Returns the normal form of what an in-place update cannot change, which `shape` names."""
     made = normalise(template)
     for where, container in containers(made):
         if is_replaceable(where, container):
@@ -68,9 +79,8 @@ def shape(template: Manifest) -> str:
             container.pop("image", None)
     given: Manifest = made.pop("metadata", {})
     annotations: Manifest = given.get("annotations") or {}
-    restarted = annotations.get(RESTARTED_AT)
-    metadata = _without(given, "labels", "annotations")
-    return _name({**made, "metadata": metadata | ({RESTARTED_AT: restarted} if restarted else {})})
+    kept = {key: value for key in (RESTARTED_AT, SIDECARS) if (value := annotations.get(key))}
+    return {**made, "metadata": _without(given, "labels", "annotations") | kept}
 
 
 def is_named_by_this_version(name: str) -> bool:

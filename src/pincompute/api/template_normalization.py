@@ -67,7 +67,7 @@ def _field(schema: Schema, path: str, *, required: bool) -> Form:
 
 
 def _entry(schema: Schema, path: str) -> Form:
-    """Of a list or map, in which null is kept in its place as the zero of its type."""
+    """Returns the form of an entry of a list or map, in which null is kept in its place as the zero of its type."""
     form = _compile(schema, path)
     if form is _quantity:
         return lambda value: _rounded(0 if value is None else value)
@@ -149,7 +149,7 @@ class _List:
 
 
 def _without_null(value: Json) -> Json:
-    """Of what the schema does not know, or knows as something else."""
+    """Returns a value that the schema does not know, or knows as something else, without its nulls."""
     if isinstance(value, dict):
         return {name: _without_null(part) for name, part in cast("Manifest", value).items() if part is not None}
     return [_without_null(part) for part in cast("list[Json]", value)] if isinstance(value, list) else value

@@ -104,7 +104,7 @@ class _Extraction:
 
 
 def _tighten(part: Schema, limits: Schema) -> Schema:
-    """With the limits added; a limit of None takes a keyword away."""
+    """Returns the schema with the limits added. A limit of None removes a keyword."""
     return {keyword: value for keyword, value in (part | limits).items() if value is not None}
 
 

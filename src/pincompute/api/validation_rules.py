@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from pincompute.api import labels, quantity
 from pincompute.api.meta import GROUP, NAME, Manifest
 from pincompute.api.projects import PodSecurityLevel
+from pincompute.api.workloads import Update, UpdateStrategy
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Fault(NamedTuple):
+    """A field below the value that a rule judges, and what is wrong with it."""
+
+    path: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,7 @@ class Rule:
     type, the rule cannot be judged. `names_value`: our own message begins with the value, which the API server shows by itself.
     `levels`: the levels of Pod Security at which the rule applies; empty for every level. `host_users`: it applies to pods with
     the users of the host, and not to those in a user namespace of their own (`hostUsers: false`). `on_create`: an API server
-    judges only new objects by it, so `oldSelf` is optional in `cel`.
+    judges only new objects by it, so `oldSelf` is optional in `cel`. `found` says more exactly than `holds` what is at fault.
     """
 
     cel: str
@@ -42,6 +50,13 @@ class Rule:
     levels: tuple[PodSecurityLevel, ...] = ()
     host_users: bool = False
     on_create: bool = False
+    found: Callable[[Any], Iterable[Fault]] | None = None
+
+    def faults(self, value: Any) -> Iterator[Fault]:
+        if self.found is not None:
+            yield from self.found(value)
+        elif self.holds is not None and not self.holds(value):
+            yield Fault(self.path, self.problem)
 
     def manifest(self) -> Manifest:
         path = {"fieldPath": f".{self.path}"} if self.path else {}
@@ -114,12 +129,36 @@ REQUESTS_FIT = Rule(
 )
 
 
+LEAST = {"cpu": "1m", "memory": "1Mi", "ephemeral-storage": "1Mi"}
+"""The least of each resource that a container may request, and may have as its limit: a project's limits count requests, and a
+limit of 0 limits nothing."""
+_USUAL = {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "1Gi"}
+
+
+def _at_least(name: str, least: str) -> Rule:
+    """On requests or limits. What is no quantity, or negative, is another rule's to report."""
+    return Rule(
+        f"!('{name}' in self) || [string(self['{name}'])].all(q, q.matches('[eE][+-]?[0-9]{{3}}') || !isQuantity(q) || "
+        f"q.startsWith('-') || quantity(q).compareTo(quantity('{least}')) >= 0)",
+        f"{name} must be at least {least}, since a project's limits count what its containers request",
+        f"write for example {_USUAL[name]}, or remove it",
+        lambda amounts: not _is_below(quantity.parse(least), _amounts(amounts).get(name)),
+        name,
+    )
+
+
+def _is_below(least: quantity.Quantity, amount: quantity.Quantity | None) -> bool:
+    return amount is not None and quantity.ZERO <= amount < least
+
+
+LEAST_AMOUNTS = tuple(_at_least(*each) for each in LEAST.items())
+
+
 def _named(longest: int, why: str) -> Rule:
     """On the root: metadata.name is a DNS label of at most so many characters."""
     return Rule(
         f"self.metadata.name.size() <= {longest} && self.metadata.name.matches('{NAME}')",
-        f"metadata.name must have at most {longest} lower-case letters, digits or '-', "
-        "start with a letter and not end with '-'",
+        f"the name must have at most {longest} lower-case letters, digits or '-', start with a letter and not end with '-'",
         f"choose another name ({why})",
         lambda root: len(_name(root)) <= longest and re.fullmatch(NAME, _name(root)) is not None,
     )
@@ -129,8 +168,10 @@ def _name(root: Manifest) -> str:
     return root["metadata"].get("name", "")
 
 
-WORKLOAD_NAME = _named(40, "pods are named <workload>-<cluster>-<number>, in 63 characters")
+WORKLOAD_NAME = _named(40, "the names of its pods begin with it")
+SETTING_NAME = _named(63, "the names of its versions begin with it")
 CLUSTER_NAME = _named(15, "it is part of every pod's name")
+SIDECAR_NAME = _named(40, "the name of its container begins with platform-")
 PROJECT_NAME = _named(63, "it names a namespace in every cluster")
 
 PRIVATE_RANGES = (
@@ -198,10 +239,150 @@ def _is_count_or_percent(value: str | int) -> bool:
     return value >= 0 if isinstance(value, int) else re.fullmatch(_PERCENT, value) is not None
 
 
+_ZEROS: set[str | int] = {0, "0%", "00%"}
+DEFAULT_STRATEGY: UpdateStrategy = Update().strategy
+
+
 def _is_zero(field: str) -> str:
     return f"(type(self.{field}) == int ? self.{field} == 0 : string(self.{field}).matches('^0{{1,2}}%$'))"
 
 
+_SHARE = "^(100|[1-9][0-9]?)%$"  # a percentage of replicas that means at least one
+_STEPS_ARE_COUNTS = f"self.steps.all(s, type(s) == int ? s >= 1 : string(s).matches('{_SHARE}'))"
+_COUNTS = "self.steps.filter(s, type(s) == int).map(s, int(s))"
+_SHARES = "self.steps.filter(s, type(s) != int).map(s, int(string(s).replace('%', '')))"
+_GROWS = "l.isSorted() && l.all(a, l.exists_one(b, a == b))"
+
+
+def _is_step(step: str | int) -> bool:
+    return step >= 1 if isinstance(step, int) else re.fullmatch(_SHARE, step) is not None
+
+
+def _steps(update: Manifest) -> list[str | int]:
+    """Those of an update; none where one of them is no step, which is another rule's to report."""
+    steps: list[str | int] = update.get("steps") or []
+    return steps if all(map(_is_step, steps)) else []
+
+
+def _grow(update: Manifest) -> bool:
+    counts = [step for step in _steps(update) if isinstance(step, int)]
+    shares = [int(step.removesuffix("%")) for step in _steps(update) if isinstance(step, str)]
+    return all(numbers == sorted(set(numbers)) for numbers in (counts, shares))
+
+
+def _without(field: str, strategies: tuple[str, ...], why: str, remedy: str) -> Rule:
+    """A list that means something only with one of these strategies."""
+    return Rule(
+        f"!has(self.{field}) || self.{field}.size() == 0 || self.strategy in {list(strategies)}",
+        f"{field} must not be set, since {why}",
+        remedy,
+        lambda update: not update.get(field) or update.get("strategy", DEFAULT_STRATEGY) in strategies,
+        field,
+        r"strategy",
+    )
+
+
+_ZONES_ONCE = Rule(
+    "!has(self.zoneOrder) || self.zoneOrder.all(z, self.zoneOrder.exists_one(other, other == z))",
+    "each zone of zoneOrder must be there once",
+    "remove the repetition",
+    lambda update: len(set(update.get("zoneOrder", ()))) == len(update.get("zoneOrder", ())),
+    "zoneOrder",
+    r"zoneOrder\[[0-9]+\]",
+)
+_APPROVAL = Rule(
+    "!has(self.approval) || self.approval == 'Never' || self.strategy in ['ZoneByZone', 'Canary'] || "
+    "(has(self.steps) && self.steps.size() > 0)",
+    "approval must be Never for an update of one step, which has nothing to wait for",
+    "choose the strategy ZoneByZone or Canary, or write steps",
+    lambda update: (
+        update.get("approval", "Never") == "Never"
+        or update.get("strategy", DEFAULT_STRATEGY) in ("ZoneByZone", "Canary")
+        or bool(update.get("steps"))
+    ),
+    "approval",
+    r"strategy|steps(\[[0-9]+\])?",
+)
+_DEADLINE = Rule(
+    "!has(self.progressDeadlineSeconds) || !has(self.minReadySeconds) || self.progressDeadlineSeconds > self.minReadySeconds",
+    "progressDeadlineSeconds must be more than minReadySeconds, or every step would fail",
+    "raise it, or lower minReadySeconds (bakeSeconds does not count)",
+    lambda update: update.get("progressDeadlineSeconds", 600) > update.get("minReadySeconds", 0),
+    "progressDeadlineSeconds",
+    "minReadySeconds",
+)
+_LABEL = "^[a-zA-Z_][a-zA-Z0-9_]*$"
+_OF_PLATFORM = "namespace"  # the label by which the platform keeps a query within its project
+
+
+def _is_metric_label(name: str) -> bool:
+    return re.fullmatch(_LABEL.strip("^$"), name) is not None and not name.startswith("__") and name != _OF_PLATFORM
+
+
+def _metrics(update: Manifest) -> list[Manifest]:
+    return update.get("metrics") or []
+
+
+def _of_metrics(cel: str, problem: str, remedy: str, holds: Callable[[Manifest], bool]) -> Rule:
+    """Something that must be true of each `m` of an update's metrics."""
+    return Rule(
+        f"!has(self.metrics) || self.metrics.all(m, {cel})",
+        problem,
+        remedy,
+        lambda update: all(map(holds, _metrics(update))),
+        "metrics",
+        r"metrics(\[[0-9]+\].*)?",
+    )
+
+
+def _labels_are_free(field: str) -> Rule:
+    names = f"m.{field}.all(k, k.matches('{_LABEL}') && !k.startsWith('__') && k != '{_OF_PLATFORM}')"
+    return _of_metrics(
+        f"!has(m.{field}) || {names}",
+        f"{field} of metrics must be names of labels, and not {_OF_PLATFORM}, which is always that of the project",
+        f"remove {_OF_PLATFORM}, and write for example job or code",
+        lambda metric: all(map(_is_metric_label, metric.get(field) or {})),
+    )
+
+
+METRICS = (
+    Rule(
+        "!has(self.metrics) || self.metrics.all(m, self.metrics.exists_one(other, other.name == m.name))",
+        "each name of metrics must be there once",
+        "give each of them a name of its own",
+        lambda update: len({m.get("name") for m in _metrics(update)}) == len(_metrics(update)),
+        "metrics",
+        r"metrics(\[[0-9]+\].*)?",
+    ),
+    _of_metrics(
+        "has(m.min) || has(m.max)",
+        "each of metrics needs a bound",
+        "write min, max or both",
+        lambda metric: metric.get("min") is not None or metric.get("max") is not None,
+    ),
+    _of_metrics(
+        "!has(m.min) || !has(m.max) || m.min <= m.max",
+        "min of metrics must not be more than max, or no figure could be between them",
+        "exchange the two, or correct one",
+        lambda metric: metric.get("min") is None or metric.get("max") is None or metric["min"] <= metric["max"],
+    ),
+    _of_metrics(
+        "(m.function == 'Ratio') == (has(m.part) && m.part.size() > 0)",
+        "part of metrics says which part a Ratio measures: it needs one, and no other function takes one",
+        "write for example function: Ratio with part: {code: 5..}, or remove part",
+        lambda metric: (metric.get("function", "Rate") == "Ratio") == bool(metric.get("part")),
+    ),
+    _labels_are_free("labels"),
+    _labels_are_free("part"),
+    Rule(
+        "!has(self.metrics) || self.metrics.all(m, m.windowSeconds <= self.bakeSeconds)",
+        "bakeSeconds must be at least windowSeconds of each of metrics, or the figure would be about the time before the step",
+        "raise bakeSeconds, or lower windowSeconds",
+        lambda update: all(m.get("windowSeconds", 60) <= update.get("bakeSeconds", 0) for m in _metrics(update)),
+        "bakeSeconds",
+        r"metrics(\[[0-9]+\].*)?",
+    ),
+)
 UPDATE = (
     _count_or_percent("maxUnavailable"),
     _count_or_percent("maxSurge"),
@@ -209,12 +390,88 @@ UPDATE = (
         f"!has(self.maxUnavailable) || !has(self.maxSurge) || !({_is_zero('maxUnavailable')} && {_is_zero('maxSurge')})",
         "maxUnavailable and maxSurge must not both be zero, or no update could ever begin",
         "raise one of them",
-        lambda update: not {update.get("maxUnavailable", "25%"), update.get("maxSurge", "25%")} <= {0, "0%", "00%"},
+        lambda update: not {update.get("maxUnavailable", "25%"), update.get("maxSurge", "25%")} <= _ZEROS,
         "maxUnavailable",
     ),
+    Rule(
+        f"!has(self.steps) || {_STEPS_ARE_COUNTS}",
+        'each of steps must be a number from 1, or a percentage from "1%" to "100%"',
+        'write for example [1, "50%"]',
+        lambda update: all(map(_is_step, update.get("steps", ()))),
+        "steps",
+    ),
+    Rule(
+        f"!has(self.steps) || !{_STEPS_ARE_COUNTS} || [{_COUNTS}, {_SHARES}].all(l, {_GROWS})",
+        "each of steps must be more than the one before, since it counts all replicas that have the new revision",
+        'write for example [1, "25%", "50%"]',
+        _grow,
+        "steps",
+        r"steps\[[0-9]+\]",
+    ),
+    _without("steps", ("Parallel", "ZoneByZone", "Canary"), "Recreate ends all replicas in one step", "remove it"),
+    _without(
+        "zoneOrder", ("ZoneByZone",), "only ZoneByZone changes one zone after the other", "remove it, or choose ZoneByZone"
+    ),
+    Rule(
+        "!has(self.inPlace) || self.inPlace != 'Require' || !has(self.strategy) || self.strategy != 'Recreate'",
+        "Recreate makes new pods, which inPlace: Require rules out",
+        "choose another strategy, or Prefer",
+        lambda update: (update.get("inPlace"), update.get("strategy")) != ("Require", "Recreate"),
+        "inPlace",
+    ),
+    _ZONES_ONCE,
+    _APPROVAL,
+    _DEADLINE,
+    *METRICS,
 )
 
 DISRUPTION = _count_or_percent("maxUnavailable")
+
+ZONES_PLACED = Rule(
+    "!has(self.update) || !has(self.update.zoneOrder) || !has(self.placement) || !has(self.placement.zones) || "
+    "self.placement.zones.size() == 0 || self.update.zoneOrder.all(z, z in self.placement.zones)",
+    "each zone of zoneOrder must be one of placement.zones, where the replicas run",
+    "remove it from zoneOrder, or add it to placement.zones",
+    lambda spec: (
+        not (placed := spec.get("placement", {}).get("zones"))
+        or set(spec.get("update", {}).get("zoneOrder", ())) <= set(placed)
+    ),
+    "update.zoneOrder",
+    r"update(\.zoneOrder(\[[0-9]+\])?)?|placement(\.zones(\[[0-9]+\])?)?",
+)
+"""The zones of the region are known to the gateway only; with kubectl, those of the object itself are."""
+
+STEPS_WITHIN_REPLICAS = Rule(
+    # a scale is never refused, hence only where the steps change; without replicas, the app is only being prepared
+    "!has(self.update) || !has(self.update.steps) || self.replicas == 0 || "
+    "(oldObject != null && oldObject.spec.?update.?steps == object.spec.?update.?steps) || "
+    "self.update.steps.all(s, type(s) != int || s <= self.replicas)",
+    "no number of steps may be more than replicas",
+    'lower it, or write percentages, for example ["25%", "50%"]',
+    lambda spec: (
+        not (replicas := spec.get("replicas", 1))
+        or all(step <= replicas for step in _steps(spec.get("update", {})) if isinstance(step, int))
+    ),
+    "update.steps",
+    r"replicas|update(\.steps(\[[0-9]+\])?)?",
+)
+_KEEPS_ALL = _is_zero("disruption.maxUnavailable")
+ACCOUNT = Rule(
+    "!has(self.disruption) || !has(self.disruption.maxUnavailable) || !has(self.update) || !has(self.update.maxSurge) || "
+    f"!({_KEEPS_ALL} && {_is_zero('update.maxSurge')})",
+    "disruption.maxUnavailable and update.maxSurge must not both be zero, or nothing could ever change",
+    "raise one of them",
+    lambda spec: (
+        not {
+            spec.get("disruption", {}).get("maxUnavailable", 1),
+            spec.get("update", {}).get("maxSurge", "25%"),
+        }
+        <= _ZEROS
+    ),
+    "disruption.maxUnavailable",
+    r"disruption|update(\.maxSurge)?",
+)
+SERVICE = (ZONES_PLACED, STEPS_WITHIN_REPLICAS, ACCOUNT)
 
 
 UP_TO_BASELINE: tuple[PodSecurityLevel, ...] = ("restricted", "baseline")
@@ -244,10 +501,13 @@ def _mounts_exist(where: str) -> Rule:
     return Rule(
         # collects the names of volumes once, and not for each mount
         f"!has(self.{where}) || [has(self.volumes) ? self.volumes.map(v, v.name) : []].all(names, "
-        f"self.{where}.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, m.name in names)))",
+        f"self.{where}.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, m.name in names "
+        f"|| m.name.startsWith('{labels.OF_PLATFORM}'))))",
         "every name in volumeMounts must be that of a volume in volumes",
         "add the volume, or correct the name",
-        lambda spec: _mounted(spec, where) <= set(_names(spec.get("volumes") or [])),
+        lambda spec: all(
+            name.startswith(labels.OF_PLATFORM) for name in _mounted(spec, where) - set(_names(spec.get("volumes") or []))
+        ),
         where,
         r"volumes(\[[0-9]+\](\.name)?)?",
     )
@@ -274,6 +534,16 @@ def _only(field: str, value: str, why: str) -> Rule:
         "remove it",
         lambda spec: spec.get(field, "") in ("", value),
         field,
+    )
+
+
+def _not_of_platform(where: str) -> Rule:
+    return Rule(
+        f"!has(self.{where}) || self.{where}.all(c, !c.name.startsWith('{labels.OF_PLATFORM}'))",
+        f"names that begin with {labels.OF_PLATFORM} are those of the platform's sidecars",
+        "choose another name; name a sidecar in `sidecars`",
+        lambda spec: not any(name.startswith(labels.OF_PLATFORM) for name in _names(spec.get(where) or [])),
+        where,
     )
 
 
@@ -338,6 +608,78 @@ MEMBER_POD = (
 )
 """What Pod Security does not judge of a pod in a member, beyond single fields. A template says less: see `POD_SPEC`."""
 
+_BESIDE = "has(i.restartPolicy) && i.restartPolicy == 'Always'"  # a sidecar runs for as long as the containers
+_KEYS_OF_PORTS = "has(c.ports) ? c.ports.map(p, string(p.containerPort) + '/' + p.protocol) : []"
+
+_COMPARED = 512  # ports of all containers; the API server could not afford to sort more
+
+
+def _shared_ports(spec: Manifest) -> list[Fault]:
+    found = list[Fault]()
+    sidecars = ((i, c) for i, c in enumerate(_containers(spec, "initContainers")) if c.get("restartPolicy") == "Always")
+    beside = [("initContainers", *each) for each in sidecars] + [("containers", *c) for c in enumerate(_containers(spec))]
+    declared = dict[tuple[Any, str], tuple[int, str]]()
+    for place, (where, index, container) in enumerate(beside):
+        for number, port in enumerate(container.get("ports") or []):
+            key = (port.get("containerPort"), port.get("protocol") or "TCP")
+            first, name = declared.setdefault(key, (place, container.get("name", "")))
+            if first != place:
+                field = f"{where}[{index}].ports[{number}].containerPort"
+                found.append(
+                    Fault(field, f"port {key[0]} ({key[1]}) is that of container {name} already, and both have one address")
+                )
+    return found if sum(len(container.get("ports") or []) for _, _, container in beside) <= _COMPARED else []
+
+
+SHARED_PORTS = Rule(
+    f"[(self.containers + (has(self.initContainers) ? self.initContainers.filter(i, {_BESIDE}) : []))"
+    f".map(c, {_KEYS_OF_PORTS}).flatten()].all(every, every.size() > {_COMPARED} || "
+    "[every.sort()].all(keys, keys.all(n, key, n == 0 || keys[n - 1] != key)))",
+    "two containers that run at the same time have the same port in ports, and both have one address",
+    "choose another port for one of them, or remove it where nothing listens",
+    lambda spec: not _shared_ports(spec),
+    "containers",
+    r"(containers|initContainers)(\[[0-9]+\](\.ports(\[[0-9]+\](\.(containerPort|protocol))?)?)?)?",
+    found=_shared_ports,
+)
+"""Kubernetes takes such a pod, and one of the containers then ends with "address already in use"."""
+
+
+def _named_port(where: str) -> Rule:
+    """On a container: a check or a hook that names a port names one that the container has."""
+    steps = f"{where}.port".split(".")
+    absent = " || ".join(f"!has(self.{'.'.join(steps[: n + 1])})" for n in range(len(steps) - 1))
+    port = f"self.{where}.port"
+
+    def found(container: Manifest) -> Iterator[Fault]:
+        asked: Any = container
+        for step in steps:
+            asked = cast("Manifest", asked or {}).get(step)
+        ports: list[Manifest] = container.get("ports") or []
+        if isinstance(asked, str) and asked not in _names(ports):
+            known = ", ".join(f"{each.get('name', '')} {each.get('containerPort', '')}".strip() for each in ports)
+            yield Fault(
+                f"{where}.port", f'"{asked[:64]}" is the name of none of the container\'s ports ({known or "it has none"})'
+            )
+
+    return Rule(
+        f"{absent} || type({port}) == int || "
+        f"(has(self.ports) && [string({port})].all(asked, self.ports.exists(p, has(p.name) && p.name == asked)))",
+        "is the name of none of the container's ports",
+        "write the number of a port without quotes, or add a port of this name to ports",
+        lambda container: not any(found(container)),
+        f"{where}.port",
+        r"ports(\[[0-9]+\](\.name)?)?",
+        found=found,
+    )
+
+
+NAMED_PORTS = tuple(
+    _named_port(f"{where}.{how}")
+    for where in ("readinessProbe", "livenessProbe", "startupProbe", "lifecycle.postStart", "lifecycle.preStop")
+    for how in ("httpGet", "tcpSocket")
+)
+
 POD_SPEC = (
     Rule(
         "!has(self.initContainers) || self.containers.all(c, !self.initContainers.exists(i, i.name == c.name))",
@@ -351,6 +693,7 @@ POD_SPEC = (
     _refused("hostNetwork", "remove it, pods use the pod network; declare ports in containers[].ports"),
     _refused("hostPID", "remove it"),
     _refused("hostIPC", "remove it"),
+    *map(_not_of_platform, ("containers", "initContainers", "volumes")),
     *NODE_CHOICE,
     _absent("priorityClassName", "the tier decides the priority", "remove it, and choose the tier"),
     Rule(
@@ -360,19 +703,20 @@ POD_SPEC = (
         lambda spec: "priority" not in spec,
         "priority",
     ),
+    SHARED_PORTS,
 )
 
 SERVICE_POD_SPEC = (
     Rule(
         "!has(self.restartPolicy) || self.restartPolicy == 'Always'",
-        "restartPolicy must be Always, since a PinApp runs until it is deleted",
+        "restartPolicy must be Always, since every PinApp runs until it is deleted",
         "remove it",
         lambda spec: spec.get("restartPolicy", "Always") == "Always",
         "restartPolicy",
     ),
     Rule(
         "!has(self.activeDeadlineSeconds)",
-        "activeDeadlineSeconds must not be set, since a PinApp runs until it is deleted",
+        "activeDeadlineSeconds must not be set, since every PinApp runs until it is deleted",
         "remove it",
         lambda spec: "activeDeadlineSeconds" not in spec,
         "activeDeadlineSeconds",
@@ -380,7 +724,8 @@ SERVICE_POD_SPEC = (
 )
 
 PORTS = Rule(
-    "self.all(p, !has(p.name) || self.exists_one(q, has(q.name) && q.name == p.name))",
+    # sorted, because it costs less than comparing each name with every other one
+    "[self.filter(p, has(p.name)).map(p, p.name).sort()].all(names, names.all(n, name, n == 0 || names[n - 1] != name))",
     "port names must be unique within a container",
     "rename one",
     lambda ports: len(_names(ports)) == len(set(_names(ports))),
@@ -388,13 +733,14 @@ PORTS = Rule(
 
 _KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
+_WELL_FORMED = Rule(
+    "self.all(k, !format.qualifiedName().validate(k).hasValue())",
+    "every key must be a name of at most 63 letters, digits, '-', '_' and '.', after a DNS name and '/' if wanted",
+    "correct the key, for example example.com/team",
+    lambda mapping: all(_KEY.fullmatch(key) for key in mapping),
+)
 KEYS = (
-    Rule(
-        "self.all(k, !format.qualifiedName().validate(k).hasValue())",
-        "every key must be a name of at most 63 letters, digits, '-', '_' and '.', after a DNS name and '/' if wanted",
-        "correct the key, for example example.com/team",
-        lambda mapping: all(_KEY.fullmatch(key) for key in mapping),
-    ),
+    _WELL_FORMED,
     Rule(
         f"self.all(k, !k.startsWith('{GROUP}/'))",
         f"keys that begin with {GROUP}/ are the platform's",
@@ -402,27 +748,61 @@ KEYS = (
         lambda mapping: not any(key.startswith(f"{GROUP}/") for key in mapping),
     ),
 )
+_SIDECARS = "^([a-z]([-a-z0-9]{0,38}[a-z0-9])?)(,[a-z]([-a-z0-9]{0,38}[a-z0-9])?){0,15}$"
+ANNOTATION_KEYS = (
+    _WELL_FORMED,
+    Rule(
+        f"self.all(k, !k.startsWith('{GROUP}/') || k == '{labels.SIDECARS}')",
+        f"keys that begin with {GROUP}/ are the platform's",
+        f"remove the key; of these, a template has only {labels.SIDECARS}",
+        lambda mapping: not any(key.startswith(f"{GROUP}/") and key != labels.SIDECARS for key in mapping),
+    ),
+    Rule(
+        f"!('{labels.SIDECARS}' in self) || self['{labels.SIDECARS}'].matches('{_SIDECARS}')",
+        f"{labels.SIDECARS} must be names of at most 16 sidecars, with commas between them and no spaces",
+        "write for example metrics,logs",
+        lambda mapping: re.fullmatch(_SIDECARS, mapping.get(labels.SIDECARS, "metrics")) is not None,
+    ),
+)
+"""Keys of a template's annotations: of the platform's, users write the names of sidecars."""
+
+LONGEST_NOTES = 64 << 10
+_NOT_OF_USERS = (f"{GROUP}/", "kubectl.kubernetes.io/")  # the platform bounds its own, and kubectl keeps what was applied
+
+
+def notes_length(notes: dict[str, str]) -> int:
+    """Returns the characters of users' labels or annotations together."""
+    return sum(len(key) + len(value) for key, value in notes.items() if not key.startswith(_NOT_OF_USERS))
+
+
+NOTES_LENGTH = Rule(
+    f"self.map(k, !k.matches('^({'|'.join(_NOT_OF_USERS)})'), k.size() + self[k].size()).sum() <= {LONGEST_NOTES}",
+    f"must have at most {LONGEST_NOTES} characters together",
+    "remove some, or put large values into a config",
+    lambda notes: notes_length(notes) <= LONGEST_NOTES,
+)
+"""Of the labels and of the annotations of an object. Kubernetes bounds annotations at 256 KiB, and labels one by one."""
 
 IMMUTABLE_ZONE = Rule(
     "self == oldSelf", "zone never changes", "delete this MemberCluster and add one with another name in the other zone"
 )
 RESERVED_CLUSTER_NAMES = Rule(
     f"!(self.metadata.name in ['{labels.HOST}', '{labels.LOCAL}'])",
-    f"metadata.name must not be {labels.HOST} or {labels.LOCAL}, which mean other things",
+    f"the name must not be {labels.HOST} or {labels.LOCAL}, which mean other things",
     "choose another name",
     lambda root: _name(root) not in (labels.HOST, labels.LOCAL),
 )
 RESERVED_PROJECT_NAMES = Rule(
     "oldSelf.hasValue() || !(self.metadata.name == 'default' || self.metadata.name.startsWith('kube-') "
     f"|| self.metadata.name.startsWith('{labels.PINCOMPUTE}'))",
-    f"metadata.name must not be default and not begin with kube- or {labels.PINCOMPUTE}, since a project owns its namespace",
+    f"the name must not be default and not begin with kube- or {labels.PINCOMPUTE}, since a project owns its namespace",
     "choose another name",
     lambda root: _name(root) != "default" and not _name(root).startswith(("kube-", labels.PINCOMPUTE)),
     on_create=True,
 )
 SINGLETON = Rule(
     f"self.metadata.name == '{labels.LOCAL}'",
-    f"metadata.name must be {labels.LOCAL}",
+    f"the name must be {labels.LOCAL}",
     "a cluster measures only itself",
     lambda root: _name(root) == labels.LOCAL,
 )
@@ -451,14 +831,18 @@ EVERY = (
     PORT_RANGE,
     WORKLOAD_NAME,
     CLUSTER_NAME,
+    SETTING_NAME,
     PROJECT_NAME,
+    SIDECAR_NAME,
     DNS_LABEL,
     PORT_NAME,
     LABEL_VALUE,
     QUANTITY,
     REQUESTS_FIT,
+    *LEAST_AMOUNTS,
     *UPDATE,
     DISRUPTION,
+    *SERVICE,
     *POD_SPEC,
     TOLERATION,
     GRACE_PERIOD,
@@ -469,7 +853,10 @@ EVERY = (
     UNTIL,
     *SERVICE_POD_SPEC,
     PORTS,
+    *NAMED_PORTS,
     *KEYS,
+    NOTES_LENGTH,
+    *ANNOTATION_KEYS[1:],
     IMMUTABLE_ZONE,
     RESERVED_CLUSTER_NAMES,
     RESERVED_PROJECT_NAMES,

@@ -9,7 +9,15 @@ from pincompute.api.conditions import Conditions
 from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
 
 Tier: TypeAlias = Literal["Reserved", "OnDemand", "Preemptible"]
-UpdateType: TypeAlias = Literal["InPlaceIfPossible", "Recreate"]
+UpdateSettings: TypeAlias = Literal["NextStart", "Roll"]
+InPlace: TypeAlias = Literal["Prefer", "Require", "Never"]
+UpdateStrategy: TypeAlias = Literal["Parallel", "ZoneByZone", "Canary", "Recreate"]
+OnFailure: TypeAlias = Literal["Hold", "Rollback"]
+Approval: TypeAlias = Literal["Never", "FirstStep", "EveryStep"]
+MetricFunction: TypeAlias = Literal["Rate", "Ratio", "Average", "Maximum", "Quantile"]
+MetricState: TypeAlias = Literal["Holds", "Broken", "Unknown"]
+RolloutState: TypeAlias = Literal["Progressing", "AwaitingApproval", "Complete", "RollingBack", "RolledBack"]
+UNDOING: tuple[RolloutState, ...] = ("RollingBack", "RolledBack")  # states in which the stable revision is the target
 
 
 ZoneName: TypeAlias = Annotated[str, doc("A zone.", minLength=1, maxLength=15)]
@@ -29,22 +37,128 @@ class Placement(Struct):
     cluster_selector: Annotated[dict[str, str], doc("Only member clusters that carry all these labels.", maxProperties=32)] = {}
 
 
+LabelPattern: TypeAlias = Annotated[str, doc("A regular expression (RE2) that matches the whole value.", maxLength=256)]
+
+
+class HealthMetric(Struct):
+    """A figure in Prometheus, of this project's series only, that has to stay within bounds while a step proves itself."""
+
+    name: Annotated[str, doc("What people call the figure.", minLength=1, maxLength=63)]
+    metric: Annotated[
+        str,
+        doc(
+            "Name of the metric. Quantile wants that of a histogram's buckets.",
+            pattern="^[a-zA-Z_:][a-zA-Z0-9_:]*$",
+            maxLength=200,
+        ),
+    ]
+    function: Annotated[
+        MetricFunction,
+        doc(
+            "Rate is the sum of the rates per second of counters; Ratio the part of that rate which the series of `part` have; "
+            "Average and Maximum are those of gauges; Quantile is one of a histogram. Each over all series, within the window."
+        ),
+    ] = "Rate"
+    labels: Annotated[
+        dict[str, LabelPattern],
+        doc(
+            "Only series with these labels. Each value is a regular expression that matches the whole value.", maxProperties=16
+        ),
+    ] = {}
+    part: Annotated[
+        dict[str, LabelPattern],
+        doc("Ratio: labels of the series whose part is measured, for example `code: 5..`.", maxProperties=16),
+    ] = {}
+    quantile: Annotated[float, doc("Quantile: which one, from 0 to 1.", minimum=0, maximum=1)] = 0.99
+    window_seconds: Annotated[int, doc("Over which time. bakeSeconds must be at least as long.", minimum=15, maximum=3600)] = 60
+    min: Annotated[float | None, doc("The figure must be at least this.")] = None
+    max: Annotated[float | None, doc("The figure must be at most this.")] = None
+
+
 class Update(Struct):
     """How a change of the template reaches running pods."""
 
-    type: Annotated[
-        UpdateType,
-        doc("InPlaceIfPossible restarts only containers whose image changed and keeps the pod; Recreate replaces pods."),
-    ] = "InPlaceIfPossible"
+    in_place: Annotated[
+        InPlace,
+        doc(
+            "Whether replicas are changed in place, so that only the changed containers restart: Prefer, where Kubernetes "
+            "allows it, else by new pods; Require refuses a change that needs new pods; Never makes new pods for every change."
+        ),
+    ] = "Prefer"
     max_unavailable: Annotated[
         int | str, doc("How many replicas may be down during an update: a number, or a percentage of replicas, rounded down.")
     ] = "25%"
     max_surge: Annotated[
         int | str, doc("How many replicas may be added during an update: a number, or a percentage of replicas, rounded up.")
     ] = "25%"
+    strategy: Annotated[
+        UpdateStrategy,
+        doc(
+            "Which replicas change first: ZoneByZone completes one zone before the next; Canary changes a share in every zone "
+            "first; Parallel changes one replica, then all zones together; Recreate ends all replicas before the first new one "
+            "starts, so that nothing serves meanwhile."
+        ),
+    ] = "Parallel"
+    zone_order: Annotated[
+        tuple[ZoneName, ...],
+        doc(
+            "ZoneByZone: these zones come first, in this order. The others follow, those with the fewest replicas first.",
+            maxItems=32,
+        ),
+    ] = ()
+    steps: Annotated[
+        tuple[int | str, ...],
+        doc(
+            "How many replicas, counted over all zones, have the new revision after each step: numbers, or percentages of "
+            "replicas, rounded up. The last step is always all replicas.",
+            maxItems=32,
+        ),
+    ] = ()
+    bake_seconds: Annotated[
+        int,
+        doc("For how long all replicas of a step must be available before the next step begins.", minimum=0, maximum=604800),
+    ] = 0
+    progress_deadline_seconds: Annotated[
+        int,
+        doc("How long a step may take, without its bake time. A step that takes longer has failed.", minimum=1, maximum=604800),
+    ] = 600
+    metrics: Annotated[
+        tuple[HealthMetric, ...],
+        doc(
+            "Figures that must be within their bounds from the beginning of a step's bake time to its end. An unknown figure "
+            "holds the step up; one that leaves its bounds in the bake time fails it.",
+            maxItems=4,
+        ),
+    ] = ()
+    approval: Annotated[
+        Approval,
+        doc(
+            "After which steps the rollout waits until somebody approves it: Never, FirstStep, EveryStep. The last needs none."
+        ),
+    ] = "Never"
+    on_failure: Annotated[
+        OnFailure,
+        doc("What happens when a step fails: Hold leaves everything as it is; Rollback returns to the revision before."),
+    ] = "Hold"
+    settings: Annotated[
+        UpdateSettings,
+        doc(
+            "How a new value of a secret or configuration reaches running pods: NextStart, when they start next (mounted files "
+            "within a minute); Roll, as an update, which a rollback takes back."
+        ),
+    ] = "NextStart"
     min_ready_seconds: Annotated[
         int, doc("For how long a new pod must be ready before it counts as available.", minimum=0, maximum=86400)
     ] = 0
+
+
+class RolloutControl(Struct):
+    """What somebody has decided about the rollout of one revision. It says nothing about any other."""
+
+    revision: Annotated[str, doc("The revision.", maxLength=64)] = ""
+    approved_steps: Annotated[int, doc("So many steps are approved.", minimum=0, maximum=100)] = 0
+    aborted: Annotated[bool, doc("The rollout is undone.")] = False
+    attempt: Annotated[int, doc("Another number begins the rollout anew after it was undone.", minimum=0)] = 0
 
 
 class Disruption(Struct):
@@ -59,6 +173,16 @@ class Disruption(Struct):
     ] = None
 
 
+HistoryLimit: TypeAlias = Annotated[
+    int,
+    doc(
+        "How many superseded revisions are kept, for a rollback. Older ones go when none of their pods is left.",
+        minimum=1,
+        maximum=50,
+    ),
+]
+
+
 class PinAppSpec(Struct):
     template: Annotated[
         Manifest,
@@ -71,6 +195,8 @@ class PinAppSpec(Struct):
     placement: Annotated[Placement, doc("Where pods may run; by default balanced over all zones.")] = Placement()
     update: Annotated[Update, doc("How a change of the template reaches running pods.")] = Update()
     disruption: Annotated[Disruption, doc("How many replicas may be down at a time, whatever the reason.")] = Disruption()
+    history_limit: HistoryLimit = 10
+    rollout: Annotated[RolloutControl | None, doc("What somebody has decided about a rollout.")] = None
     paused: Annotated[bool, doc("Pods stay as they are, and no change reaches them until this is false again.")] = False
     stopped: Annotated[bool, doc("No pods run until this is false again; replicas keeps how many there will be.")] = False
 
@@ -85,6 +211,8 @@ class PinPodSpec(Struct):
     ] = "OnDemand"
     placement: Annotated[Placement, doc("Where the pod may run; by default anywhere.")] = Placement()
     update: Annotated[Update, doc("How a change of the template reaches the running pod.")] = Update()
+    history_limit: HistoryLimit = 10
+    rollout: Annotated[RolloutControl | None, doc("What somebody has decided about a rollout.")] = None
     paused: Annotated[bool, doc("The pod stays as it is, and no change reaches it until this is false again.")] = False
     stopped: Annotated[bool, doc("No pod runs until this is false again.")] = False
 
@@ -103,7 +231,8 @@ class Rejection(Struct):
 
     cluster: Annotated[str, doc("Member cluster.")]
     reason: Annotated[str, doc("One CamelCase word for programs.")]
-    message: Annotated[str, doc("A sentence: why not, and what would change it.")]
+    message: Annotated[str, doc("Why not, as the end of a sentence that begins with the cluster or its zone.")]
+    zone: Annotated[str, doc("Its zone.")] = ""
 
 
 class Score(Struct):
@@ -141,6 +270,21 @@ class Ended(Struct):
     at: Annotated[datetime | None, doc("When it was seen to have ended.")] = None
 
 
+class UnreadyCause(Struct):
+    """Why replicas are not ready, and what to do. Replicas with the same cause are one entry."""
+
+    reason: Annotated[str, doc("One CamelCase word for programs.", maxLength=128)]
+    message: Annotated[str, doc("What is wrong and what to do, in a sentence.", maxLength=2048)]
+    replicas: Annotated[int, doc("So many replicas have this cause.")] = 1
+    revision: Annotated[str, doc("Their revision.")] = ""
+    final: Annotated[
+        bool, doc("Waiting does not help: they cannot start before somebody changes the workload or what it needs.")
+    ] = False
+    lasting: Annotated[
+        bool, doc("It has been so for a while. They start by themselves when it ends, but nobody knows when that will be.")
+    ] = False
+
+
 class ClusterStatus(Struct):
     """What one member reports of its shard; `known` is false while the cluster is silent and the figures are its last."""
 
@@ -149,11 +293,48 @@ class ClusterStatus(Struct):
     replicas: Annotated[int, doc("Pods there.")] = 0
     ready_replicas: Annotated[int, doc("Pods there that are ready.")] = 0
     available_replicas: Annotated[int, doc("Pods there that have been ready for minReadySeconds.")] = 0
-    updated_replicas: Annotated[int, doc("Pods there of the current revision.")] = 0
+    updated_replicas: Annotated[int, doc("Pods there of the present revision.")] = 0
     observed_generation: Annotated[int, doc("metadata.generation that this cluster has acted on.")] = 0
     known: Annotated[bool, doc("False while the cluster is silent; the figures are its last.")] = True
     message: Annotated[str, doc("What is wrong there, if anything.")] = ""
     reported_at: Annotated[datetime | None, doc("When it reported this, by the clock of that cluster's operator.")] = None
+
+
+class MetricStatus(Struct):
+    """Whether a figure of a rollout's health gate is within its bounds."""
+
+    name: Annotated[str, doc("What people call the figure.")]
+    state: Annotated[MetricState, doc("Holds, Broken or Unknown.")] = "Unknown"
+    value: Annotated[str, doc("The figure; empty while it is unknown.")] = ""
+    bound: Annotated[str, doc("What it must be.")] = ""
+    message: Annotated[str, doc("Why it is unknown, in a sentence.")] = ""
+    since: Annotated[datetime | None, doc("Since when it has been so.")] = None
+    at: Annotated[datetime | None, doc("When this figure was written. A new one is written once a minute at most.")] = None
+
+
+class RolloutStatus(Struct):
+    """How far the rollout of a revision has come. `stable` is the revision that a rollback returns to."""
+
+    revision: Annotated[str, doc("Revision that is rolled out.")]
+    stable: Annotated[str, doc("Revision that served before; a rollback returns to it. Empty when none did.")] = ""
+    state: Annotated[RolloutState, doc("Progressing, AwaitingApproval, Complete, RollingBack or RolledBack.")] = "Progressing"
+    attempt: Annotated[int, doc("The attempt, as `spec.rollout` counts them.")] = 0
+    step: Annotated[int, doc("Steps that are complete.")] = 0
+    steps: Annotated[int, doc("Steps in all.")] = 1
+    replicas: Annotated[int, doc("How many replicas, over all zones, may have the revision now.")] = 0
+    zones: Annotated[tuple[str, ...], doc("The zones in the order of their turns.")] = ()
+    since: Annotated[datetime | None, doc("When the present step or state began; absent while the workload is paused.")] = None
+    healthy_since: Annotated[datetime | None, doc("Since when all replicas of the step have been available.")] = None
+    restarts: Annotated[int, doc("Restarts of its containers when the bake time began.")] = 0
+    failure: Annotated[str, doc("Why it failed, in a sentence.")] = ""
+    metrics: Annotated[tuple[MetricStatus, ...], doc("The figures of the health gate.")] = ()
+
+
+class RevisionNote(Struct):
+    """What somebody noted about a revision."""
+
+    revision: Annotated[str, doc("Revision of the template that was asked for.")]
+    note: Annotated[str, doc("One line of text.", maxLength=512)]
 
 
 class WorkloadStatus(Struct):
@@ -164,12 +345,16 @@ class WorkloadStatus(Struct):
     replicas: Annotated[int, doc("Pods that exist.", default=0)] = 0
     ready_replicas: Annotated[int, doc("Pods that are ready.", default=0)] = 0
     available_replicas: Annotated[int, doc("Pods that have been ready for minReadySeconds.")] = 0
-    updated_replicas: Annotated[int, doc("Pods of the current revision.")] = 0
+    updated_replicas: Annotated[int, doc("Pods of the present revision.")] = 0
     unavailable_replicas: Annotated[int, doc("Pods that are wanted and not available.")] = 0
     revision: Annotated[str, doc("Name of the template's present revision.")] = ""
     without_surge: Annotated[
         str, doc("Revision that is rolled out without surge, because no cluster had room for one replica more.")
     ] = ""
+    rollout: Annotated[RolloutStatus | None, doc("The last change of the template, and how far it has come.")] = None
+    note: Annotated[RevisionNote | None, doc("The annotation kubernetes.io/change-cause of the revision asked for last.")] = (
+        None
+    )
     ended: Annotated[Ended | None, doc("How the unit ended, if it runs to its end and has.")] = None
     selector: Annotated[str, doc("Label selector of the pods, for the scale subresource.")] = ""
     where: Annotated[str, doc("Where it runs, for people: replicas by member cluster.")] = ""

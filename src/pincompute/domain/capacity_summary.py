@@ -110,6 +110,7 @@ def _sum(nodes: Sequence[Node], taken: Taken, running: int, pending: int) -> Cap
         nodes=len(nodes),
         ready_nodes=len(ready),
         allocatable=_only(reported, _total(usable.values())),
+        largest=_only(reported, _most(resource_requests.amounts(node.status.allocatable) for node in nodes)),
         requested=_only(reported, _total(taken[name] for name in usable if name in taken)),
         kubelet_version=min((n.status.node_info.kubelet_version for n in nodes), key=_release, default=""),
         running_pods=running,
@@ -129,6 +130,13 @@ def _total(many: Iterable[Requests]) -> Requests:
         for name, amount in one.items():
             total[name] = total.get(name, 0) + amount
     return total
+
+
+def _most(many: Iterable[Requests]) -> Requests:
+    most = NOTHING
+    for one in many:
+        most = resource_requests.at_least(most, one)
+    return most
 
 
 def _only(reported: frozenset[str], room: Requests) -> dict[str, int]:

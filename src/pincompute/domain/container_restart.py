@@ -20,7 +20,7 @@ from pincompute.api.meta import Manifest, Struct
 
 class Restarted(Struct):
     """The record of one restarted container: the image as the template names it, as it is named now, and who asked when and
-    why.
+    why. An update that restarted it has no `request`.
     """
 
     image: str
@@ -50,6 +50,8 @@ class ContainerRestart:
 
 def decide(pod: Pod, request: ContainerRestart) -> Manifest | Impossible:
     """Returns a strategic merge patch of the pod, empty when this request was carried out before."""
+    if request.container.startswith(labels.OF_PLATFORM):
+        return Impossible(f"container {request.container} is the platform's", "restart the replica instead")
     before = recorded(pod)
     done = before.get(request.container)
     if done is not None and done.request == request.id:
@@ -59,17 +61,22 @@ def decide(pod: Pod, request: ContainerRestart) -> Manifest | Impossible:
         names = ", ".join(c.name for c in (*pod.spec.containers, *_sidecars(pod)))
         return Impossible(f"there is no container {request.container} in {pod.metadata.name}", f"choose one of {names}")
     where, container = found
-    digest = _digest(pod, container)
-    if not digest:
+    alias = other_name(pod, container)
+    if not alias:
         why = f"container {request.container} runs an image whose digest its node does not tell, or does not run yet"
         return Impossible(why, "restart the replica instead")
-    alias = _alias(container.image, digest)
     entry = Restarted(image=image(container, done), alias=alias, by=request.by, why=request.why, request=request.id)
     record = msgspec.json.encode({**before, request.container: entry}).decode()
     return {
         "metadata": {"annotations": {labels.RESTARTS: record}},
         "spec": {where: [{"name": request.container, "image": alias}]},
     }
+
+
+def other_name(pod: Pod, container: Container) -> str:
+    """Returns another name of the image that the container runs; empty where its node reports no digest."""
+    digest = _digest(pod, container)
+    return _alias(container.image, digest) if digest else ""
 
 
 def recorded(pod: Pod) -> Mapping[str, Restarted]:

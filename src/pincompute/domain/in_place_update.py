@@ -4,19 +4,25 @@ The pod records what changes, container by container, with the id of the contain
 none of those ids runs any more and the pod is ready: judged by what runs, never by what the spec says (S-153). A container
 that is set back to the image that it still runs has nothing to wait for, so a rollback in the middle of an update never hangs
 (S-154, S-155).
+
+A container also restarts, by another name of its image, when its environment refers to a label or annotation that changes, all
+containers that refer to it together (S-157), and when the template asks for its restart (S-166).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from pincompute.api import labels, template_hash
-from pincompute.api.builtin import Pod
+from pincompute.api.builtin import Container, Pod
 from pincompute.api.meta import Manifest, Struct
 from pincompute.domain import container_restart, shard_pods
 from pincompute.domain.shard_pods import Marks
+
+_REFERENCE = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
 class Replaced(Struct):
@@ -31,17 +37,76 @@ def patch(pod: Pod, template: Manifest, marks: Marks) -> Manifest:
     wanted = template_hash.images(template)
     present = _images(pod)
     changed = {name: image for name, image in wanted.items() if present.get(name) != image}
-    record = _record(pod, wanted, changed)
+    renamed = {
+        c.name: name
+        for c in restarting(pod, template, marks)
+        if c.name not in changed and (name := container_restart.other_name(pod, c))
+    }
+    record = _record(pod, wanted, changed, renamed)
     notes: dict[str, str | None] = {**_change(pod.metadata.annotations, marks.annotations, _stale(pod, "annotations"))}
     notes[labels.IN_PLACE] = msgspec.json.encode(record).decode() if record else None
     if labels.IN_PLACE not in pod.metadata.annotations and not record:
         del notes[labels.IN_PLACE]
-    metadata = {"labels": _change(pod.metadata.labels, marks.labels, _stale(pod, "labels")), "annotations": notes}
+    metadata = {
+        "labels": _change(pod.metadata.labels, marks.labels, _stale(pod, "labels")),
+        "annotations": notes | _renamed(pod, wanted, renamed),
+    }
+    images = changed | renamed
     spec = {
-        field: [{"name": c.name, "image": changed[c.name]} for c in containers if c.name in changed]
+        field: [{"name": c.name, "image": images[c.name]} for c in containers if c.name in images]
         for field, containers in (("containers", pod.spec.containers), ("initContainers", pod.spec.init_containers))
     }
-    return {"metadata": _filled(metadata), "spec": _filled(spec)} if changed else {"metadata": _filled(metadata)}
+    return {"metadata": _filled(metadata), "spec": _filled(spec)} if images else {"metadata": _filled(metadata)}
+
+
+def is_possible(pod: Pod, template: Manifest, marks: Marks) -> bool:
+    """Returns whether a pod of the template's shape can take it in place: the node tells what the containers to restart run."""
+    return all(container_restart.other_name(pod, container) for container in restarting(pod, template, marks))
+
+
+def restarting(pod: Pod, template: Manifest, marks: Marks) -> tuple[Container, ...]:
+    """Returns the containers of the template that have started and that it restarts whatever their image."""
+    asked, before = restarts_asked(marks.annotations), restarts_asked(pod.metadata.annotations)
+    again = {name for name, at in asked.items() if at > before.get(name, "")}
+    again |= {name for name, where, key in _references(template) if _changes(pod, marks, where, key)}
+    ids, own = _ids(pod), template_hash.images(template)  # a container that the platform injected is in no template
+    return tuple(c for c in _replaceable(pod) if c.name in again and c.name in own and ids.get(c.name))
+
+
+def restarts_asked(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Returns when a template last asked for the restart of each container; nothing where somebody wrote another form."""
+    text = annotations.get(labels.CONTAINERS_RESTARTED_AT)
+    try:
+        return msgspec.json.decode(text, type=dict[str, str]) if text else {}
+    except (msgspec.MsgspecError, RecursionError):
+        return {}
+
+
+def _references(template: Manifest) -> Iterator[tuple[str, str, str]]:
+    """Yields the containers whose environment refers to a label or annotation, each with its kind and key."""
+    for where, container in template_hash.containers(template):
+        for variable in container.get("env") or () if template_hash.is_replaceable(where, container) else ():
+            source: Manifest = variable.get("valueFrom") or {}
+            field: Manifest = source.get("fieldRef") or {}
+            if found := _REFERENCE.fullmatch(field.get("fieldPath", "")):
+                yield container["name"], found[1], found[2]
+
+
+def _changes(pod: Pod, marks: Marks, where: str, key: str) -> bool:
+    """Returns whether the label or annotation gets another value; what others wrote on the pod, as its node's zone, stays."""
+    present: dict[str, str] = getattr(pod.metadata, where)
+    wanted: dict[str, str] = getattr(marks, where)
+    if key in wanted or key in _stale(pod, where):
+        return present.get(key, "") != wanted.get(key, "")
+    return False
+
+
+def _renamed(pod: Pod, wanted: Mapping[str, str], renamed: Mapping[str, str]) -> dict[str, str | None]:
+    """Returns the note of containers that run under another name of their image, as a requested restart leaves it."""
+    if not renamed:
+        return {}
+    entries = {name: container_restart.Restarted(image=wanted[name], alias=alias) for name, alias in renamed.items()}
+    return {labels.RESTARTS: msgspec.json.encode({**container_restart.recorded(pod), **entries}).decode()}
 
 
 def is_pending(pod: Pod) -> bool:
@@ -53,14 +118,19 @@ def is_pending(pod: Pod) -> bool:
     return any(old.id and ids.get(name) == old.id for name, old in record.items())
 
 
-def _record(pod: Pod, wanted: Mapping[str, str], changed: Mapping[str, str]) -> dict[str, Replaced]:
-    """Returns the containers to wait for: those that change now, and those that an earlier update has not ended yet."""
+def _record(pod: Pod, wanted: Mapping[str, str], changed: Mapping[str, str], renamed: Mapping[str, str]) -> dict[str, Replaced]:
+    """Returns the containers to wait for: those that change now, and those that an earlier update has not ended yet.
+
+    One that restarts with its image has no image in the record, because it never goes back to what it runs.
+    """
     ids, images, before = _ids(pod), _images(pod), _recorded(pod)
     record: dict[str, Replaced] = {}
     for name, image in wanted.items():
         old = before.get(name)
         still_runs = old is not None and ids.get(name) == old.id
-        if old is not None and still_runs and old.image != image:
+        if name in renamed:
+            record[name] = Replaced(id=ids[name], image="")
+        elif old is not None and still_runs and old.image != image:
             record[name] = old
         elif name in changed and not still_runs:
             record[name] = Replaced(id=ids.get(name, ""), image=images.get(name, ""))
@@ -74,9 +144,13 @@ def _recorded(pod: Pod) -> dict[str, Replaced]:
 
 def _images(pod: Pod) -> dict[str, str]:
     """Returns images by container; another name of the same image, which a requested restart gave it, is no other image."""
-    sidecars = [c for c in pod.spec.init_containers if c.restart_policy == "Always"]
     renamed = container_restart.recorded(pod)
-    return {c.name: container_restart.image(c, renamed.get(c.name)) for c in (*pod.spec.containers, *sidecars)}
+    return {c.name: container_restart.image(c, renamed.get(c.name)) for c in _replaceable(pod)}
+
+
+def _replaceable(pod: Pod) -> tuple[Container, ...]:
+    """Returns the containers that run for as long as the pod: a plain init container has ended long ago."""
+    return (*pod.spec.containers, *(c for c in pod.spec.init_containers if c.restart_policy == "Always"))
 
 
 def _ids(pod: Pod) -> dict[str, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
-from pincompute.api.workloads import Scheduling, Score, WorkloadStatus
-from pincompute.domain.weights import WEIGHTS
+from pincompute.api.workloads import ClusterReplicas, Scheduling, Score, WorkloadStatus
+from pincompute.domain import zone_text
+from pincompute.domain.score_weights import WEIGHTS
 
 
 def sentences(kind: WorkloadKind, workload: WorkloadObject, members: Collection[str]) -> Iterator[str]:
@@ -18,8 +19,8 @@ def sentences(kind: WorkloadKind, workload: WorkloadObject, members: Collection[
         yield "No placement has been decided yet: the federation has not seen it, or it waits for its turn."
         return
     yield from _placement(decision)
-    yield from _refusals(decision, members)
-    yield from _members(status)
+    yield from _refusals(decision, members, status.message)
+    yield from _zones(status)
 
 
 def _summary(name: str, wanted: int, stopped: bool, status: WorkloadStatus) -> str:
@@ -40,11 +41,15 @@ def _phase(status: WorkloadStatus) -> str:
 
 def _placement(decision: Scheduling) -> Iterator[str]:
     scores = {score.cluster: score for score in decision.scores}
+    zones: dict[str, list[ClusterReplicas]] = {}
     for row in decision.placement:
-        because = _score(scores[row.cluster]) if row.cluster in scores else "it runs there already"
-        yield f"{_replicas(row.replicas)} in {row.cluster}, zone {row.zone}: {because}."
+        zones.setdefault(row.zone, []).append(row)
+    for zone, rows in zones.items():
+        ranked = [scores[row.cluster] for row in rows if row.cluster in scores]
+        because = _score(max(ranked, key=lambda score: score.total)) if ranked else "it runs there already"
+        yield f"{_replicas(sum(row.replicas for row in rows))} in zone {zone}: {because}."
     if decision.placement:
-        yield "Replicas are divided evenly over zones first; scores rank the clusters inside a zone."
+        yield "Replicas are divided evenly over zones first; scores rank what is inside a zone."
 
 
 def _score(score: Score) -> str:
@@ -52,17 +57,20 @@ def _score(score: Score) -> str:
     return f"score {score.total} of 100 ({parts})"
 
 
-def _refusals(decision: Scheduling, members: Collection[str]) -> Iterator[str]:
-    for rejection in (r for r in decision.rejections if r.cluster in members):
-        yield f"Not in {rejection.cluster} ({rejection.reason}): {rejection.message}."
+def _refusals(decision: Scheduling, members: Collection[str], told: str) -> Iterator[str]:
+    """Yields what the status does not say already."""
+    for sentence in zone_text.about(r for r in decision.rejections if r.cluster in members):
+        if sentence not in told:
+            yield f"{sentence[0].upper()}{sentence[1:]}."
     if decision.unplaced:
-        yield (
-            f"{_replicas(decision.unplaced)} without a place: the platform places each as soon as a cluster has room. Free "
-            "some room, lower the requests, widen spec.placement, or add a member cluster."
-        )
+        yield f"{_replicas(decision.unplaced)} without a place: the platform places each as soon as a zone can take it."
 
 
-def _members(status: WorkloadStatus) -> Iterator[str]:
+def _zones(status: WorkloadStatus) -> Iterator[str]:
+    """Yields what zones report and the status does not say already, equal reports once."""
+    reports: dict[str, set[str]] = {}
     for line in status.clusters:
-        if line.message:
-            yield f"{line.cluster} reports: {line.message}."
+        if line.message and line.message not in status.message:
+            reports.setdefault(line.message, set()).add(line.zone)
+    for message, zones in reports.items():
+        yield f"In {zone_text.zones(zones)}: {message}."

@@ -1,4 +1,4 @@
-"""Decides whose a namespace is: that of a project, by three labels, or somebody else's.
+"""Decides who owns a namespace: the project of its name, a former project, or somebody else. Three labels tell.
 
 A name alone proves nothing. A cluster may hold a namespace of another team that is called like the project, or the namespace of
 a former project of the same name, with its secrets and volumes. Only cluster administrators and the federation may write these
@@ -11,7 +11,7 @@ from datetime import timedelta
 from enum import Enum
 
 from pincompute.api.builtin import Namespace
-from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, PROJECT, PROJECT_UID
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, PROJECT, PROJECT_UID, is_ours
 from pincompute.api.meta import ObjectMeta
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -19,7 +19,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 
 class NamespaceOwner(Enum):
-    """Whose a namespace is, from the point of view of one project."""
+    """Who owns a namespace, as seen from one project."""
 
     PROJECT = "the project's own"
     FORMER = "that of a former project of this name"
@@ -33,7 +33,7 @@ def labels_of(project: str, uid: str) -> dict[str, str]:
 
 
 def owner(namespace: Namespace, project: ObjectMeta) -> NamespaceOwner:
-    """Returns whose the namespace is for the project with this metadata, which has the namespace's name.
+    """Returns who owns the namespace, as seen from the project with this metadata and the namespace's name.
 
     A version that wrote no uid made a namespace after its Project, and left it behind when the Project went. So a namespace
     without uid that is older than the Project belongs to a former one.
@@ -59,6 +59,6 @@ def is_project(namespace: Namespace | None) -> bool:
 def _holder(namespace: Namespace) -> str | None:
     """Returns the uid of the project that it belongs to, empty without one, and None for a namespace that is not ours."""
     found = namespace.metadata.labels
-    if found.get(MANAGED_BY) != PINCOMPUTE or found.get(PROJECT) != namespace.metadata.name:
+    if not is_ours(found) or found.get(PROJECT) != namespace.metadata.name:
         return None
     return found.get(PROJECT_UID, "")

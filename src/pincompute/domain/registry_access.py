@@ -25,6 +25,8 @@ ACTIONS = (PULL, PUSH, DELETE)
 ALL = "*"
 MOST_SCOPES = 16
 REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*")
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LONGEST = 255  # characters of a repository's name
 _SHAPE = "repository:PROJECT/NAME:pull,push"
 
@@ -47,6 +49,15 @@ class Denial(NamedTuple):
     why: str
 
 
+def is_repository(name: str) -> bool:
+    return len(name) <= LONGEST and REPOSITORY.fullmatch(name) is not None
+
+
+def names_image(repository: str, version: str) -> bool:
+    """Whether an image can have this name. `version` is a tag or a digest."""
+    return is_repository(repository) and (TAG.fullmatch(version) or DIGEST.fullmatch(version)) is not None
+
+
 def parse(scopes: Iterable[str]) -> tuple[Access, ...]:
     """Every action once, in the order in which it was asked for. Raises InvalidScope."""
     asked = [scope for text in scopes for scope in text.split(" ") if scope]
@@ -61,7 +72,7 @@ def _parse_one(scope: str) -> Iterable[Access]:
     shown = scope[:80]
     if kind != "repository" or not colon:
         raise InvalidScope(f"{shown!r} is not of the form {_SHAPE}")
-    if len(name) > LONGEST or not REPOSITORY.fullmatch(name):
+    if not is_repository(name):
         raise InvalidScope(
             f"{shown!r} does not name a repository: lower-case letters and digits are expected, such as shop/web"
         )

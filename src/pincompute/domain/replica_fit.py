@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pincompute.api import resource_requests
 from pincompute.api.member_clusters import Capacity, FreeNodes
 from pincompute.api.resource_requests import CPU, MEMORY, NOTHING, Requests, plus
 
@@ -47,6 +48,37 @@ def fit(free: Mapping[str, int], request: Requests) -> int:
         if wanted > 0:
             fits = min(fits, free.get(name, 0) // wanted)
     return max(0, fits)
+
+
+def beyond(largest: Mapping[str, int], request: Requests) -> str:
+    """Returns the resource of which a replica asks for more than any node has; empty when a node could hold it, or where
+    nobody reports how large the nodes are.
+    """
+    return next((name for name, wanted in sorted(request.items()) if wanted > largest.get(name, 0)), "") if largest else ""
+
+
+def too_large(largest: Mapping[str, int], request: Requests) -> str:
+    """Returns how a replica and the largest node compare in what `beyond` names; empty when a node could hold it."""
+    name = beyond(largest, request)
+    return f"each replica asks for {_part(name, request)}, a node has {_part(name, largest)}" if name else ""
+
+
+def _part(name: str, amounts: Mapping[str, int]) -> str:
+    return resource_requests.part(name, amounts.get(name, 0)) if amounts.get(name, 0) else f"no {name}"
+
+
+def fits_after(capacity: Capacity, leaves: Requests, request: Requests, count: int = 1) -> bool:
+    """Returns whether it is certain that a node holds the request once `count` replicas that ask for `leaves` have left.
+
+    Nobody measures which nodes they leave. So it is certain where they leave enough by themselves, where a node has the room
+    already, or where each node has room and would have enough. Several are known to leave the same node only where there is
+    one.
+    """
+    left = plus(NOTHING, leaves, count) if capacity.nodes == 1 else leaves
+    if fit(left, request) or by_node(capacity, request):
+        return True
+    every = sum(row.count for row in capacity.free) == capacity.nodes > 0  # a full node has no row
+    return every and all(fit(plus(row.resources, left), request) for row in capacity.free)
 
 
 def scarcest(free: Requests, promised: Requests, request: Requests) -> str:

@@ -65,7 +65,7 @@ class Moves:
     `delete` pods.
 
     `updates` and `evictions` count all replicas that wait to be changed in place and to be replaced, the present steps
-    included.
+    included. A surplus replica that serves waits for no allotment, unless another one waits for its room.
     """
 
     create: tuple[str, ...] = ()
@@ -97,6 +97,7 @@ def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], limit
     updated = allowance.take([replica for replica, _ in pairs], limit.updating)
     restarted = allowance.take(restarts, limit.updating)
     deleted += allowance.take(replaced, limit.unavailable)
+    blocking = min(sum(r.available for r in surplus[:excess]), sum(r.unschedulable for r in replicas))
     to_make = _without(missing, revisions.values())
     return Moves(
         create=tuple(to_make[: max(0, total - len(replicas))]),
@@ -104,7 +105,7 @@ def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], limit
         restart=tuple(replica.name for replica in restarted),
         delete=tuple(replica.name for replica in deleted),
         updates=len(pairs) + len(restarts),
-        evictions=len(replaced),
+        evictions=len(replaced) + blocking,
     )
 
 

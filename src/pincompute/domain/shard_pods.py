@@ -22,7 +22,7 @@ from pincompute.api.conditions import find
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.projects import RESTRICTED, PodSecurityLevel
 from pincompute.api.shards import Shard, Share
-from pincompute.domain import pod_security_defaults
+from pincompute.domain import pod_resources, pod_security_defaults
 
 LONGEST_NAME = 63  # a pod's name is its host name
 _DIGEST = 8  # hex digits that tell apart names cut to the same beginning (S-024)
@@ -50,6 +50,11 @@ def names(resource: Resource[Any], shard: Shard) -> Iterator[tuple[int, str]]:
     return ((ordinal, _fit(stem, f"-{ordinal}")) for ordinal in itertools.count())
 
 
+def name_of(workload: str, cluster: str, ordinal: int) -> str:
+    """Returns the name of a pod of a kind that scales."""
+    return _fit(f"{workload}-{cluster}", f"-{ordinal}")
+
+
 def free_names(resource: Resource[Any], shard: Shard, taken: Container[str], count: int) -> tuple[tuple[int, str], ...]:
     """Returns at most `count` free names; fewer for a single pod, whose only name may still be taken."""
     free = (candidate for candidate in names(resource, shard) if candidate[1] not in taken)
@@ -71,7 +76,7 @@ def render(
     Its containers can read zone and cluster through the downward API of its labels. The priority is not part of the template,
     so another tier makes no other revision: only pods that are made later have its priority.
     """
-    spec = pod_security_defaults.filled_spec(share.template["spec"], level)
+    spec = pod_resources.completed(pod_security_defaults.filled_spec(share.template["spec"], level))
     spec.pop("priority", None)  # a template of a former version may hold one, and the API server takes only that of the class
     return {
         "apiVersion": "v1",

@@ -13,13 +13,16 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.engine.external_inputs import ExternalInput
-from pincompute.engine.plan import Plan, Ref
+from pincompute.engine.plan import Action, Plan, Ref
 from pincompute.kube.cache_views import Unknown, Views
 
 Where: TypeAlias = Literal["host", "members", "local"]
 """The host cluster, every member, or (for an operator) the one cluster it serves."""
 
-Verb: TypeAlias = Literal["create", "apply", "patch", "update", "status", "delete", "evict", "scale"]
+Verb: TypeAlias = Literal[
+    "create", "apply", "patch", "update", "status", "delete", "evict", "scale", "source", "copy", "discard"
+]
+"""`source` reads the data of one object for a copy of it; `copy` and `discard` write and remove copies."""
 
 AnyKey: TypeAlias = tuple[str, ...]
 """What a controller reconciles, one at a time: a named tuple of strings, so that keys sort, and print as they say.
@@ -56,11 +59,19 @@ class ReadAccess(Generic[K]):
 
 @dataclass(frozen=True, slots=True)
 class WriteAccess:
-    """A kind that the controller writes, and how. The engine refuses any other write, and the laws fail on it."""
+    """A kind that the controller writes, and how. The engine refuses any other write, and the laws fail on it.
+
+    `in_projects`: the right holds in namespaces of projects only, by a RoleBinding in each of them.
+    """
 
     where: Where
     resource: Resource[Any]
     verbs: tuple[Verb, ...]
+    in_projects: bool = False
+
+
+def _any_version(_action: Action) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +83,8 @@ class Card(Generic[K]):
     that take long rarer; `rest` between any two runs, for controllers that read very many objects; `pace` is how many runs per
     second may write, over all keys, for controllers whose mistakes would go far (0: any number). `contact` returns the keys
     that wait for a member without having an object there, for when the member answers or falls silent; by default those of
-    everything on the host.
+    everything on the host. `version_of` returns which version of the key's object a write is to bring about, so that a refusal
+    is not taken for one of another version; empty where a refusal is about any.
     """
 
     name: str
@@ -85,6 +97,7 @@ class Card(Generic[K]):
     rest: float = 0.0
     pace: float = 0.0
     contact: Callable[[str, Views], Iterable[K]] | None = None
+    version_of: Callable[[Action], str] = _any_version
 
 
 class ObserveContext(Views, Protocol):

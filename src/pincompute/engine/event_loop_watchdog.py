@@ -38,7 +38,7 @@ class StallCause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stall:
+class LoopStall:
     """One stall. `lag` is how late the heartbeat was, `computed` how long the thread surely ran meanwhile, in seconds; `place`
     is the sampled stack, innermost frame last.
     """
@@ -51,7 +51,7 @@ class Stall:
     def cause(self) -> StallCause:
         return StallCause.COMPUTING if self.computed > STALL else StallCause.WAITING
 
-    def worse_than(self, other: Stall | None) -> bool:
+    def worse_than(self, other: LoopStall | None) -> bool:
         """Returns whether this stall is worse: one that our code caused is worse than one that it may have suffered."""
         if other is None or self.cause is not other.cause:
             return other is None or self.cause is StallCause.COMPUTING
@@ -88,13 +88,13 @@ class StallDetector:
     def __init__(self, metrics: WatchdogMetrics) -> None:
         self._metrics = metrics
         self._longest = dict.fromkeys(StallCause, 0.0)
-        self._untold: Stall | None = None
+        self._untold: LoopStall | None = None
         self._told = float("-inf")
         for cause in StallCause:
             metrics.stalls.labels(cause)
             metrics.longest.labels(cause)
 
-    def beat(self, now: float, stall: Stall) -> Stall | None:
+    def beat(self, now: float, stall: LoopStall) -> LoopStall | None:
         """Takes a heartbeat's delay and returns the stall to log now, if any."""
         self._metrics.lag.observe(stall.lag)
         if stall.lag > STALL:
@@ -104,7 +104,7 @@ class StallDetector:
         worst, self._untold, self._told = self._untold, None, now
         return worst
 
-    def _count(self, stall: Stall) -> None:
+    def _count(self, stall: LoopStall) -> None:
         self._metrics.stalls.labels(stall.cause).inc()
         if stall.lag > self._longest[stall.cause]:
             self._longest[stall.cause] = stall.lag
@@ -167,7 +167,7 @@ class Heartbeat:
     def _beat(self) -> None:
         """What the thread computed before the heartbeat was due is unknown, so all of that time is taken off."""
         now, computed = time.monotonic(), time.thread_time() - self._computed
-        stall = Stall(max(0.0, now - self._due), max(0.0, computed - self._interval), self._lookout.take())
+        stall = LoopStall(max(0.0, now - self._due), max(0.0, computed - self._interval), self._lookout.take())
         worst = self._judge.beat(now, stall)
         if worst is not None:
             facts = {"seconds": round(worst.lag, 3), "cause": str(worst.cause), "place": worst.place}

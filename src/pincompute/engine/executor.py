@@ -6,11 +6,14 @@ object's name and kind, the preconditions, and the check that an object about to
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from pincompute.api import labels
 from pincompute.api.builtin import PODS
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
-from pincompute.api.meta import Manifest, Object
+from pincompute.api.meta import Manifest, Object, Resource
+from pincompute.engine import object_copy
 from pincompute.engine.controller import Card, Verb, Where
 from pincompute.engine.error_classification import ForeignError, StaleView, UndeclaredAccessError
 from pincompute.engine.interfaces import Writer
@@ -19,8 +22,10 @@ from pincompute.engine.plan import (
     Apply,
     Confirm,
     ConfirmSet,
+    Copy,
     Create,
     Delete,
+    Discard,
     Evict,
     Patch,
     Ref,
@@ -35,8 +40,12 @@ from pincompute.kube.cache_views import Unknown, Views
 NEVER = "1"  # a version that no object ever has: an apply pinned to it makes what is missing and conflicts with what is there
 
 
-async def perform(action: Action, card: Card[Any], views: Views, writer: Writer) -> None:
-    """Executes the action. It raises what went wrong; `error_classification.classify` interprets it."""
+async def perform(
+    action: Action, card: Card[Any], views: Views, writer: Writer, writer_of: Callable[[str], Writer] | None = None
+) -> None:
+    """Executes the action. It raises what went wrong; `error_classification.classify` interprets it. `writer_of` gives the
+    writers of other clusters, for copies.
+    """
     check_lane(action, card)
     match action:
         case Create():
@@ -53,10 +62,27 @@ async def perform(action: Action, card: Card[Any], views: Views, writer: Writer)
             await _evict(action, views, writer)
         case Scale():
             await _scale(action, card, writer)
-        case Confirm():
-            await _confirm(action, writer)
-        case ConfirmSet():
-            await _confirm_set(action, writer)
+        case Copy() | Discard():
+            await _copy_or_discard(action, card, writer, writer_of)
+        case Confirm() | ConfirmSet():
+            await _ask(action, writer)
+
+
+async def _copy_or_discard(
+    action: Copy | Discard, card: Card[Any], writer: Writer, writer_of: Callable[[str], Writer] | None
+) -> None:
+    if isinstance(action, Discard):
+        await object_copy.discard(action, writer)
+    else:
+        source = writer_of(action.source.cluster) if writer_of is not None else writer
+        await object_copy.copy(action, source, writer, card.name)
+
+
+async def _ask(action: Confirm | ConfirmSet, writer: Writer) -> None:
+    if isinstance(action, Confirm):
+        await _confirm(action, writer)
+    else:
+        await _confirm_set(action, writer)
 
 
 def check_lane(action: Action, card: Card[Any]) -> None:
@@ -65,9 +91,16 @@ def check_lane(action: Action, card: Card[Any]) -> None:
     if wanted is None:
         if not any(lane.resource == resource and lane.where == where for lane in (*card.reads, *card.writes)):
             raise UndeclaredAccessError(f"{card.name} asks about {resource} in {where}, which its card does not name")
-    elif not any(w.resource == resource and w.where == where and wanted in w.verbs for w in card.writes):
-        raise UndeclaredAccessError(f"{card.name} may not {wanted} {resource} in {where}: add it to the card's writes")
+    else:
+        _check_write(card, resource, where, wanted)
+    if isinstance(action, Copy):
+        _check_write(card, action.source.resource, where_of(action.source.cluster), "source")
     _check_pins(action, card)
+
+
+def _check_write(card: Card[Any], resource: Resource[Any], where: Where, verb: Verb) -> None:
+    if not any(w.resource == resource and w.where == where and verb in w.verbs for w in card.writes):
+        raise UndeclaredAccessError(f"{card.name} may not {verb} {resource} in {where}: add it to the card's writes")
 
 
 def _check_pins(action: Action, card: Card[Any]) -> None:
@@ -78,31 +111,31 @@ def _check_pins(action: Action, card: Card[Any]) -> None:
             raise UndeclaredAccessError(f"{card.name} changes {action.ref} without the uid and version it was decided from")
         case Delete() | Evict() if not action.uid:
             raise UndeclaredAccessError(f"{card.name} ends {action.ref} without its uid")
+        case Copy() | Discard() if not action.origin:
+            raise UndeclaredAccessError(f"{card.name} writes {action.ref} without the uid of the object that it belongs to")
         case Evict() if action.ref.resource != PODS:
             raise UndeclaredAccessError(f"{card.name} evicts {action.ref}, but only pods can be evicted")
         case _:
             return
 
 
+_VERBS: Mapping[type[Action], Verb] = {
+    Create: "create",
+    Apply: "apply",
+    Patch: "patch",
+    Delete: "delete",
+    Evict: "evict",
+    Scale: "scale",
+    Copy: "copy",
+    Discard: "discard",
+}
+
+
 def verb_of(action: Action) -> Verb | None:
     """Returns the card's word for an action, or None for questions."""
-    match action:
-        case Create():
-            return "create"
-        case Apply():
-            return "apply"
-        case Patch():
-            return "patch"
-        case Replace():
-            return "status" if action.subresource == "status" else "update"
-        case Delete():
-            return "delete"
-        case Evict():
-            return "evict"
-        case Scale():
-            return "scale"
-        case Confirm() | ConfirmSet():
-            return None
+    if isinstance(action, Replace):
+        return "status" if action.subresource == "status" else "update"
+    return _VERBS.get(type(action))
 
 
 def where_of(cluster: str) -> Where:
@@ -128,12 +161,11 @@ def manifest(ref: Ref, body: Manifest, **pins: str) -> Manifest:
 
 
 def is_marked(body: Manifest) -> bool:
-    labels = body.get("metadata", {}).get("labels", {})
-    return labels.get(MANAGED_BY) == PINCOMPUTE
+    return labels.is_ours(body.get("metadata", {}).get("labels", {}))
 
 
 def is_ours(obj: Object) -> bool:
-    return obj.metadata.labels.get(MANAGED_BY) == PINCOMPUTE
+    return labels.is_ours(obj.metadata.labels)
 
 
 async def _apply(action: Apply, card: Card[Any], views: Views, writer: Writer) -> None:
@@ -145,7 +177,7 @@ async def _apply(action: Apply, card: Card[Any], views: Views, writer: Writer) -
         return
     if seen is None or not is_ours(seen) or (action.uid and action.uid != seen.metadata.uid):
         seen = await writer.get(action.ref.resource, action.ref.key)
-    if seen is not None and not is_ours(seen):
+    if seen is not None and not is_ours(seen) and not action.reserved:
         raise ForeignError(f"{action.ref} exists without the label {MANAGED_BY}: {PINCOMPUTE}, so it is not taken over")
     present = seen.metadata.uid if seen is not None else ""
     if action.uid and action.uid != present:

@@ -1,7 +1,8 @@
 """Provides inputs beyond the caches, such as a metric or an HTTP check, to controllers that declare them.
 
 The engine asks a question repeatedly while some key needs the answer, and not otherwise. The answer is a value, or Unknown
-while there is none yet or when the last one is too old. A changed answer queues the keys that asked.
+while there is none yet or when the last one is too old. A changed answer queues the keys that asked, and so does the first
+try, whatever came of it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ Asker: TypeAlias = tuple[str, tuple[str, ...]]
 """A controller's name and one of its keys."""
 
 
+class Unasked(Unknown):
+    """This process has not asked the question to its end once, for example because it has only just started."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpStatusQuery(Question[int]):
     """Asks for the status code with which a URL answers a GET; no answer is unknown."""
@@ -39,13 +44,12 @@ class HttpStatusQuery(Question[int]):
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery(Question[float]):
-    """Asks for the one number that a PromQL query yields; `server` is the base URL of a server with Prometheus' HTTP API."""
+    """Asks for the one number that a PromQL query yields, by the Prometheus that an administrator has named."""
 
-    server: str
     query: str
 
     def __str__(self) -> str:
-        return f"{self.query} by {self.server}"
+        return self.query
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class ExternalInput:
 
 
 _Place: TypeAlias = tuple[ExternalInput, Question[Any]]
-_Shown: TypeAlias = tuple[bool, Any]
+_Shown: TypeAlias = tuple[bool, Any, bool]
 
 
 @dataclass(slots=True)
@@ -73,16 +77,18 @@ class _PolledQuestion:
     wakes: dict[Asker, Callable[[], None]] = field(default_factory=dict[Asker, Callable[[], None]])
     answer: Any = None
     answered: float = float("-inf")
-    trouble: str = "it has not been answered yet"
+    trouble: str = ""  # empty until it has been asked once
     task: asyncio.Task[None] | None = None
 
     def shown(self, now: float) -> _Shown:
-        """Returns whether the answer is known, and the answer."""
+        """Returns whether the answer is known, the answer, and whether the question has been asked to its end."""
         known = now - self.answered <= self.place[0].stale_after
-        return known, self.answer if known else None
+        return known, self.answer if known else None, bool(self.trouble)
 
     def read(self, now: float) -> Any:
-        known, answer = self.shown(now)
+        known, answer, _ = self.shown(now)
+        if not known and not self.trouble:
+            raise Unasked(f"{self.place[1]} is unknown: it has not been answered yet")
         if not known:
             raise Unknown(f"{self.place[1]} is unknown: {self.trouble}")
         return answer
@@ -107,9 +113,9 @@ class ExternalInputs:
         line = self._lines.get(place)
         if line is not None:
             return line.read(self._clock())
-        full = len(self._lines) >= self._most
-        why = f"this process asks {self._most} questions already" if full else "it has not been asked yet"
-        raise Unknown(f"{place[1]} is unknown: {why}")
+        if len(self._lines) >= self._most:
+            raise Unknown(f"{place[1]} is unknown: this process asks {self._most} questions already")
+        raise Unasked(f"{place[1]} is unknown: it has not been asked yet")
 
     def want(self, asker: Asker, places: frozenset[_Place], wake: Callable[[], None], group: asyncio.TaskGroup) -> None:
         """Starts asking what this reconciliation needs, and stops asking what only earlier ones needed."""
@@ -141,7 +147,7 @@ class ExternalInputs:
 
     async def _follow(self, line: _PolledQuestion) -> None:
         """Asks repeatedly until it is cancelled."""
-        told: _Shown = (False, None)
+        told: _Shown = (False, None, False)
         while True:
             await self._ask(line)
             before, told = told, line.shown(self._clock())
@@ -160,7 +166,7 @@ class ExternalInputs:
         except Exception as error:  # noqa: BLE001 - whatever a poller meets, it has no answer
             line.trouble = str(error) or type(error).__name__
         else:
-            line.answer, line.answered = answer, self._clock()
+            line.answer, line.answered, line.trouble = answer, self._clock(), "the last answer is too old"
 
 
 class ViewsWithInputs:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +17,7 @@ from pincompute import __version__
 from pincompute.engine.external_inputs import HttpStatusQuery, MetricQuery, Pollers
 
 LONGEST = 1024 * 1024  # bytes of an answer that are read
+SHOWN = 300  # characters of its error that go into a status
 
 
 class NoAnswer(Exception):  # noqa: N818 - an answer, not an error
@@ -51,19 +54,59 @@ class _Series(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
+class PrometheusSource:
+    """The server that an administrator has named: the base URL of its HTTP API, a file with the bearer token that it wants, and
+    one with the authority of its certificate. The file of the token is read for each query, so that the token may change.
+    """
+
+    url: str
+    token_file: Path | None = None
+    ca_file: Path | None = None
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token_file.read_text('ascii').strip()}"} if self.token_file else {}
+
+    def tls(self) -> ssl.SSLContext | bool:
+        return ssl.create_default_context(cafile=self.ca_file) if self.ca_file else True
+
+
+@dataclass(frozen=True, slots=True)
 class PrometheusPoller:
-    """Answers MetricQuery by an instant query that must yield exactly one number."""
+    """Answers MetricQuery by an instant query that must yield exactly one number.
+
+    Its messages reach users, so they name neither the server nor what it wants.
+    """
 
     session: aiohttp.ClientSession
+    source: PrometheusSource | None
+    tls: ssl.SSLContext | bool = True
 
     async def poll(self, question: MetricQuery) -> float:
-        url = f"{question.server.rstrip('/')}/api/v1/query"
+        if self.source is None:
+            raise NoAnswer("the platform has no Prometheus; an administrator names one in the federation's settings")
+        url = f"{self.source.url.rstrip('/')}/api/v1/query"
         try:
-            async with self.session.get(url, params={"query": question.query}, allow_redirects=False) as response:
-                body = await response.content.read(LONGEST)
-        except (aiohttp.ClientError, OSError) as error:
-            raise NoAnswer(f"{question.server} does not answer: {error}") from error
+            async with self.session.get(
+                url,
+                params={"query": question.query},
+                headers=self.source.headers(),
+                ssl=self.tls,
+                allow_redirects=False,
+            ) as response:
+                body = await _content(response)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise NoAnswer(f"the platform's Prometheus does not answer ({type(error).__name__})") from error
         return number(body, response.status)
+
+
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    """Reads the whole answer: one read gives what has arrived. Raises ValueError for more than LONGEST."""
+    found = bytearray()
+    async for piece in response.content.iter_any():
+        found += piece
+        if len(found) > LONGEST:
+            raise ValueError(f"an answer has more than {LONGEST} bytes")
+    return bytes(found)
 
 
 def number(body: bytes, status: int) -> float:
@@ -71,7 +114,7 @@ def number(body: bytes, status: int) -> float:
     try:
         answer = msgspec.json.decode(body, type=_PrometheusAnswer)
         if answer.status != "success" or answer.data is None:
-            raise NoAnswer(f"the query is refused: {answer.error or 'no reason given'}")
+            raise NoAnswer(f"the query is refused: {answer.error[:SHOWN] or 'no reason given'}")
         value = _only(answer.data)
     except (msgspec.MsgspecError, ValueError) as error:
         raise NoAnswer(f"HTTP status {status} with what is no answer to a query: {error}") from error
@@ -92,8 +135,9 @@ def _only(data: _Data) -> float:
 
 
 @asynccontextmanager
-async def over_http() -> AsyncGenerator[Pollers]:
+async def over_http(source: PrometheusSource | None = None) -> AsyncGenerator[Pollers]:
     """Returns the pollers of a process. Deadlines are those of the inputs."""
+    tls = source.tls() if source is not None else True
     headers: dict[str, Any] = {"User-Agent": f"pincompute/{__version__}"}
     async with aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield {HttpStatusQuery: HttpPoller(session), MetricQuery: PrometheusPoller(session)}
+        yield {HttpStatusQuery: HttpPoller(session), MetricQuery: PrometheusPoller(session, source, tls)}

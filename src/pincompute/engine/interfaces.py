@@ -26,6 +26,10 @@ class Writer(Protocol):
         """Returns the object itself, not a cached one; None when there is none."""
         ...
 
+    async def content(self, resource: Resource[Any], key: Key) -> Manifest | None:
+        """Returns the whole object, for a copy of it; nothing keeps it."""
+        ...
+
     async def recent(self, resource: Resource[Any], key: Key) -> Object | None:
         """The object as it was a moment ago, without a request where the cache is known to be so fresh."""
         ...

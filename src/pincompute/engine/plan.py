@@ -42,13 +42,15 @@ class Apply:
     """Applies the fields in `body` under the controller's field manager by server-side apply, and creates what is missing.
 
     With a `uid` it conflicts unless the object exists with this uid; an empty one allows that it has to be created. The engine
-    never takes over a foreign object of the same name, one without our managed-by label (S-002).
+    never takes over a foreign object of the same name, one without our managed-by label (S-002), unless the name is
+    `reserved` for the platform: then somebody took the label away.
     """
 
     ref: Ref
     body: Manifest
     why: str
     uid: str = ""
+    reserved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,33 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """Makes the object hold the data of another one, in another cluster as well. The executor reads and writes the data, so no
+    plan, cache or log ever holds it.
+
+    Both objects are ours and belong to the object with the uid `origin`. An `immutable` copy that differs is made anew.
+    """
+
+    source: Ref
+    ref: Ref
+    origin: str
+    labels: Manifest
+    why: str
+    immutable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Deletes by name what no cache shows, if it is ours and belongs to the object with the uid `origin`; gone already is
+    success.
+    """
+
+    ref: Ref
+    origin: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Confirm:
     """Asks the API server, not a cache, whether the object is still what the plan was decided from; else it conflicts.
 
@@ -152,7 +181,7 @@ class ConfirmSet:
     recent: bool = False
 
 
-Action: TypeAlias = Create | Apply | Patch | Replace | Delete | Evict | Scale | Confirm | ConfirmSet
+Action: TypeAlias = Create | Apply | Patch | Replace | Delete | Evict | Scale | Copy | Discard | Confirm | ConfirmSet
 Stage: TypeAlias = tuple[Action, ...]
 
 

@@ -8,7 +8,22 @@ import yaml
 
 from pincompute.api.meta import Manifest
 from pincompute.engine.error_classification import Outcome
-from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Replace, Scale, Stage
+from pincompute.engine.plan import (
+    Action,
+    Apply,
+    Confirm,
+    ConfirmSet,
+    Copy,
+    Create,
+    Delete,
+    Discard,
+    Evict,
+    Patch,
+    Plan,
+    Replace,
+    Scale,
+    Stage,
+)
 from pincompute.engine.reconciler import ReconcileResult
 
 
@@ -34,12 +49,14 @@ def sentence(action: Action) -> str:
             return f"patch {ref}: {why}"
         case Replace(ref, _, _, _, why, subresource):
             return f"write the {subresource} of {ref}: {why}" if subresource else f"update {ref}: {why}"
-        case Delete(ref, _, why):
+        case Delete(ref, _, why) | Discard(ref, _, why):
             return f"delete {ref}: {why}"
         case Evict(ref, _, why):
             return f"evict {ref}: {why}"
         case Scale(ref, replicas, _, _, why):
             return f"scale {ref} to {replicas}: {why}"
+        case Copy(source, ref, why=why):
+            return f"copy {source} to {ref}: {why}"
         case Confirm() | ConfirmSet():
             return f"make sure that {_proof(action)}"
 

@@ -11,8 +11,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from pincompute.api.builtin import NAMESPACES, PODS
-from pincompute.api.labels import FEDERATION, GATEWAY, MANAGED_BY, OPERATOR, PINCOMPUTE, PROJECT, RESTART_REQUEST, user_names
+from pincompute.api.builtin import NAMESPACES, PODS, ROLEBINDINGS, SECRETS
+from pincompute.api.labels import (
+    AUDIT_HEADS,
+    FEDERATION,
+    GATEWAY,
+    MANAGED_BY,
+    OPERATOR,
+    PINCOMPUTE,
+    PROJECT,
+    RESTART_REQUEST,
+    SYSTEM_NAMESPACE,
+    service_account,
+    settings_role,
+    user_names,
+)
 from pincompute.api.meta import GROUP, Manifest, Resource
 from pincompute.engine.controller import Card, Verb, Where
 from pincompute.engine.rbac import SUBRESOURCES
@@ -48,19 +61,31 @@ def in_members(cards: Sequence[Card[Any]], listed: Mapping[Resource[Any], Sequen
             [kind for kind, _ in _united(kinds) if kind not in listed],
         ),
         *_listed_objects(listed),
+        *_role_bindings((FEDERATION,)),
+        *_secret_types(),
         *_namespaces_of_projects(),
         *_only_restart_requests(),
     ]
 
 
-def on_host(cards: Sequence[Card[Any]], users_objects: Sequence[Resource[Any]]) -> list[Manifest]:
-    """Returns the policies of the host: `cards` are the federation's, `users_objects` the kinds that users write.
+def on_host(
+    cards: Sequence[Card[Any]], users_objects: Sequence[Resource[Any]], listed: Mapping[Resource[Any], Sequence[str]]
+) -> list[Manifest]:
+    """Returns the policies of the host: `cards` are the federation's, `users_objects` the kinds that users write, `listed` the
+    objects that every project's namespace holds, by kind and name.
 
-    The platform's kinds need no namespace of a project here, because nothing but the platform gives them a meaning.
+    The platform's kinds need no namespace of a project here, because nothing but the platform gives them a meaning. The gateway
+    writes values of settings, which the federation's cards name as well.
     """
     foreign = [(kind, parts) for kind, parts in written(cards, "host") if kind.group != GROUP]
-    confined = _in_projects([_rule(*each) for each in foreign], [kind for kind, _ in foreign]) if foreign else []
-    return [*confined, *_namespaces_of_projects(), *_intentions(users_objects)]
+    return [
+        *_in_projects([_rule(*each) for each in foreign], [kind for kind, _ in foreign if kind not in listed]),
+        *_listed_objects(listed),
+        *_role_bindings((FEDERATION, GATEWAY)),
+        *_secret_types(),
+        *_namespaces_of_projects(),
+        *_intentions(users_objects),
+    ]
 
 
 def _in_projects(rules: list[Manifest], kinds: list[Resource[Any]]) -> list[Manifest]:
@@ -75,6 +100,7 @@ def _in_projects(rules: list[Manifest], kinds: list[Resource[Any]]) -> list[Mani
         (FEDERATION, GATEWAY, OPERATOR),
         [{"expression": "false", "messageExpression": _ONLY_MANAGED, "reason": "Forbidden"}],
     )
+    policy["spec"]["matchConditions"].append(_NOT_AUDIT_HEADS)
     return [
         policy,
         _binding(policy, "processes-in-managed-namespaces", {"namespaceSelector": _NOT_OURS}),
@@ -105,6 +131,54 @@ def _listed_objects(listed: Mapping[Resource[Any], Sequence[str]]) -> list[Manif
         ],
     )
     return [policy, _binding(policy, "processes-listed-objects", {})]
+
+
+_NOT_AUDIT_HEADS: Manifest = {  # which the gateway writes in the platform's own namespace, by a policy of its own
+    "name": "not-the-audit-heads",
+    "expression": f"!(request.resource.resource == 'configmaps' && request.namespace == '{SYSTEM_NAMESPACE}' "
+    f"&& request.name == '{AUDIT_HEADS}')",
+}
+
+
+def _role_bindings(processes: tuple[str, ...]) -> list[Manifest]:
+    """The federation binds each of these processes to the role of its name, and nobody to anything else."""
+    allowed = " || ".join(
+        f"(object.metadata.name == '{settings_role(process)}' && object.roleRef.kind == 'ClusterRole' "
+        f"&& object.roleRef.name == '{settings_role(process)}' && object.?subjects.orValue([]).all(s, "
+        f"(s.kind == 'User' && s.name == 'pincompute:{process}') || (s.kind == 'ServiceAccount' "
+        f"&& s.?namespace.orValue('') == '{SYSTEM_NAMESPACE}' && s.name == '{service_account(process)}')))"
+        for process in processes
+    )
+    policy = _policy(
+        "federation-role-bindings",
+        [_rule(ROLEBINDINGS, {ROLEBINDINGS.plural}, "CREATE", "UPDATE")],
+        (FEDERATION,),
+        [
+            {
+                "expression": allowed,
+                "message": "the federation binds only the platform's processes to their own roles for settings",
+                "reason": "Forbidden",
+            }
+        ],
+    )
+    return [policy, _binding(policy, "federation-role-bindings", {})]
+
+
+def _secret_types() -> list[Manifest]:
+    """A process makes no Secret to which Kubernetes itself gives a meaning, such as one that it fills with a token."""
+    policy = _policy(
+        "processes-secret-types",
+        [_rule(SECRETS, {SECRETS.plural}, "CREATE", "UPDATE")],
+        (FEDERATION, GATEWAY, OPERATOR),
+        [
+            {
+                "expression": "object.?type.orValue('Opaque') in ['Opaque', 'kubernetes.io/dockerconfigjson']",
+                "message": "type: the platform writes only Opaque and kubernetes.io/dockerconfigjson",
+                "reason": "Forbidden",
+            }
+        ],
+    )
+    return [policy, _binding(policy, "processes-secret-types", {})]
 
 
 def _namespaces_of_projects() -> list[Manifest]:

@@ -21,6 +21,9 @@ NEEDS: dict[Verb, tuple[str, ...]] = {
     "delete": ("delete",),
     "evict": ("create",),
     "scale": ("patch",),
+    "source": ("get",),
+    "copy": ("get", "create", "update", "delete"),
+    "discard": ("get", "delete"),
 }
 SUBRESOURCES: dict[Verb, str] = {
     "status": "/status",
@@ -33,14 +36,31 @@ ORDER = ("get", "list", "watch", "create", "update", "patch", "delete")
 def cluster_role(name: str, cards: Iterable[Card[Any]], where: Where) -> Manifest:
     """Returns the ClusterRole that the process needs on the host, in members or in its local cluster."""
     verbs: dict[tuple[str, str], set[str]] = {}
-    for card in cards:
+    written = list(cards)
+    for card in written:
         for reads in card.reads:
             if reads.where == where:
                 verbs.setdefault(_target(reads.resource), set()).update(READ)
+    _add_writes(verbs, written, where, in_projects=False)
+    return _role(name, verbs)
+
+
+def project_role(name: str, cards: Iterable[Card[Any]], where: Where) -> Manifest:
+    """Returns the ClusterRole of what the process may do in projects only: a RoleBinding in each of them grants it."""
+    verbs: dict[tuple[str, str], set[str]] = {}
+    _add_writes(verbs, cards, where, in_projects=True)
+    return _role(name, verbs)
+
+
+def _add_writes(verbs: dict[tuple[str, str], set[str]], cards: Iterable[Card[Any]], where: Where, *, in_projects: bool) -> None:
+    for card in cards:
         for writes in card.writes:
-            if writes.where == where:
+            if writes.where == where and writes.in_projects == in_projects:
                 for verb in writes.verbs:
                     verbs.setdefault(_target(writes.resource, verb), set()).update(NEEDS[verb])
+
+
+def _role(name: str, verbs: dict[tuple[str, str], set[str]]) -> Manifest:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",

@@ -108,7 +108,8 @@ class PlanExecutor:
             bulkhead = self._bulkhead(cluster)
             with bulkhead.passage():
                 async with bulkhead.slots, asyncio.timeout(self._time_left()):
-                    await executor.perform(action, controller.card, self._clusters, self._clusters.writer(cluster))
+                    writer_of = self._clusters.writer
+                    await executor.perform(action, controller.card, self._clusters, writer_of(cluster), writer_of)
         except Exception as error:  # noqa: BLE001 - classified here, so that the stage's other actions go on
             return ActionResult(action, classify(error), error)
         return ActionResult(action, Outcome.ACTED)

@@ -50,10 +50,13 @@ AGAIN = 1.0  # seconds until the reconciliation after a write, in case the write
 
 @dataclass(frozen=True, slots=True)
 class KeyTrouble:
-    """Why a key makes no progress, for the object's condition."""
+    """Why a key makes no progress, for the object's condition. `version` is what the refused write was to bring about, as the
+    card says; empty where it says nothing.
+    """
 
     outcome: Outcome
     message: str
+    version: str = ""
 
 
 OnTrouble = Callable[[Card[Any], Any, "KeyTrouble | None"], None]
@@ -92,7 +95,7 @@ class Worker(Generic[K]):
         self._inputs = inputs
         self._aside = 0
         self._pace = RateLimiter(self.card.pace, self.card.pace) if self.card.pace else None
-        self._troubled: set[K] = set()
+        self._troubled: dict[K, str] = {}  # the version that the trouble is about
         self._conflicts: dict[K, int] = {}  # in a row, of keys whose last reconciliation met one
         self._contacts: set[str] = set()
         metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()) + len(self._setbacks))
@@ -247,18 +250,25 @@ class Worker(Generic[K]):
 
     def _report(self, item: Item[K], result: ReconcileResult) -> None:
         key = item.key
-        trouble = KeyTrouble(result.outcome, str(result.error)) if result.outcome in _TROUBLES else None
+        trouble = self._trouble(result) if result.outcome in _TROUBLES else None
         if trouble is not None:
-            self._troubled.add(key)
+            if trouble.version != self._troubled.get(key, ""):
+                self.queue.add_after(key, AGAIN)  # the last refusal's delay may be long, and a status has to say this one
+            self._troubled[key] = trouble.version
             self._on_trouble(self.card, key, trouble)
         elif key in self._troubled and result.outcome in _KEPT:
-            self._troubled.discard(key)
+            self._troubled.pop(key)
             self._on_trouble(self.card, key, None)
         for done in result.done:
             if executor.verb_of(done.action) is not None:  # questions are too many to log
                 self._log_action(key, done)
         self._count_conflicts(key, result)
         self._log_outcome(key, result)
+
+    def _trouble(self, result: ReconcileResult) -> KeyTrouble:
+        refused = next((done.action for done in result.done if done.error is result.error), None)
+        version = self.card.version_of(refused) if refused is not None else ""
+        return KeyTrouble(result.outcome, str(result.error), version)
 
     def _count_conflicts(self, key: K, result: ReconcileResult) -> None:
         if result.outcome is not Outcome.CONFLICT:

@@ -10,9 +10,12 @@ from pincompute.api.labels import FEDERATION, HOST
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Controller
 from pincompute.engine.server_process import ServerProcess
+from pincompute.federation.federation_settings import FederationSettings
 from pincompute.federation.member import health, removal
 from pincompute.federation.project import namespace_objects, project_controller, project_namespaces
 from pincompute.federation.scheduling import pool_controller, scheduling_queue
+from pincompute.federation.settings import setting_controller, setting_references
+from pincompute.federation.sidecar import fleet_controller, sidecar_references
 from pincompute.federation.workload import orphan_collection
 from pincompute.federation.workload import workload_controller as workload
 from pincompute.kube.cluster_set import Clusters
@@ -32,13 +35,15 @@ def controllers(refusals: ApiRefusals) -> tuple[Controller[Any, Any], ...]:
         health.CONTROLLER,
         removal.CONTROLLER,
         orphan_collection.CONTROLLER,
+        *setting_controller.controllers(refusals),
+        fleet_controller.CONTROLLER,
     )
 
 
 CONTROLLERS = controllers(ApiRefusals())
 
 
-async def run(kubeconfig: Path, context: str, port: int) -> None:
+async def run(kubeconfig: Path, context: str, port: int, settings: FederationSettings) -> None:
     """Runs until it is stopped. Raises ConfigError when the kubeconfig cannot be used."""
     host = load_kubeconfig(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
@@ -46,13 +51,27 @@ async def run(kubeconfig: Path, context: str, port: int) -> None:
         *scheduling_queue.INDEXES.items(),
         *workload.INDEXES.items(),
         *project_namespaces.INDEXES.items(),
+        *setting_references.ON_HOST.items(),
+        *sidecar_references.INDEXES.items(),
     ):
         clusters.declare("host", resource, indexes)
-    for kind in namespace_objects.KINDS:
-        clusters.declare("members", kind, scope=InformerScope(labels=namespace_objects.LABELS))
+    for resource, indexes in setting_references.IN_MEMBERS.items():
+        clusters.declare("members", resource, indexes)
+    ours = InformerScope(labels=namespace_objects.LABELS)
+    for kind in namespace_objects.IN_MEMBERS:
+        clusters.declare("members", kind, scope=ours)
+    for kind in namespace_objects.ON_HOST:
+        clusters.declare("host", kind, scope=ours)
     membership = MemberConnections(clusters, FEDERATION)
     refusals = ApiRefusals()
     process = ServerProcess(
-        NAME, HOST, host, port, controllers(refusals), lambda _clusters: membership.run(), on_trouble=refusals.note
+        NAME,
+        HOST,
+        host,
+        port,
+        controllers(refusals),
+        lambda _clusters: membership.run(),
+        on_trouble=refusals.note,
+        source=settings.prometheus_source(),
     )
     await process.run(clusters)

@@ -1,4 +1,4 @@
-"""Handlers for the session, service tokens, roles, the audit log and the clusters.
+"""Handles requests about the session, service tokens, roles and the audit log.
 
 Nobody creates a token with more permissions than their own. Callers see only their own tokens, administrators see all.
 """
@@ -18,8 +18,6 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from pincompute.api import conditions
-from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.meta import Struct, doc
 from pincompute.gateway import parameter_values, problems
 from pincompute.gateway.access import Authorizer, Roles, ServiceToken, ServiceTokens, TokenScope
@@ -28,16 +26,16 @@ from pincompute.gateway.access.roles import BEYOND_TOKENS
 from pincompute.gateway.access.service_tokens import LONGEST, NAME_PATTERN, scope_permissions
 from pincompute.gateway.audit import AuditError, AuditPage, AuditQuery, AuditReport, HeadAnchors, search, verify
 from pincompute.gateway.audit.record_search import LONGEST_PAGE
-from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Call, Caller, Operation, may
+from pincompute.gateway.call_context import Call, Caller, Operation, RecordedChange, may
+from pincompute.gateway.gateway_settings import GatewaySettings
 from pincompute.gateway.problems import FieldError
-from pincompute.gateway.settings import GatewaySettings
 
 _HEAD = "The head of an earlier report, kept elsewhere: a log that was cut off at its end since then lacks it."
 Head: TypeAlias = Annotated[str, QueryParameter(description=_HEAD, pattern="^([0-9a-f]{64})?$")]
 
 LONGEST_NAME = 63
 MOST_OPERATIONS = 100
+_RECORDED = ("id", "name", "project", "role", "operations", "expires")  # of a token that is made, for the audit record
 EVERY_TOKEN = Operation("tokens", "get")  # in the region: what an administrator may
 
 
@@ -96,21 +94,6 @@ class RolePage(Struct):
     items: Annotated[tuple[Role, ...], doc("By name.")]
 
 
-class Cluster(Struct):
-    """A member cluster, for administrators; users need not know that there are any."""
-
-    name: Annotated[str, doc("Name.")]
-    zone: Annotated[str, doc("Its zone.")]
-    ready: Annotated[bool, doc("It takes work.")]
-    nodes: Annotated[int, doc("Nodes, as last reported.")] = 0
-    pods: Annotated[int, doc("Pods that run, as last reported.")] = 0
-    message: Annotated[str, doc("If it is not ready: why.")] = ""
-
-
-class ClusterPage(Struct):
-    items: Annotated[tuple[Cluster, ...], doc("By name.")]
-
-
 @get("/v1/session", opt=may("session", "get"), operation_id="getSession", tags=["session"])
 async def get_session(call: NamedDependency[Call], authorizer: NamedDependency[Authorizer]) -> Session:
     """Who am I?"""
@@ -157,7 +140,10 @@ async def create_token(
     if bound is None:
         raise problems.not_found(f"project {data.project}")
     secret, made = await tokens.create(data.name, call.caller, call.caller.name, bound, timedelta(days=data.days))
-    return _token(made, secret)
+    token = _token(made, secret)
+    given = {field: value for field in _RECORDED if (value := getattr(token, field))}
+    call.changes.extend(RecordedChange(field, after=value) for field, value in given.items())
+    return token
 
 
 @delete("/v1/tokens/{name:str}", opt=may("tokens", "delete"), operation_id="deleteToken", tags=["tokens"], status_code=204)
@@ -177,14 +163,6 @@ async def delete_token(
 async def list_roles(roles: NamedDependency[Roles]) -> RolePage:
     """Every role that a member of a project may carry."""
     return RolePage(items=tuple(Role(name=name, operations=allowed) for name, allowed in sorted(roles.described().items())))
-
-
-@get("/v1/admin/clusters", opt=may("clusters", "list"), operation_id="listClusters", tags=["admin"])
-async def list_clusters(reads: NamedDependency[CacheReads]) -> ClusterPage:
-    """The region's member clusters."""
-    silent = frozenset(reads.silent())
-    members = sorted(reads.host(MEMBERCLUSTERS).list(), key=lambda m: m.metadata.name)
-    return ClusterPage(items=tuple(_cluster(m, silent=m.metadata.name in silent) for m in members))
 
 
 @post("/v1/admin/audit/verify", opt=may("audit", "get", cost=20), operation_id="verifyAudit", tags=["admin"], status_code=200)
@@ -302,35 +280,12 @@ def _token(token: ServiceToken, secret: str = "") -> Token:
     )
 
 
-def _silence(name: str) -> str:
-    return (
-        "does not answer; these are its last figures. Check its API server and the way to it; "
-        f"in a local region: `pincompute region status`, `pincompute region logs {name}-apiserver`"
-    )
-
-
-def _cluster(member: MemberCluster, *, silent: bool) -> Cluster:
-    ready = conditions.find(member.status.conditions, "Ready")
-    capacity = member.status.capacity
-    message = _silence(member.metadata.name) if silent else ready.message if ready else "is not reported yet"
-    takes = ready is not None and ready.status == "True" and not silent
-    return Cluster(
-        name=member.metadata.name,
-        zone=member.spec.zone,
-        ready=takes,
-        nodes=capacity.nodes if capacity else 0,
-        pods=capacity.running_pods if capacity else 0,
-        message="" if takes else message,
-    )
-
-
 ROUTES: Sequence[ControllerRouterHandler] = (
     get_session,
     list_tokens,
     create_token,
     delete_token,
     list_roles,
-    list_clusters,
     verify_audit,
     search_audit,
 )

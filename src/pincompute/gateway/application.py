@@ -1,4 +1,4 @@
-"""The Litestar application: every route behind the middleware, every failure as a problem document."""
+"""Builds the Litestar application: every route behind the middleware, every failure as a problem document."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pincompute import __version__
 from pincompute.gateway import exception_mapping, problems, request_parameters
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import OPERATION, PUBLIC, Call, public
+from pincompute.gateway.gateway_settings import GatewaySettings
 from pincompute.gateway.middleware import ALLOW, CALL, RequestGuards, RequestMiddleware, request_id
 from pincompute.gateway.openapi_document import OpenApiDocument, Service
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.read_fast_path import ReadFastPath
 from pincompute.gateway.request_parameters import PARAMETERS, RouteParameters
 from pincompute.gateway.sdk_deprecation import SdkDeprecationMiddleware
-from pincompute.gateway.settings import GatewaySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,14 @@ class ApplicationParts:
 
 def build(parts: ApplicationParts, routes: Sequence[ControllerRouterHandler], openapi: OpenAPIConfig | None = None) -> Litestar:
     """Raises RuntimeError for a route that does not say which operation it is."""
-    services = {"settings": parts.settings, "reads": parts.reads, "document": parts.document, **parts.given}
+    discovery = _service(parts.settings)
+    services = {
+        "settings": parts.settings,
+        "reads": parts.reads,
+        "document": parts.document,
+        "discovery": discovery,
+        **parts.given,
+    }
     app = Litestar(
         route_handlers=[*routes, healthz, well_known, interface],
         dependencies={
@@ -74,14 +81,14 @@ def _check(app: Litestar) -> None:
 
 
 def _signatures(handler: BaseRouteHandler) -> Iterator[Any]:
-    """Of the function itself and of those that give it what it depends on."""
+    """Yields the signature of the function itself, and of those that give it what it depends on."""
     yield handler.parsed_fn_signature
     for given in handler.resolve_dependencies().values():
         yield given.parsed_fn_signature
 
 
 def _handlers(route: Any) -> Iterator[tuple[BaseRouteHandler, Any]]:
-    """With what Litestar knows of each one's parameters."""
+    """Yields the handlers of a route, each with what Litestar knows of its parameters."""
     match route:
         case HTTPRoute():
             yield from dict.fromkeys(route.route_handler_map.values())
@@ -103,21 +110,27 @@ async def healthz() -> str:
 
 
 @get("/.well-known/pincompute", opt=public(), operation_id="getService", tags=["service"])
-async def well_known(settings: NamedDependency[GatewaySettings]) -> Service:
-    """What a client must know before it has a token: the version, and where to log in."""
-    issuer = settings.issuers[0] if settings.issuers else None
-    return Service(
-        version=__version__,
-        issuer=issuer.url if issuer else "",
-        client_id=issuer.client_id if issuer else "",
-        registry=settings.registry.address,
-    )
+async def well_known(discovery: NamedDependency[Service]) -> Service:
+    """What a client must know before it has a token: the version, where to log in, and where the registry is."""
+    return discovery
 
 
 @get("/openapi.json", opt=public(), include_in_schema=False, media_type="application/json")
 async def interface(document: NamedDependency[OpenApiDocument]) -> bytes:
     """This interface, as OpenAPI 3.1."""
     return document.content
+
+
+def _service(settings: GatewaySettings) -> Service:
+    issuer = settings.issuers[0] if settings.issuers else None
+    return Service(
+        version=__version__,
+        issuer=issuer.url if issuer else "",
+        client_id=issuer.client_id if issuer else "",
+        registry=settings.registry.address,
+        registry_ca=settings.registry.authority(),
+        platform=settings.registry.platform,
+    )
 
 
 def _call(scope: Scope) -> Call:

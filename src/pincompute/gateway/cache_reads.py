@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,11 +18,15 @@ from pincompute.api import labels
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import MEMBERCLUSTERS
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, MemberCluster
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.api.revisions import PINREVISIONS, PinRevision
+from pincompute.api.settings import SETTINGS
+from pincompute.api.sidecars import PINSIDECARS, named_by
+from pincompute.api.template_settings import references, registries
 from pincompute.gateway import parameter_values, problems
 from pincompute.gateway.model import KINDS, SimpleKind, SimpleKinds, of_workloads
+from pincompute.gateway.project_limit_admission import ProjectLimitAdmission
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.informer import Informer, InformerScope
@@ -30,6 +34,9 @@ from pincompute.kube.informer import Informer, InformerScope
 T = TypeVar("T", bound=Object)
 
 BY_WORKLOAD = "workload"  # index over pods: "PROJECT/NAME" of the workload they belong to
+BY_SETTING = "setting"  # index over workloads: `setting_index_value` of each setting that their templates name
+BY_REQUEST = "request"  # index over what users create: `request_index_value` of the request that created it
+BY_SIDECAR = "sidecar"  # index over workloads: the sidecars that their templates name
 BY_OWNER = "owner"  # index over revisions: uid of the workload they belong to
 CATCH_UP = 2.0  # seconds to wait for a version that another gateway has returned already
 
@@ -58,9 +65,16 @@ class CacheReads:
         shown = {kind.resource.plural: kind.resource for kind in kinds}
         self._by_plural: dict[str, Resource[Any]] = {**shown, MEMBERCLUSTERS.plural: MEMBERCLUSTERS}
         for resource in self._by_plural.values():
-            clusters.declare("host", resource)
+            clusters.declare("host", resource, {BY_REQUEST: _requests})
+        for kind in self.workloads:
+            clusters.declare("host", kind.workload, {BY_SETTING: _settings, BY_SIDECAR: _sidecars})
+        clusters.declare("host", PINSIDECARS)
+        for setting in SETTINGS:
+            clusters.declare("host", setting.resource)
         clusters.declare("host", PINREVISIONS, {BY_OWNER: _owners})
+        self.project_limits = ProjectLimitAdmission(clusters, self.workloads)
         mine = InformerScope(labels={labels.MANAGED_BY: labels.PINCOMPUTE})
+        clusters.declare("members", CLUSTERCAPACITIES)
         clusters.declare("members", PODS, {BY_WORKLOAD: _workload}, mine)
 
     def host(self, resource: Resource[T]) -> Informer[T]:
@@ -97,9 +111,23 @@ class CacheReads:
                 found += ((member, pod) for pod in self.clusters.view(member, PODS).by(BY_WORKLOAD, f"{project}/{name}"))
         return found
 
+    def pods_by_member(self, project: str) -> Iterator[tuple[str, Iterable[Pod]]]:
+        """Pods of all workloads of a project in each member that is known, those on their way out included."""
+        for member in self.members():
+            with suppress(Unknown):
+                yield member, self.clusters.view(member, PODS).list(project)
+
     def members(self) -> tuple[str, ...]:
         """All registered members, connected or not."""
         return tuple(sorted(m.metadata.name for m in self.host(MEMBERCLUSTERS).list()))
+
+    def capacity(self, member: MemberCluster) -> Capacity | None:
+        """The member's room as it says itself, else as the host has it, which lacks the shape of the free room."""
+        try:
+            found = self.clusters.view(member.metadata.name, CLUSTERCAPACITIES).get(Key("", labels.LOCAL))
+        except Unknown:
+            found = None
+        return found.status.capacity if found is not None and found.status.capacity is not None else member.status.capacity
 
     def silent(self) -> tuple[str, ...]:
         """Members that do not answer now."""
@@ -137,6 +165,31 @@ class CacheReads:
 
 def _owners(revision: PinRevision) -> Iterable[str]:
     return (owner.uid for owner in revision.metadata.owner_references)
+
+
+def setting_index_value(word: str, project: str, name: str) -> str:
+    """Returns the value under which workloads are indexed that name a setting, or (the word is `registry`) pull from a host."""
+    return f"{word}/{project}/{name}"
+
+
+def _sidecars(obj: WorkloadObject) -> Iterable[str]:
+    return dict.fromkeys(named_by(obj.spec.template))
+
+
+def _settings(obj: WorkloadObject) -> Iterable[str]:
+    project, template = obj.metadata.namespace, obj.spec.template
+    named = {setting_index_value(ref.word, project, ref.name) for ref in references(template)}
+    return sorted(named | {setting_index_value("registry", project, host) for host in registries(template)})
+
+
+def request_index_value(project: str, key: str) -> str:
+    """Returns the value under which objects are indexed that a request with a key of this digest created in the project."""
+    return f"{project}/{key}"
+
+
+def _requests(obj: Object) -> Iterable[str]:
+    key, dot, _ = obj.metadata.annotations.get(labels.IDEMPOTENCY, "").partition(".")
+    return (request_index_value(obj.metadata.namespace, key),) if dot else ()
 
 
 def _workload(pod: Pod) -> Iterable[str]:

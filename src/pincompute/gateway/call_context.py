@@ -1,4 +1,4 @@
-"""A request as every part of the gateway sees it: its caller, its operation, its project.
+"""Defines a request as every part of the gateway sees it: its caller, its operation, its project.
 
 Every route declares its operation. The gateway does not start with a route that declares none, so a forgotten check exposes
 nothing.
@@ -29,6 +29,9 @@ Verb: TypeAlias = Literal[
     "restart",
     "scale",
     "rollback",
+    "approve",
+    "abort",
+    "retry",
     "open",
     "pull",
     "push",
@@ -43,18 +46,23 @@ RESOURCES: tuple[Resource, ...] = (
     "policies",
     "logs",
     "shells",
+    "ports",
     "files",
     "images",
+    "secrets",
+    "configs",
     "history",
     "events",
+    "usage",
     "tokens",
     "roles",
     "clusters",
+    "sidecars",
     "audit",
     "session",
 )
 READS: frozenset[Verb] = frozenset({"get", "list", "watch"})
-RECORDED_READS: frozenset[Resource] = frozenset({"logs", "shells", "files", "audit"})
+RECORDED_READS: frozenset[Resource] = frozenset({"logs", "shells", "ports", "files", "audit"})
 OPERATION = "operation"  # key in a route's `opt`
 PUBLIC = "public"
 _NOUNS: dict[Resource, str] = {"members": "member"}  # all others that stand below a workload are about the workload
@@ -124,12 +132,20 @@ class ReplicaStream(msgspec.Struct, rename="camel", omit_defaults=True):
     bytes_out: int = 0
 
 
+class RecordedChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A field that an operation changed. A side on which it is not said is absent."""
+
+    field: str
+    before: Any = None
+    after: Any = None
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request. `project` and `name` are empty where the path has none; `source` is the client's address.
 
     `reason` is what the caller says of why; read only from requests that leave a record. The handler of a stream into a replica
-    fills in `stream`, and the audit records say it.
+    fills in `stream`, and what changes a project or makes a token adds `changes`; the audit records say both.
     """
 
     id: str
@@ -141,6 +157,7 @@ class Call:
     at: datetime
     reason: str = ""
     stream: ReplicaStream = field(default_factory=ReplicaStream, compare=False)
+    changes: list[RecordedChange] = field(default_factory=list[RecordedChange], compare=False)
 
 
 def may(

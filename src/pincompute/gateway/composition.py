@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -16,26 +16,41 @@ from litestar.types import ControllerRouterHandler
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS, Project
-from pincompute.gateway import administration_handlers, application, openapi_document, registry_handlers
+from pincompute.gateway import administration_handlers, application, cluster_handlers, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
 from pincompute.gateway.audit import AuditLog, HeadAnchors
 from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.gateway_settings import GatewaySettings
 from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder, history_handlers
 from pincompute.gateway.host_clock import HostClock
-from pincompute.gateway.limits import RequestLimiter
+from pincompute.gateway.images import image_handlers, registry_handlers
+from pincompute.gateway.images.image_collection import ImageCollection
+from pincompute.gateway.images.image_digests import ImageDigests
+from pincompute.gateway.images.image_inventory import ImageInventory
+from pincompute.gateway.images.image_removal import ImageRemoval
+from pincompute.gateway.images.owner_files import OwnerFiles
+from pincompute.gateway.images.registry_reader import RegistryReader
+from pincompute.gateway.images.registry_storage import RegistryStorage
+from pincompute.gateway.images.registry_tokens import RegistryTokens
+from pincompute.gateway.images.repository_ownership import RepositoryOwnership
+from pincompute.gateway.images.stored_bytes import StoredBytes
+from pincompute.gateway.images.stored_manifest import StoredManifests
 from pincompute.gateway.middleware import RequestGuards
 from pincompute.gateway.model import KINDS, SimpleKinds, in_projects, of_workloads
 from pincompute.gateway.openapi_document import OpenApiDocument
 from pincompute.gateway.operation import lifecycle_handlers
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
 from pincompute.gateway.operation.logs.log_handlers import LogService
+from pincompute.gateway.operation.pod_troubles import PodTroubles
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup
 from pincompute.gateway.operation.replica_streams.stream_service import ReplicaStreamService
 from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
-from pincompute.gateway.settings import GatewaySettings
-from pincompute.gateway.workloads import object_handlers, project_handlers
+from pincompute.gateway.request_limits import RequestLimiter
+from pincompute.gateway.usage import usage_handlers
+from pincompute.gateway.usage.usage_readers import UsageReaders
+from pincompute.gateway.workloads import object_handlers, project_handlers, setting_handlers, sidecar_handlers
 from pincompute.gateway.workloads.read_service import ReadService
 from pincompute.gateway.workloads.write_service import WriteService
 from pincompute.kube.cache_views import Unknown
@@ -46,15 +61,20 @@ from pincompute.store.token_table import TokenTable
 
 
 def routes(kinds: SimpleKinds = KINDS) -> Sequence[ControllerRouterHandler]:
-    """Of a gateway that serves these kinds."""
+    """Returns the routes of a gateway that serves these kinds."""
     workloads = of_workloads(kinds)
     return (
         *(route for kind in in_projects(kinds) for route in object_handlers.routes(kind)),
         *project_handlers.ROUTES,
+        *setting_handlers.ROUTES,
         *lifecycle_handlers.routes(workloads),
         *history_handlers.routes(workloads),
         *administration_handlers.ROUTES,
+        *cluster_handlers.ROUTES,
+        *sidecar_handlers.ROUTES,
         *registry_handlers.ROUTES,
+        *image_handlers.ROUTES,
+        *usage_handlers.routes(workloads),
     )
 
 
@@ -65,11 +85,17 @@ GIVEN = (
     "verbs",
     "logs",
     "shells",
+    "troubles",
     "history",
     "reader",
     "writer",
     "anchors",
     "registry",
+    "inventory",
+    "usage",
+    "ownership",
+    "removal",
+    "stored",
 )  # services that routes ask for by name
 
 
@@ -86,13 +112,16 @@ class Composition:
     document: OpenApiDocument
     permissions: StreamPermissions
     anchors: HeadAnchors
+    ownership: RepositoryOwnership
+    collection: ImageCollection
 
     @property
     def address(self) -> str:
         return f"{self.settings.listen.address}:{self.settings.listen.port}"
 
     def background(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self.tokens.run(), self.recorder.run(), self.document.make(), self.anchors.run()
+        images = self.ownership.run(), self.collection.run()
+        return self.tokens.run(), self.recorder.run(), self.document.make(), self.anchors.run(), *images
 
     def missing(self) -> tuple[str, ...]:
         """What it waits for before it can answer; a store that is away is no reason not to."""
@@ -106,11 +135,12 @@ class Composition:
 
 @asynccontextmanager
 async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKinds = KINDS) -> AsyncGenerator[Composition]:
-    """To be entered before the first cluster is added. Raises what a part raises that its settings do not suit."""
+    """Composes a gateway. Enter it before the first cluster is added. Raises what a part raises about its settings."""
     clock = replace(SYSTEM, wall=HostClock(clusters))
     async with (
         HistoryStore(settings.database, outbox=settings.path("outbox")) as store,
         AuditLog(settings.audit, settings.path(settings.audit.file), clock) as audit,
+        AsyncExitStack() as closing,
     ):
         tokens = ServiceTokens(TokenTable(store.database), clock)
         reads = CacheReads(clusters, kinds)
@@ -135,7 +165,17 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         tokens.on_end(permissions.token_ended)
         anchors = HeadAnchors(audit, clusters, settings, clock)
         verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store), authorizer)
+        usage = UsageReaders(clusters)
+        closing.push_async_callback(usage.close)
         served = OpenApiDocument(lambda: printed_document(kinds))
+        signer = RegistryTokens(settings.registry, time.time)
+        registry = RegistryReader(settings.registry, signer)
+        storage = RegistryStorage(settings.path(settings.registry.storage) if settings.registry.storage else None)
+        owners, manifests = OwnerFiles(storage), StoredManifests(storage)
+        stored, inventory = StoredBytes(storage), ImageInventory(storage, manifests)
+        closing.push_async_callback(stored.close)
+        ownership = RepositoryOwnership(clusters, owners)
+        collection = ImageCollection(reads, storage, owners, time.time, settings.registry.collect_every)
         given: Mapping[str, Any] = {
             "roles": roles,
             "tokens": tokens,
@@ -143,14 +183,22 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "verbs": verbs,
             "logs": LogService(verbs, replicas, access, permissions),
             "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings, auditor),
-            "history": HistoryService(reads, store, clock),
+            "history": HistoryService(reads, store, replicas, clock),
+            "troubles": PodTroubles(store),
             "reader": ReadService(clusters, reads, authorizer),
-            "writer": WriteService(reads, authorizer),
+            "writer": WriteService(reads, authorizer, ImageDigests(registry, ownership)),
             "anchors": anchors,
-            "registry": registry_handlers.RegistryTokens(settings.registry, time.time),
+            "registry": signer,
+            "inventory": inventory,
+            "usage": usage,
+            "ownership": ownership,
+            "removal": ImageRemoval(storage, manifests, inventory),
+            "stored": stored,
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
-        yield Composition(settings, clusters, built, store, tokens, recorder, served, permissions, anchors)
+        yield Composition(
+            settings, clusters, built, store, tokens, recorder, served, permissions, anchors, ownership, collection
+        )
 
 
 @cache

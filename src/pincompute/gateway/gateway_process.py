@@ -1,4 +1,4 @@
-"""The gateway's process: what it watches, what it serves, and the order in which it starts and ends.
+"""Runs the gateway's process: what it watches, what it serves, and the order in which it starts and ends.
 
 It is stateless but for its store and its audit log, so any number of gateways may serve one region.
 """
@@ -17,9 +17,9 @@ from pincompute.engine.metrics import Metrics
 from pincompute.engine.server_process import stopping
 from pincompute.gateway import NAME, http_server
 from pincompute.gateway.composition import Composition, compose
+from pincompute.gateway.gateway_settings import GatewaySettings
 from pincompute.gateway.history import HistoryMetrics
 from pincompute.gateway.model import KINDS, SimpleKinds
-from pincompute.gateway.settings import GatewaySettings
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import load as load_kubeconfig
 from pincompute.kube.member_connections import MemberConnections

@@ -1,4 +1,4 @@
-"""The host's clock, by which the gateway stamps its records.
+"""Reads the host's clock, by which the gateway stamps its records.
 
 Several gateways write one history, beside events that clusters stamp, and only one clock can order them. So the host's clock
 counts even where ours is right. Credentials are judged by our own clock (`access`).

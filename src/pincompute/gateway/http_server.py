@@ -15,8 +15,8 @@ from litestar.types import ASGIApp
 from pincompute import __version__
 from pincompute.engine import uvicorn_server
 from pincompute.engine.uvicorn_server import UvicornServer
-from pincompute.gateway.limits.connection_limits import KEEP_ALIVE, ROOM, ConnectionLimits, LimitedRequests
-from pincompute.gateway.settings import GatewaySettings
+from pincompute.gateway.gateway_settings import GatewaySettings
+from pincompute.gateway.request_limits.connection_limits import KEEP_ALIVE, ROOM, ConnectionLimits, LimitedRequests
 
 log = logging.getLogger(__name__)
 

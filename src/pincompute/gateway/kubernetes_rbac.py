@@ -1,18 +1,22 @@
-"""The Kubernetes RBAC rules of the gateway. Users have no rights in clusters: the gateway decides and acts for them.
+"""Makes the Kubernetes RBAC rules of the gateway. Users have no rights in clusters: the gateway decides and acts for them.
 
-On the host it writes workloads and projects. In members it reads, opens streams into containers, and marks pods for restart.
+On the host it writes workloads, projects and settings. In members it reads, opens streams into containers, and
+marks pods for restart.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from pincompute.api.builtin import CONFIGMAPS, SECRETS
 from pincompute.api.kinds import KINDS, Kinds
-from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
+from pincompute.api.labels import GATEWAY, MANAGED_BY, PINCOMPUTE, settings_role
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
+from pincompute.api.settings import SETTINGS
+from pincompute.api.sidecars import PINSIDECARS
 from pincompute.gateway import NAME
 
 _LOOK = ("get", "list", "watch")
@@ -20,9 +24,17 @@ _WRITE = (*_LOOK, "create", "update", "patch", "delete")
 
 
 def on_host(kinds: Kinds = KINDS) -> Manifest:
-    written = [_rule(resource.group, resource.plural, _WRITE) for resource in (*(k.workload for k in kinds), PROJECTS)]
+    written_kinds = (*(k.workload for k in kinds), PROJECTS, PINSIDECARS, *(kind.resource for kind in SETTINGS))
+    written = [_rule(resource.group, resource.plural, _WRITE) for resource in written_kinds]
     members = _rule(PROJECTS.group, f"{PROJECTS.plural}/members", ("update",))  # no subresource: what an admission policy asks
     return _role(*written, members, _looks(PINREVISIONS), _looks(MEMBERCLUSTERS), _rule("", "events", _LOOK))
+
+
+def in_projects_on_host() -> Manifest:
+    """The role that a RoleBinding in each project grants: values of settings are written, and those of secrets never read."""
+    secrets = _rule(SECRETS.group, SECRETS.plural, ("create",))
+    configs = _rule(CONFIGMAPS.group, CONFIGMAPS.plural, ("get", "create"))
+    return {**_role(secrets, configs), "metadata": {"name": settings_role(GATEWAY), "labels": {MANAGED_BY: PINCOMPUTE}}}
 
 
 def in_members(kinds: Kinds = KINDS) -> Manifest:

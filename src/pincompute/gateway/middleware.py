@@ -1,4 +1,4 @@
-"""The middleware that every request passes: identity, limits, permissions, the handler, the audit record, in this order.
+"""Passes every request through identity, limits, permissions, the handler and the audit record, in this order.
 
 What is refused on the way is recorded as well. A caller who may not see an object gets the answer for one that does not exist.
 The middleware is plain ASGI around each route.
@@ -18,8 +18,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from pincompute.gateway import problems, reason_header, request_parameters
 from pincompute.gateway.access import Authenticator, Authorizer, Decision
 from pincompute.gateway.call_context import ANONYMOUS, OPERATION, PUBLIC, Call, Caller, Operation
-from pincompute.gateway.limits import RequestLimiter
 from pincompute.gateway.problems import Problem
+from pincompute.gateway.request_limits import RequestLimiter
 from pincompute.gateway.request_parameters import PARAMETERS
 from pincompute.kube.clock import SYSTEM
 
@@ -36,11 +36,11 @@ DENIALS = frozenset({401, 403})
 
 class RequestAuditor(Protocol):
     async def begin(self, call: Call) -> None:
-        """Before what leaves a record. Raises Problem 503 when a record is a must and cannot be written."""
+        """Records that a call begins. Raises Problem 503 when a record is a must and cannot be written."""
         ...
 
     async def opened(self, call: Call) -> None:
-        """Before a stream into a replica is opened, with `call.stream` filled in. Raises Problem 503 as `begin` does."""
+        """Records where `call.stream` leads, before it is opened. Raises Problem 503 as `begin` does."""
         ...
 
     async def record(self, call: Call, *, allowed: bool, status: int, why: str = "") -> None:

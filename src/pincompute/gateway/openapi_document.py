@@ -1,4 +1,4 @@
-"""The gateway's OpenAPI document: what Litestar derives from the routes, and what holds for all of them."""
+"""Makes the gateway's OpenAPI document: what Litestar derives from the routes, and what holds for all of them."""
 
 from __future__ import annotations
 
@@ -30,13 +30,16 @@ METHODS = ("get", "put", "post", "delete", "patch")
 class Service(msgspec.Struct, frozen=True, rename="camel"):
     """The gateway's version, and the OIDC issuer and client id with which to log in; empty when there is none.
 
-    `registry` is the address to which images of the region are pushed; empty when it has no registry of its own.
+    `registry` is the address to which images of the region are pushed; empty when it has no registry of its own. `registryCa`
+    is the authority of its certificate, in PEM; `platform` is that of the region's nodes, such as linux/amd64.
     """
 
     version: str
     issuer: str
     client_id: str
     registry: str = ""
+    registry_ca: str = ""
+    platform: str = ""
 
 
 class OpenApiDocument:

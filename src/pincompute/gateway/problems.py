@@ -1,4 +1,4 @@
-"""Failures as RFC 9457 problem details, each with a stable code and what the caller can do about it.
+"""Defines failures as RFC 9457 problem details, each with a stable code and what the caller can do about it.
 
 "Does not exist" and "may not be seen" are one problem with one text, so a caller cannot find out what they may not see.
 """
@@ -48,8 +48,10 @@ CODES: Mapping[str, tuple[int, str]] = {
     "token-expired": (401, "The token has expired"),
     "clock-wrong": (401, "Two clocks do not agree"),
     "forbidden": (403, "This is not allowed"),
+    "limit-exceeded": (403, "A limit does not allow it"),
     "not-found": (404, "Not found, or you may not see it"),
     "unknown-path": (404, "There is nothing at this path"),
+    "no-such-file": (404, "No such file or folder"),
     "method-not-allowed": (405, "The method is not allowed here"),
     "conflict": (409, "Changed by somebody else in the meantime"),
     "wrong-state": (409, "Not possible in the present state"),
@@ -121,7 +123,13 @@ def forbidden(detail: str, remedy: str = "ask an owner of the project for a role
 
 def not_found(what: str) -> Problem:
     """`what` as the caller named it, such as "app demo/hello"."""
-    return Problem("not-found", f"there is no {what}, or you may not see it", "check the name and the project")
+    remedy = "`pin project list` shows yours" if what.startswith("project ") else "check the name and the project"
+    return Problem("not-found", f"there is no {what}, or you may not see it", remedy)
+
+
+def not_among(what: str, known: str) -> Problem:
+    """Makes the problem of a missing part of something that the caller may see. `known` are the parts that there are."""
+    return Problem("not-found", f"there is no {what}", f"name one of these: {known}")
 
 
 def conflict(detail: str, remedy: str = "read it again and repeat the change") -> Problem:

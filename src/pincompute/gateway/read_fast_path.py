@@ -1,4 +1,4 @@
-"""A fast path around the router for the most frequent requests: one object, and the first page of a project's list.
+"""Answers the most frequent requests without the router: one object, and the first page of a project's list.
 
 It exists for its figures: through Litestar's router a GET costs the gateway twice the processor time, all of HTTP and TLS
 included, and the goal of three times kube-apiserver's rate is missed. Everything else goes to the router.

@@ -1,4 +1,4 @@
-"""The reason header: why a caller does something. It is kept with the audit record and with the history of a workload."""
+"""Reads the reason header, which says why a caller does something. Audit record and history of a workload keep it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATTERN = re.compile(PATTERN)
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Of a request; empty when it says none. Raises Problem."""
+    """Reads the reason of a request; empty when it says none. Raises Problem."""
     said = next((value for name, value in headers if name == _NAME), b"").decode("latin-1")
     if not _PATTERN.fullmatch(said):
         raise _invalid("percent-encoded UTF-8, a percent sign itself as %25", "is not percent-encoded")

@@ -1,4 +1,4 @@
-"""The parameters of each route: unknown ones are refused, wrong ones are named as the caller wrote them.
+"""Checks the parameters of each route: it refuses unknown ones, and names wrong ones as the caller wrote them.
 
 An unknown query parameter is refused, because to ignore it would answer another question: everything, where somebody meant a
 few.
@@ -55,7 +55,7 @@ def by_hand(*names: str) -> dict[str, Any]:
 
 
 def of(opt: Mapping[str, Any], model: Any, signatures: Iterable[Any]) -> RouteParameters:
-    """Of a route, from what Litestar has read of its function and of the functions that give it what it depends on."""
+    """Returns the parameters of a route, from what Litestar has read of its function and of those that it depends on."""
     fields = (field for signature in signatures for field in signature.parameters.items())
     found = (*model.expected_query_params, *model.expected_header_params, *model.expected_path_params)
     query = {parameter.field_alias for parameter in model.expected_query_params}

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from litestar.types import ASGIApp, Message, Receive, Send
 
 from pincompute.gateway import parameter_values
-from pincompute.gateway.settings import SdkSettings
+from pincompute.gateway.gateway_settings import SdkSettings
 
 SDK = b"pincompute-sdk"  # header: of a request the version that calls, of an answer the one to move to
 

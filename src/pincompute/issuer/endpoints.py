@@ -304,7 +304,7 @@ def _parameters(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _redirect(asked: Mapping[str, str]) -> str:
-    """Only to programs on the user's own machine, on any port (RFC 8252, 7.3). Raises OAuthError, which is not redirected."""
+    """Returns where to redirect: to a program on the user's own machine, on any port (RFC 8252, 7.3). Raises OAuthError."""
     if asked.get("client_id") != CLIENT:
         raise OAuthError("invalid_request", f"client_id must be {CLIENT}")
     redirect = asked.get("redirect_uri", "")
@@ -327,7 +327,7 @@ def _check(asked: Mapping[str, str]) -> None:
 
 
 def _back(issuer: IssuerService, redirect: str, answer: dict[str, str], asked: Mapping[str, str]) -> Response[str]:
-    """To the program, with the state it gave and the issuer that answers (RFC 9207)."""
+    """Redirects to the program, with the state it gave and the issuer that answers (RFC 9207)."""
     where = urlsplit(redirect)
     state = {"state": asked["state"]} if "state" in asked else {}
     query = urlencode([*parse_qsl(where.query, keep_blank_values=True), *(answer | state | {"iss": issuer.url}).items()])

@@ -57,7 +57,7 @@ class TokenSigner:
 
     @property
     def form_secret(self) -> str:
-        """For the CSRF cookies of browsers, which outlive a restart as the keys do."""
+        """Returns the secret of the CSRF cookies of browsers, which outlive a restart as the keys do."""
         return hashlib.sha256(json.dumps(self._keys.as_dict(private=True)).encode()).hexdigest()
 
     def published(self) -> bytes:

@@ -162,6 +162,9 @@ def _text(body: bytes) -> str:
     return "; ".join(failed) or text[:200].strip()
 
 
+_UNCOUNTED = "status unknown for quota"  # a new ResourceQuota: the cluster's controllers have not counted for it yet
+
+
 def of_status(request: RequestInfo, status: ApiStatus, code: int, retry_after: str = "") -> Refused:
     """Returns the error for a Status object, from a response or from the middle of a watch."""
     seconds = float(retry_after) if retry_after.isdigit() else 0.0
@@ -184,5 +187,7 @@ def _kind(status: ApiStatus, code: int) -> type[Refused]:
     if code >= 500 and any(text in status.message for text in _TOO_LARGE):
         return Refused  # sending it again would not help
     if code >= 500:
+        return Unavailable
+    if code == 403 and _UNCOUNTED in status.message:
         return Unavailable
     return _BY_CODE.get(code, Refused)

@@ -32,6 +32,10 @@ class CachedWriter:
         """Returns the object's metadata as the API server has it now, never as a cache has it, or None."""
         return await write_requests.current(self.client, resource, key)
 
+    async def content(self, resource: Resource[Any], key: Key) -> Manifest | None:
+        """Returns the whole object as the API server has it now, or None. No cache gets it."""
+        return await write_requests.content(self.client, resource, key)
+
     async def recent(self, resource: Resource[Any], key: Key) -> Object | None:
         """The object as the API server had it a moment ago: from the cache where that is known to be so fresh."""
         cache, now = self.caches.get(resource), self.client.clock.monotonic()

@@ -124,7 +124,7 @@ class RankedIndex(BuiltIndex[T]):
                 insort(self._ranks.setdefault(value, []), (place[0], key))
 
     def keys(self, value: str) -> Iterator[Key]:
-        """In order, as long as nothing changes."""
+        """Yields the keys in order, as long as nothing changes."""
         return (key for _, key in self._ranks.get(value, ()))
 
     def values(self) -> Iterable[str]:

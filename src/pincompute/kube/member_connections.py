@@ -28,6 +28,7 @@ from pincompute.kube.kubeconfig import ClusterConfig, ConfigError
 log = logging.getLogger(__name__)
 
 KUBECONFIG = "kubeconfig"  # key of the Secret's data
+USAGE = "usage"  # key of the kubeconfig with which a process asks the member's usage reader
 AT_LEAST_EVERY = 30.0  # seconds; an event is handled at once
 
 

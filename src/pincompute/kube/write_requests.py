@@ -138,6 +138,15 @@ async def current(client: ApiClient, resource: Resource[Any], key: Key) -> Objec
     return object_decoding.metadata_only.decode(answer)
 
 
+async def content(client: ApiClient, resource: Resource[Any], key: Key) -> Manifest | None:
+    """Returns the whole object as the API server has it now; None when there is none."""
+    try:
+        answer = await client.request("GET", resource.path(key.namespace, key.name))
+    except NotFound:
+        return None
+    return msgspec.json.decode(answer, type=dict[str, Any])
+
+
 async def uids(client: ApiClient, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
     """Returns the uids of all objects that carry the label now, in `namespace` or, when it is empty, anywhere."""
     query, found = {"labelSelector": f"{label}={value}", "limit": "500"}, set[str]()

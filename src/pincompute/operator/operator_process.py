@@ -12,17 +12,18 @@ from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import load as load_kubeconfig
 from pincompute.operator import capacity_controller
 from pincompute.operator.replicas import replicas_controller as replicas
+from pincompute.operator.sidecars import fleet_controller as sidecars
 
 NAME = "pincompute-operator"
-CONTROLLERS = (*replicas.CONTROLLERS, capacity_controller.CONTROLLER)
+CONTROLLERS = (*replicas.CONTROLLERS, capacity_controller.CONTROLLER, sidecars.CONTROLLER)
 
 
 async def run(kubeconfig: Path, context: str, port: int) -> None:
     """Runs until it is stopped. Raises ConfigError when the kubeconfig cannot be used."""
     local = load_kubeconfig(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
-    for resource, indexes in replicas.INDEXES.items():
+    for resource, indexes in (*replicas.INDEXES.items(), *sidecars.INDEXES.items()):
         clusters.declare("local", resource, indexes)
     refusals = ApiRefusals()
-    controllers = (*replicas.controllers(refusals), capacity_controller.CONTROLLER)
+    controllers = (*replicas.controllers(refusals), capacity_controller.CONTROLLER, sidecars.CONTROLLER)
     await ServerProcess(NAME, LOCAL, local, port, controllers, on_trouble=refusals.note).run(clusters)

@@ -124,7 +124,7 @@ def logs(
     sys.exit(subprocess.run(command, check=False).returncode)
 
 
-@app.command
+@app.command(end_of_options_delimiter="", help_flags=(), version_flags=())  # these words are kubectl's, `--` too
 def kubectl(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
     """Run the region's own kubectl, on the host cluster unless --context names another."""
     import os
@@ -237,21 +237,22 @@ def build(
 ) -> None:
     """Make an OCI image of a folder and push it to the region's registry."""
     from pincompute.region import home, lifecycle
-    from pincompute.region.images import image_build
-    from pincompute.region.images.registry_client import RegistryClient
+    from pincompute.region.images import administrator_registry, platform_images
 
     with _reporting("nothing was pushed") as progress:
         layout = lifecycle.running(home.path())
-        built = image_build.build(directory, tag, RegistryClient(layout))
+        with administrator_registry.connect(layout) as registry:
+            built = platform_images.build(directory, tag, registry)
         progress.say(f"{built.reference} {'pushed' if built.built else 'was there already'} ({built.digest})")
 
 
 @contextmanager
 def _reporting(interrupted: str) -> Generator[Progress, None, None]:
     """Show progress; turn what a user can do something about into one message and an exit status."""
+    from pincompute_sdk.images.image_errors import ImageError
+
     from pincompute.kube.api_errors import KubeError
     from pincompute.kube.kubeconfig import ConfigError
-    from pincompute.region.images.registry_client import ImageError
     from pincompute.region.nodes.node_network import NetworkError
     from pincompute.region.progress import Progress
     from pincompute.region.region_error import RegionError

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pincompute_sdk.images.build import image_recipe
 
 from pincompute.api.labels import HOST
 from pincompute.region.cluster import certificates
+from pincompute.region.images import image_registry
 from pincompute.region.layout import Layout
 from pincompute.region.process.program import HttpReady, Program, TcpReady
 
 GATEWAY = "gateway"
 ISSUER = "issuer"
 PASSWORDS = "passwords"  # in the issuer's folder, of the users it made
+COLLECT_EVERY = 20.0  # seconds; one machine has little room for images that nothing uses
 ROLES = {"admin": ["group:admins", "pincompute:admin"], "project-creator": ["group:developers"]}
 CLIENT = "client.yaml"  # in the home: what a client of this region must know, read by `pin`
 
@@ -53,7 +56,14 @@ def _settings(layout: Layout) -> dict[str, Any]:
         "listen": {"address": address, "port": int(port)} | _certificate(layout) | {"clientCa": str(_authority(layout))},
         "issuers": [{"url": issuer_url(layout), "ca": str(_authority(layout))}],
         "access": {"platformRoles": ROLES},
-        "registry": {"address": layout.registry, "key": str(certificates.registry(layout).token_key)},
+        "registry": {
+            "address": layout.registry,
+            "key": str(certificates.registry(layout).token_key),
+            "ca": str(_authority(layout)),
+            "platform": image_recipe.here(),
+            "storage": str(image_registry.storage(layout)),
+            "collectEvery": COLLECT_EVERY,
+        },
     }
 
 

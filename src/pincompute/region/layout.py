@@ -58,6 +58,7 @@ class ControlPlanePorts:
     kwok: int
     operator: int
     dns: int
+    usage: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,11 @@ class Layout:
     def ports(self, index: int) -> ControlPlanePorts:
         """Ports of a cluster; index 0 is the host, member i has 1 + i."""
         base = 16000 + 200 * self.spec.slot + 10 * index
-        return ControlPlanePorts(*range(base, base + 8))
+        return ControlPlanePorts(*range(base, base + 9))
+
+    def usage_url(self, index: int) -> str:
+        """Returns the address of the member's usage reader."""
+        return f"https://127.0.0.1:{self.ports(index).usage}"
 
     def api_url(self, index: int) -> str:
         return f"https://{self.address}:{self.ports(index).apiserver}"

@@ -117,7 +117,7 @@ def supervise(place: Path) -> None:
 
 
 def end_programs(place: Path) -> None:
-    """By the supervisor, in order, if there is one; then whatever still carries the marks of this region."""
+    """Ends programs in order by the supervisor, if there is one, and then whatever still carries the marks of this region."""
     with suppress(supervisor_socket.NotRunning, TimeoutError):  # dead or hanging: what it left is ended below
         supervisor_socket.ask(place, "stop", STOP)
     left = asyncio.run(region_processes.end_all(place, GRACE))

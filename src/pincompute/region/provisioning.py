@@ -23,10 +23,10 @@ from pincompute.region.cluster import (
     member_registration,
     secret_encryption,
     service_account_tokens,
+    update_type_conversion,
 )
 from pincompute.region.cluster.manifest_installer import Installer
-from pincompute.region.images import image_build, image_registry
-from pincompute.region.images.registry_client import RegistryClient
+from pincompute.region.images import administrator_registry, image_registry, platform_images
 from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.network_policy import enforcer_program
 from pincompute.region.nodes import real_node, simulated_nodes
@@ -93,6 +93,7 @@ async def _provision_host(region: RunningRegion, members: Mapping[MemberSpec, as
     await region.states.ready(f"{HOST}-apiserver")
     async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
         host = Installer(client)
+        await update_type_conversion.convert(client)
         await host.apply_all(definitions)
         await member_registration.migrate(client)
         await secret_encryption.encrypt_all(client, region.layout, HOST)
@@ -128,8 +129,9 @@ async def _push_images(region: RunningRegion) -> None:
     if not region.layout.spec.real_nodes:
         return
     await region.states.ready(image_registry.NAME)
-    for folder, tag in ((PAUSE, real_node.PAUSE), (example_app.image_folder(), example_app.IMAGE)):
-        await asyncio.to_thread(image_build.build, folder, tag, RegistryClient(region.layout))
+    with administrator_registry.connect(region.layout) as registry:
+        for folder, tag in ((PAUSE, real_node.PAUSE), (example_app.image_folder(), example_app.IMAGE)):
+            await asyncio.to_thread(platform_images.build, folder, tag, registry)
 
 
 async def _see_answers(region: RunningRegion) -> list[example_app.ZoneAnswer]:

@@ -16,9 +16,10 @@ from pincompute.region.images import image_registry
 from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.network_policy import enforcer_program
 from pincompute.region.nodes import real_node, simulated_nodes
-from pincompute.region.process.program import HttpReady, Program
+from pincompute.region.process.program import HttpReady, Program, TcpReady
 
 FEDERATION = "federation"
+SETTINGS = "federation.yaml"  # in the home
 CONFIGURATION = "PINCOMPUTE_CONFIGURATION"
 
 
@@ -26,7 +27,7 @@ def programs(layout: Layout, binaries: Path) -> tuple[Program, ...]:
     """Everything the supervisor keeps running."""
     gateway, issuer = gateway_programs.programs(layout)
     gateway = _marked(gateway, gateway_programs.configuration(layout))
-    found = [*_control_plane(layout, None, binaries), federation(layout), gateway, issuer]
+    found = [*_control_plane(layout, None, binaries), _marked(federation(layout), _given(layout)), gateway, issuer]
     found.append(_marked(image_registry.program(layout, binaries), image_registry.configuration(layout)))
     for member in layout.spec.members:
         found += _of_member(layout, member, binaries)
@@ -50,21 +51,48 @@ def clusters(layout: Layout) -> dict[str, int]:
 
 
 def federation(layout: Layout) -> Program:
-    return _own(layout, FEDERATION, HOST, certificates.FEDERATION)
+    """The federation. Its settings are the administrator's to write; it starts without."""
+    return _own(layout, FEDERATION, HOST, certificates.FEDERATION, f"--settings={layout.home / SETTINGS}")
+
+
+def _given(layout: Layout) -> dict[Path, bytes]:
+    """Returns the federation's settings, so that `up` starts it anew when the administrator has changed them."""
+    file = layout.home / SETTINGS
+    return {file: file.read_bytes()} if file.is_file() else {}
 
 
 def operator(layout: Layout, member: MemberSpec) -> Program:
     return _own(layout, f"{member.name}-operator", member.name, certificates.OPERATOR)
 
 
-def _own(layout: Layout, name: str, cluster: str, process: str) -> Program:
+def usage(layout: Layout, member: MemberSpec) -> Program:
+    """The member's usage reader, at loopback, where the gateway is as well."""
+    credentials, ports = certificates.cluster(layout, member.name), layout.ports(1 + member.index)
+    name = f"{member.name}-usage"
+    listen = (
+        f"--listen=127.0.0.1:{ports.usage}",
+        f"--certificate={credentials.certificate(certificates.USAGE_SERVER)}",
+        f"--key={credentials.key(certificates.USAGE_SERVER)}",
+    )
+    kubeconfig = credentials.kubeconfig(certificates.USAGE)
+    argv = (sys.executable, "-m", "pincompute.main", "usage", f"--kubeconfig={kubeconfig}", f"--context={member.name}")
+    return Program(
+        name=name,
+        argv=(*argv, *listen),
+        ready=TcpReady(host="127.0.0.1", port=ports.usage),
+        needs=(f"{member.name}-apiserver",),
+        grace=3.0,
+    )
+
+
+def _own(layout: Layout, name: str, cluster: str, process: str, *arguments: str) -> Program:
     """A process of ours: it reaches its cluster with its own credential and serves its readiness on loopback."""
     port = layout.ports(clusters(layout)[cluster]).operator
     kubeconfig = certificates.cluster(layout, cluster).kubeconfig(process)
     argv = (sys.executable, "-m", "pincompute.main", process, f"--kubeconfig={kubeconfig}", f"--context={cluster}")
     return Program(
         name=name,
-        argv=(*argv, f"--port={port}"),
+        argv=(*argv, f"--port={port}", *arguments),
         ready=HttpReady(url=f"http://127.0.0.1:{port}/readyz"),
         needs=(f"{cluster}-apiserver",),
         grace=5.0,
@@ -75,7 +103,7 @@ def _of_member(layout: Layout, member: MemberSpec, binaries: Path) -> list[Progr
     index = 1 + member.index
     nodes = [_marked(program, _of_node(layout, member, binaries)) for program in real_node.programs(layout, member, binaries)]
     coredns = _marked(cluster_dns.program(layout, index, binaries), cluster_dns.configuration(layout, index))
-    found = [*_control_plane(layout, member, binaries), coredns, *nodes, operator(layout, member)]
+    found = [*_control_plane(layout, member, binaries), coredns, *nodes, operator(layout, member), usage(layout, member)]
     if layout.spec.real_nodes:
         found.append(_marked(enforcer_program.program(layout, member), enforcer_program.configuration(layout, member)))
     if layout.simulated_nodes(member):

@@ -42,7 +42,8 @@ class ProjectLifetime:
 class RecordFilter:
     """Which records to read; an empty or None field does not narrow. The search for `text` ignores case.
 
-    With a `lifetime`, records of former projects of the name are left out.
+    With a `lifetime`, records of former projects of the name are left out. `also` are kinds and names whose operations are
+    shown as well: what the workload uses.
     """
 
     project: str
@@ -54,6 +55,7 @@ class RecordFilter:
     until: datetime | None = None
     text: str = ""
     lifetime: ProjectLifetime | None = None
+    also: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +165,14 @@ def _record(at: int, body: bytes) -> AnyRecord | None:
 
 def _conditions(wanted: RecordFilter) -> list[sa.ColumnElement[bool]]:
     c = table.c
-    exact = {"project": wanted.project, "workload": wanted.workload, "name": wanted.name, "uid": wanted.uid}
-    if not all(_storable(value) for value in (*exact.values(), wanted.text)):
+    exact = {"workload": wanted.workload, "name": wanted.name, "uid": wanted.uid}
+    if not all(_storable(value) for value in (wanted.project, *exact.values(), wanted.text)):
         return [sa.false()]
-    found: list[sa.ColumnElement[bool]] = [c[column] == value for column, value in exact.items() if value]
+    about = sa.and_(sa.true(), *(c[column] == value for column, value in exact.items() if value))
+    used = sa.and_(c.type == "operation", sa.tuple_(c.workload, c.name).in_(sorted(wanted.also)))
+    found: list[sa.ColumnElement[bool]] = [sa.or_(about, used) if wanted.also else about]
+    if wanted.project:
+        found.append(c.project == wanted.project)
     if wanted.types:
         found.append(c.type.in_(sorted(wanted.types)))
     if wanted.since is not None:

@@ -17,7 +17,7 @@ import msgspec
 from pincompute.api.meta import Manifest
 from pincompute.api.workloads import Scheduling
 
-RecordType: TypeAlias = Literal["revision", "decision", "state", "exit", "event", "operation"]
+RecordType: TypeAlias = Literal["revision", "decision", "state", "exit", "event", "operation", "access"]
 
 GONE = "Deleted"  # the last state of every workload
 DONE = "done"  # outcome of an operation
@@ -78,7 +78,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
 class RevisionRecord(Record, frozen=True, kw_only=True, tag="revision"):
     """A spec that somebody wrote. `revision` names the pod template; `author` and `reason` are empty when they are not known.
 
-    `manager` is the program that wrote the spec, when it was not the gateway.
+    `manager` is the program that wrote the spec, when it was not the gateway. `settings` are the versions of secrets and
+    configurations that belong to the revision, because the workload rolls with them: `version 3 of secret db`. `observed`: the
+    platform has named the revision so; before that the name is that of the template as its author wrote it. `rolled`: another
+    version of a setting made it, and nobody wrote a spec.
     """
 
     searched: ClassVar[tuple[str, ...]] = ("revision", "author", "reason", "manager")
@@ -88,14 +91,17 @@ class RevisionRecord(Record, frozen=True, kw_only=True, tag="revision"):
     author: str = ""
     reason: str = ""
     manager: str = ""
+    settings: tuple[str, ...] = ()
+    observed: bool = False
+    rolled: bool = False
 
     @property
     def identity(self) -> tuple[str | int, ...]:
-        return self.uid, self.generation
+        return (self.uid, self.generation, self.revision) if self.rolled else (self.uid, self.generation)
 
     @property
     def rank(self) -> int:
-        return 2 * bool(self.author) + bool(self.manager)
+        return 4 * self.observed + 2 * bool(self.author) + bool(self.manager)
 
 
 class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
@@ -206,8 +212,24 @@ class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
         return 2 * bool(self.outcome) + bool(self.generation)
 
 
-AnyRecord: TypeAlias = RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord
-TYPES: tuple[RecordType, ...] = ("revision", "decision", "state", "exit", "event", "operation")
+class AccessRecord(Record, frozen=True, kw_only=True, tag="access"):
+    """A user opened a shell, connected to a port or copied files. `detail` is the resource, and nothing of it is stored."""
+
+    searched: ClassVar[tuple[str, ...]] = ("verb", "author", "reason", "detail", "request_id")
+    request_id: str
+    verb: str
+    author: str
+    reason: str = ""
+    detail: str = ""
+    source: str = ""
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        return self.request_id, micros(self.at), self.project, self.workload, self.name
+
+
+AnyRecord: TypeAlias = RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord | AccessRecord
+TYPES: tuple[RecordType, ...] = ("revision", "decision", "state", "exit", "event", "operation", "access")
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)

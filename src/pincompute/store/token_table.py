@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -42,6 +43,14 @@ class ServiceToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     groups_at: datetime | None = None
 
 
+class TokensState(NamedTuple):
+    """How many tokens there are, how many of them are revoked, and when the last one was."""
+
+    tokens: int
+    revoked: int
+    last: int
+
+
 class TokenTable:
     """The stored tokens. All methods raise StoreUnavailable."""
 
@@ -58,6 +67,13 @@ class TokenTable:
         async with self._database.reading() as connection:
             rows = (await connection.execute(sa.select(table).order_by(table.c.id))).all()
         return tuple(_token(row.body, row.revoked) for row in rows)
+
+    async def state(self) -> TokensState:
+        """Returns what differs once a token is added, removed or revoked; SQL counts it without a body."""
+        counted = sa.select(sa.func.count(), sa.func.count(table.c.revoked), sa.func.max(table.c.revoked)).select_from(table)
+        async with self._database.reading() as connection:
+            found, revoked, last = (await connection.execute(counted)).one()
+        return TokensState(found, revoked, last or 0)
 
     async def update(self, token: ServiceToken) -> None:
         """Stores a token anew; its end and its revocation stay."""

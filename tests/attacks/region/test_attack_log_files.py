@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
-
 import pytest
-from live_region import Region
 from terminal_user import TALKER, TerminalUser
 
-from pincompute.api.builtin import NAMESPACES
-
 WORD = "correct-horse"
-SETUP = "echo one >/logs/a.log; ln -s /secrets/word /logs/link; ln -s a.log /logs/inside; exec sh /talker.sh"
+SETUP = "echo one >/logs/a.log; ln -s /secrets/value /logs/link; ln -s a.log /logs/inside; exec sh /talker.sh"
 MOUNTS = "[{path: /logs, volume: logs}, {path: /logs/nested, volume: words}, {path: /secrets, volume: words}]"
 APP = f"""
 kind: App
@@ -32,12 +26,9 @@ volumes:
 
 
 @pytest.fixture(scope="module")
-def viewer(region: Region, dev: TerminalUser, shop: str) -> TerminalUser:
+def viewer(dev: TerminalUser, shop: str) -> TerminalUser:
     """With a token that may only view the project in which the app runs."""
-    secret = {"metadata": {"name": "words"}, "data": {"word": base64.b64encode(WORD.encode()).decode()}}
-    for name, member in region.members.items():
-        region.eventually(f"{name} has the namespace", lambda m=member: m.get(NAMESPACES, "", shop))
-        member.request("POST", f"/api/v1/namespaces/{shop}/secrets", json.dumps(secret).encode(), "application/json")
+    dev.pin("secret", "set", "words", stdin=WORD)
     dev.write("keeper.yaml", APP)
     dev.pin("deploy", "-f", "keeper.yaml")
     token = dev.pin("token", "create", "reader", "--role", "viewer", "--days", "1").out.strip()
@@ -52,8 +43,8 @@ def test_a_log_on_an_ephemeral_volume_is_read(viewer: TerminalUser, name: str):
 @pytest.mark.parametrize(
     "file",
     [
-        "/secrets/word",
-        "/logs/nested/word",
+        "/secrets/value",
+        "/logs/nested/value",
         "/logs/link",
     ],
 )

@@ -55,7 +55,7 @@ def test_a_shell_is_cut_when_its_owner_leaves_the_project(region: Region, dev: T
             kept.type("exit 4\n")
             assert kept.ended() == 4
         finally:
-            admin.pin("project", "grant", "dev", "owner", "--project", running)
+            admin.pin("project", "grant", "dev", "owner", "--yes", "--project", running)
     ended = recorded(admin, "--who", "dev", "--what", "open shells", "--on", f"{running}/{APP}", "-n", "5")[0]
     stream = ended["stream"]
     assert stream["replica"].endswith("0")

@@ -17,8 +17,8 @@ from pincompute.api.meta import Object, doc
 
 ROOT = Path(__file__).parents[3]
 DEFINITIONS = {definition["spec"]["names"]["kind"]: definition for definition in (*crds.host(), *crds.member())}
-HOST = {"PinApp", "PinPod", "MemberCluster", "Project", "PinRevision"}
-MEMBER = {"PinAppShard", "PinPodShard", "ClusterCapacity"}
+HOST = {"PinApp", "PinPod", "MemberCluster", "Project", "PinRevision", "PinSecret", "PinConfig", "PinSidecar"}
+MEMBER = {"PinAppShard", "PinPodShard", "ClusterCapacity", "PinSidecarShard"}
 
 
 def root_of(kind: str) -> dict[str, Any]:
@@ -81,6 +81,8 @@ def test_specs_have_defaults_and_statuses_only_the_counts_that_get_shows() -> No
         "placement": {},
         "update": {},
         "disruption": {},
+        "historyLimit": 10,
+        "rollout": None,
         "paused": False,
         "stopped": False,
     }
@@ -172,7 +174,7 @@ def test_every_policy_is_bound_and_fails_closed() -> None:
     every = [*manifests.host_manifests(), *manifests.member_manifests()]
     policies = {m["metadata"]["name"]: m["spec"] for m in every if m["kind"].endswith("AdmissionPolicy")}
     bound = {m["spec"]["policyName"] for m in every if m["kind"].endswith("AdmissionPolicyBinding")}
-    assert len(policies) == 19
+    assert len(policies) == 30
     assert set(policies) == bound
     open_to_failure = [name for name, spec in policies.items() if spec["failurePolicy"] != "Fail"]
     assert open_to_failure == [

@@ -39,7 +39,7 @@ def pod(spec: dict[str, Any], **more: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     ("amount", "refused"),
-    [(32, True), ("32", True), ("512m", True), ("32Mi", False), (1048576, False), (0, False)],
+    [(32, True), ("32", True), ("512m", True), ("32Mi", False), (1048576, False), (0, True)],
 )
 def test_memory_without_a_suffix_is_hardly_meant_in_bytes(amount: Any, refused: bool) -> None:
     container = {"name": "web", "image": "i", "resources": {"limits": {"memory": amount}}}
@@ -129,11 +129,24 @@ def test_a_wrong_part_of_a_volume_leaves_its_name_to_judge() -> None:
     assert pod({"containers": mounting, "volumes": [{"name": "v", "emptyDir": 3}]}) == ["volumes[0].emptyDir", "containers"]
 
 
-def test_an_unknown_zone_is_a_problem_where_the_zones_are_known() -> None:
-    manifest = patched({"patch": {"spec": {"placement": {"zones": ["a", "z"]}}}})
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        (
+            {"placement": {"zones": ["a", "z"]}},
+            'spec.placement.zones[1]: zone "z" does not exist: choose from a, b, or leave zones out',
+        ),
+        (
+            {"update": {"strategy": "ZoneByZone", "zoneOrder": ["z"]}},
+            'spec.update.zoneOrder[0]: zone "z" does not exist: choose from a, b, or leave zoneOrder out',
+        ),
+    ],
+)
+def test_an_unknown_zone_is_a_problem_where_the_zones_are_known(spec: dict[str, Any], says: str) -> None:
+    manifest = patched({"patch": {"spec": spec}})
     assert object_validation.problems(manifest) == []
     (problem,) = object_validation.problems(manifest, zones=["a", "b"])
-    assert str(problem) == 'spec.placement.zones[1]: zone "z" does not exist: choose from a, b, or leave zones out'
+    assert str(problem) == says
 
 
 def test_another_kind_is_not_known() -> None:

@@ -25,7 +25,7 @@ def test_the_platform_is_known_by_exact_names() -> None:
     schemas = [m["spec"] for m in priority_and_fairness.manifests() if m["kind"] == "FlowSchema"]
     subjects = [subject for schema in schemas for rule in schema["rules"] for subject in rule["subjects"]]
     accounts = {s["serviceAccount"]["name"] for s in subjects if s["kind"] == "ServiceAccount"}
-    assert accounts == {"pincompute-federation", "pincompute-operator", "pincompute-gateway", "pincompute-network"}
+    assert accounts == {f"pincompute-{name}" for name in ("federation", "operator", "gateway", "network", "usage")}
     assert {s["serviceAccount"]["namespace"] for s in subjects if s["kind"] == "ServiceAccount"} == {"pincompute-system"}
 
 

@@ -38,8 +38,27 @@ def test_reads_and_writes_what_kubernetes_does(text: str) -> None:
 
 @pytest.mark.parametrize("text", [*BAD, "", ".", "-", "+k", "e3", "\u0661", "1Gi\n", "NaN", "1e9999999999999999999"])
 def test_refuses_and_says_what_was_expected(text: str) -> None:
-    with pytest.raises(quantity.InvalidQuantityError, match="is not a quantity: use a number"):
+    with pytest.raises(quantity.InvalidQuantityError, match=r"is not a quantity: (use a number|write )"):
         quantity.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("32MB", "write 32Mi, or 32M"),
+        ("2gb", "write 2Gi, or 2G"),
+        ("1.5 GiB", "write 1.5Gi"),
+        ("512kB", "write 512Ki, or 512k"),
+        ("20milli", "write 20m"),
+        ("2 cores", "write 2"),
+        ("1x", quantity.EXPECTED),
+    ],
+)
+def test_says_how_an_amount_of_another_tool_is_written(text: str, remedy: str) -> None:
+    with pytest.raises(quantity.InvalidQuantityError, match=f"is not a quantity: {remedy}$"):
+        quantity.parse(text)
+    for written in remedy.removeprefix("write ").split(", or ") if remedy != quantity.EXPECTED else ():
+        assert quantity.parse(written).nanos > 0
 
 
 def test_a_truth_value_is_not_a_quantity() -> None:

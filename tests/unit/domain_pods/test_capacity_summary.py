@@ -50,6 +50,7 @@ def test_what_a_cluster_has_and_what_is_left():
         nodes=4,
         ready_nodes=3,
         allocatable={"cpu": 8000, "memory": 16 * GI, "pods": 20},
+        largest={"cpu": 4000, "memory": 8 * GI, "pods": 10},
         requested={"cpu": 2000, "memory": 2 * GI, "pods": 2},
         running_pods=1,
         pending_pods=2,

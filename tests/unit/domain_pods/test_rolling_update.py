@@ -48,6 +48,24 @@ CASES = {
         STRICT,
         Moves(updates=2),
     ),
+    "a surplus that serves stays until the others do": (
+        [want(NEW, 2)],
+        [pod("a"), pod("b", NEW), pod("c", NEW, up=False)],
+        NONE,
+        Moves(),
+    ),
+    "a surplus whose room another one needs waits for an allotment": (
+        [want(NEW, 2)],
+        [pod("a"), pod("b", NEW), pod("c", NEW, up=False, unschedulable=True)],
+        NONE,
+        Moves(evictions=1),
+    ),
+    "and goes with it": (
+        [want(NEW, 2)],
+        [pod("a"), pod("b", NEW), pod("c", NEW, up=False, unschedulable=True)],
+        STRICT,
+        Moves(delete=("a",), evictions=1),
+    ),
     "pods that do not serve go first and cost nothing (S-159)": (
         [want(NEW, 3)],
         [pod("a"), pod("b", up=False), pod("c", up=False)],

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from pincompute.engine.event_loop_watchdog import LOG_EVERY, Stall, StallCause, StallDetector, WatchdogMetrics, watching
+from pincompute.engine.event_loop_watchdog import LOG_EVERY, LoopStall, StallCause, StallDetector, WatchdogMetrics, watching
 
 
 def counted(registry: CollectorRegistry, cause: StallCause) -> float:
     return registry.get_sample_value("pincompute_loop_stalls_total", {"cause": cause.value}) or 0.0
 
 
-BEATS: dict[str, tuple[Stall, dict[StallCause, int]]] = {
-    "in time": (Stall(0.0, 0.0), {}),
-    "a little late": (Stall(0.05, 0.06), {}),
-    "late, for the thread computed": (Stall(0.06, 0.07), {StallCause.COMPUTING: 1}),
-    "late, though the thread hardly ran": (Stall(0.06, 0.01), {StallCause.WAITING: 1}),
+BEATS: dict[str, tuple[LoopStall, dict[StallCause, int]]] = {
+    "in time": (LoopStall(0.0, 0.0), {}),
+    "a little late": (LoopStall(0.05, 0.06), {}),
+    "late, for the thread computed": (LoopStall(0.06, 0.07), {StallCause.COMPUTING: 1}),
+    "late, though the thread hardly ran": (LoopStall(0.06, 0.01), {StallCause.WAITING: 1}),
 }
 
 
@@ -41,12 +41,12 @@ def test_a_heartbeat(case: str) -> None:
 
 def test_the_first_stall_is_logged_and_then_the_worst_of_each_minute() -> None:
     judge = StallDetector(WatchdogMetrics(CollectorRegistry()))
-    first, long, longer, waiting = Stall(0.1, 0.1), Stall(0.2, 0.2), Stall(0.3, 0.3), Stall(9.0, 0.0)
+    first, long, longer, waiting = LoopStall(0.1, 0.1), LoopStall(0.2, 0.2), LoopStall(0.3, 0.3), LoopStall(9.0, 0.0)
     assert judge.beat(0.0, first) == first
     for number, stall in enumerate((long, longer, waiting, long), 1):
         assert judge.beat(float(number), stall) is None
-    assert judge.beat(LOG_EVERY, Stall(0.0, 0.0)) == longer
-    assert judge.beat(LOG_EVERY * 2, Stall(0.0, 0.0)) is None, "nothing happened since"
+    assert judge.beat(LOG_EVERY, LoopStall(0.0, 0.0)) == longer
+    assert judge.beat(LOG_EVERY * 2, LoopStall(0.0, 0.0)) is None, "nothing happened since"
 
 
 def compute(seconds: float) -> None:

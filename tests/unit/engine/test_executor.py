@@ -96,6 +96,14 @@ def test_s002_a_foreign_object_is_not_taken_over_even_when_the_cache_does_not_sh
     assert there(world)["spec"] == {"size": 9}
 
 
+@pytest.mark.parametrize("unsynced", [False, True])
+def test_an_object_of_a_reserved_name_that_lost_its_label_is_taken_back(world: SimulatedWorld, unsynced: bool) -> None:
+    make(world, ours=False, size=9)
+    do(world, Apply(REF, body(size=1), "why", reserved=True), unsynced=unsynced)
+    assert there(world)["spec"] == {"size": 1}
+    assert executor.is_marked(there(world))
+
+
 def test_s002_a_foreign_object_is_not_deleted(world: SimulatedWorld) -> None:
     uid = make(world, ours=False)["uid"]
     with pytest.raises(ForeignError):
@@ -288,9 +296,9 @@ def test_the_engine_refuses(world: SimulatedWorld, case: str) -> None:
     assert world.version(HOST) == before
 
 
-def refusal(code: int, reason: str = "", cause: str = "") -> api_errors.Refused:
+def refusal(code: int, reason: str = "", cause: str = "", message: str = "no") -> api_errors.Refused:
     details = api_errors.StatusDetails(causes=(api_errors.StatusCause(reason=cause),)) if cause else None
-    status = api_errors.ApiStatus("Failure", code, reason, "no", details)
+    status = api_errors.ApiStatus("Failure", code, reason, message, details)
     return api_errors.of_status(api_errors.RequestInfo("host", "PATCH", "/"), status, code)
 
 
@@ -305,6 +313,11 @@ MEANINGS: dict[str, tuple[Exception, Outcome]] = {
     "expired credentials": (refusal(401), Outcome.TRANSIENT),
     "a namespace that is not there yet": (refusal(404), Outcome.TRANSIENT),
     "a namespace that ends": (refusal(403, "Forbidden", "NamespaceTerminating"), Outcome.TRANSIENT),
+    "a quota that is not counted yet": (
+        refusal(403, "Forbidden", message="status unknown for quota: pincompute-pods, resources: pods"),
+        Outcome.TRANSIENT,
+    ),
+    "a quota that is used up": (refusal(403, "Forbidden", message="exceeded quota: pincompute-pods"), Outcome.REFUSED),
     "no right": (refusal(403, "Forbidden"), Outcome.REFUSED),
     "an invalid object": (refusal(422, "Invalid"), Outcome.REFUSED),
     "a bad request": (refusal(400, "BadRequest"), Outcome.REFUSED),

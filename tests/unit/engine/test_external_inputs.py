@@ -26,7 +26,7 @@ from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedW
 from pincompute.testing.laws.simulated_clusters import SimulatedViews, in_order
 from pincompute.testing.laws.simulation import Simulation
 
-LOAD = MetricQuery("http://prometheus", "load")
+LOAD = MetricQuery("load")
 METRIC = ExternalInput(MetricQuery, "load", period=10, deadline=2, stale_after=35)
 PLACE = (METRIC, LOAD)
 WEB = ("test.scaler", ("shop", "web"))
@@ -87,7 +87,7 @@ def scene(play: Callable[[InputBench], Awaitable[None]], source: Source, most: i
     run(played())
 
 
-UNKNOWN = "load by http://prometheus is unknown: "
+UNKNOWN = "load is unknown: "
 STATES: dict[str, tuple[float | Exception | None, float, Any]] = {
     "before the first answer": (1.0, 0.0, UNKNOWN + "it has not been answered yet"),
     "when it is answered": (1.5, 1.0, 1.5),
@@ -149,7 +149,7 @@ def test_nothing_is_asked_that_nobody_wants_to_know_any_more() -> None:
         bench.want(WEB)
         await asyncio.sleep(10)
         assert len(bench.source.asked) == 3, "one still asks"
-        bench.want(DB, (METRIC, MetricQuery("http://prometheus", "another")))
+        bench.want(DB, (METRIC, MetricQuery("another")))
         await asyncio.sleep(0)
         assert len(bench.inputs) == 1
         assert bench.read() == UNKNOWN + "it has not been asked yet"
@@ -159,7 +159,7 @@ def test_nothing_is_asked_that_nobody_wants_to_know_any_more() -> None:
 
 def test_the_number_of_questions_and_of_requests_is_bounded() -> None:
     async def play(bench: InputBench) -> None:
-        many = [(METRIC, MetricQuery("http://prometheus", str(number))) for number in range(60)]
+        many = [(METRIC, MetricQuery(str(number))) for number in range(60)]
         bench.want(WEB, *many)
         await asyncio.sleep(5)
         assert len(bench.inputs) == 50
@@ -175,7 +175,7 @@ def test_the_number_of_questions_and_of_requests_is_bounded() -> None:
 
 
 def observe(key: Key, views: Views, _now: datetime) -> float:
-    return views.answer(MetricQuery("http://prometheus", key.name))
+    return views.answer(MetricQuery(key.name))
 
 
 def card(*inputs: ExternalInput) -> Card[Key]:
@@ -239,14 +239,14 @@ def test_a_law_s_world_gives_answers_and_a_new_one_is_an_event() -> None:
 
     controller = Controller(
         card(METRIC),
-        lambda key, views, _: views.answer(MetricQuery("http://prometheus", key.name)) if key.name == "load" else None,
+        lambda key, views, _: views.answer(MetricQuery(key.name)) if key.name == "load" else None,
         lambda load: Plan(why=f"load {load:g}"),
     )
     edits = tuple((lambda world, answer=answer: world.tell(LOAD, answer)) for answer in (3.0, None, 0.0))
     process = SimulatedProcess((controller,), {HOST: HOST})
     Simulation(Case((process,), Scenario((HOST,), begin, edits)), hook=hook).run()
     told = [reason for reason in reasons if reason]
-    assert list(dict.fromkeys(told)) == ["load by http://prometheus is unknown", "load 3", "load 0"]
+    assert list(dict.fromkeys(told)) == ["load is unknown", "load 3", "load 0"]
 
 
 def test_the_page_lists_the_inputs() -> None:

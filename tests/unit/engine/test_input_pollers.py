@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from pincompute.engine.external_inputs import HttpStatusQuery, MetricQuery
-from pincompute.engine.input_pollers import NoAnswer, number, over_http
+from pincompute.engine.input_pollers import NoAnswer, PrometheusSource, number, over_http
 
 
-async def answer(request: web.Request) -> web.Response:
+async def answer(request: web.Request) -> web.StreamResponse:
     match request.path:
         case "/api/v1/query":
             assert request.query["query"] == 'sum(rate(http_requests_total{app="web"}[1m]))'
             assert request.headers["User-Agent"].startswith("pincompute/")
             return web.json_response({"status": "success", "data": {"resultType": "scalar", "result": [1.0, "12.5"]}})
+        case "/guarded/api/v1/query":
+            figure = {"Bearer first": "1", "Bearer second": "2"}[request.headers["Authorization"]]
+            return web.json_response({"status": "success", "data": {"resultType": "scalar", "result": [1.0, figure]}})
+        case "/parts/api/v1/query":
+            parts = web.StreamResponse()
+            await parts.prepare(request)
+            for part in (b'{"status":"success","data":{"resultType":', b'"scalar","result":[1.0,"7"]}}'):
+                await parts.write(part)
+                await asyncio.sleep(0.05)  # so that they arrive one after the other
+            return parts
         case "/moved":
             return web.Response(status=302, headers={"Location": "/ok"})
         case "/ok":
@@ -46,20 +58,45 @@ async def test_an_http_check_says_the_status_code_of_the_very_url(server: str, p
 
 async def test_a_metric_query_says_a_number(server: str) -> None:
     query = 'sum(rate(http_requests_total{app="web"}[1m]))'
+    for base in (server, f"{server}/"):
+        async with over_http(PrometheusSource(base)) as pollers:
+            assert await pollers[MetricQuery].poll(MetricQuery(query)) == 12.5
+
+
+async def test_an_answer_that_arrives_in_parts_is_read_whole(server: str) -> None:
+    async with over_http(PrometheusSource(f"{server}/parts")) as pollers:
+        assert await pollers[MetricQuery].poll(MetricQuery("up")) == 7.0
+
+
+async def test_a_query_carries_the_present_token(server: str, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    source = PrometheusSource(f"{server}/guarded", token)
+    async with over_http(source) as pollers:
+        for present, figure in (("first", 1.0), ("second", 2.0)):
+            token.write_text(f"{present}\n")
+            assert await pollers[MetricQuery].poll(MetricQuery("up")) == figure
+
+
+async def test_messages_about_prometheus_name_neither_the_server_nor_the_token(tmp_path: Path) -> None:
+    """They reach users, who do not administer it."""
+    token = tmp_path / "token"
+    token.write_text("secret\nvalue")  # no header can hold it
+    for source in (PrometheusSource("http://127.0.0.1:9"), PrometheusSource("http://127.0.0.1:9", token)):
+        async with over_http(source) as pollers:
+            with pytest.raises(NoAnswer) as told:
+                await pollers[MetricQuery].poll(MetricQuery("up"))
+        assert "127.0.0.1" not in str(told.value)
+        assert "secret" not in str(told.value)
     async with over_http() as pollers:
-        for base in (server, f"{server}/"):
-            assert await pollers[MetricQuery].poll(MetricQuery(base, query)) == 12.5
+        with pytest.raises(NoAnswer, match="the platform has no Prometheus"):
+            await pollers[MetricQuery].poll(MetricQuery("up"))
 
 
 async def test_what_does_not_answer_is_named() -> None:
     nowhere = "http://127.0.0.1:9"
     async with over_http() as pollers:
-        for poller, question in (
-            (pollers[HttpStatusQuery], HttpStatusQuery(nowhere)),
-            (pollers[MetricQuery], MetricQuery(nowhere, "up")),
-        ):
-            with pytest.raises(NoAnswer, match=r"http://127.0.0.1:9 does not answer"):
-                await poller.poll(question)
+        with pytest.raises(NoAnswer, match=r"http://127.0.0.1:9 does not answer"):
+            await pollers[HttpStatusQuery].poll(HttpStatusQuery(nowhere))
 
 
 def vector(*values: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ ENGINE = {  # and beside it, leaves that are not followed
 LIBRARIES = {
     *("__future__", "abc", "collections", "contextlib", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions"),
     *("functools", "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "operator", "re", "string", "textwrap"),
-    *("typing", "types", "bisect", "binascii", "base64", "msgspec", "importlib", "pathlib"),
+    *("typing", "types", "bisect", "binascii", "base64", "msgspec", "importlib", "pathlib", "signal"),
 }
 CLOCKS = {"now", "utcnow", "today", "uuid1", "uuid4"}
 CALLS = {"open", "print", "input", "exec", "eval", "__import__"}

@@ -89,7 +89,7 @@ def shard(
         cluster=cluster,
         zone=cluster[0],
         mix=(Share(revision=rendered.revision, template=rendered.template, replicas=replicas),),
-        update_type=of.obj.spec.update.type,
+        in_place=of.obj.spec.update.in_place,
         **more,
     )
     status = ShardStatus(

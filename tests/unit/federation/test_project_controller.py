@@ -10,12 +10,31 @@ from typing import Any
 import msgspec
 import pytest
 
-from pincompute.api.builtin import NAMESPACES, NETWORKPOLICIES, Namespace, NamespaceStatus, NetworkPolicy
+from pincompute.api.builtin import (
+    NAMESPACES,
+    NETWORKPOLICIES,
+    ROLEBINDINGS,
+    Namespace,
+    NamespaceStatus,
+    NetworkPolicy,
+    RoleBinding,
+)
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST, MANAGED_BY, NAMESPACES_FINALIZER, PINCOMPUTE, PROJECT, PROJECT_UID
 from pincompute.api.meta import Key, Manifest, ObjectMeta
-from pincompute.api.projects import PROJECTS, AllowedProject, PodSecurity, Project, ProjectNetwork, ProjectSpec, ProjectStatus
-from pincompute.domain import pod_security_defaults, project_namespace
+from pincompute.api.projects import (
+    PROJECTS,
+    AllowedProject,
+    PodSecurity,
+    Project,
+    ProjectLimits,
+    ProjectNetwork,
+    ProjectSpec,
+    ProjectStatus,
+)
+from pincompute.api.workloads import PINAPPS, PinApp, PinAppSpec
+from pincompute.domain import pod_security_defaults, project_limits, project_namespace, setting_rights
+from pincompute.domain.namespace_quotas import PODS_QUOTA
 from pincompute.engine.plan import Apply, Confirm, Create, Delete, Patch, Plan, Replace
 from pincompute.federation.project import namespace_objects, project_controller, project_namespaces
 from pincompute.federation.project.project_namespaces import ObservedProject, ProjectNamespace
@@ -53,7 +72,7 @@ WITHOUT_UID: dict[str, tuple[timedelta | None, str]] = {
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Namespaces need hold nothing."""
 
-    def nothing(_project: Project) -> tuple[Manifest, ...]:
+    def nothing(_project: Project, _cluster: str) -> tuple[Manifest, ...]:
         return ()
 
     monkeypatch.setattr(namespace_objects, "of", nothing)
@@ -114,7 +133,7 @@ def test_a_lowered_level_holds_until_its_end(case: str) -> None:
     labels = {**OURS, ENFORCE: level, f"{ENFORCE}-version": "v1.36"}
     made = project_controller.decide(observed(found(HOST, labels), found("a1", None), of=lowered))
     assert made.wake_after == wakes
-    (created,) = [action for action in made.actions if isinstance(action, Create | Apply)]
+    (created,) = [a for a in made.actions if isinstance(a, Create | Apply) and a.ref.resource == NAMESPACES]
     assert (created.ref.cluster, created.body["metadata"]["labels"]) == ("a1", labels)
     (status,) = [action for action in made.actions if isinstance(action, Replace)]
     assert status.body["status"].get("podSecurity", "restricted") == level
@@ -145,8 +164,8 @@ WALL: Manifest = {
 
 @pytest.fixture
 def walled(monkeypatch: pytest.MonkeyPatch) -> Project:
-    def walls(_project: Project) -> tuple[Manifest, ...]:
-        return (WALL,)
+    def walls(_project: Project, cluster: str) -> tuple[Manifest, ...]:
+        return () if cluster == HOST else (WALL,)
 
     monkeypatch.setattr(namespace_objects, "of", walls)
     return project()
@@ -170,8 +189,35 @@ CONTENTS: dict[str, tuple[tuple[NetworkPolicy, ...], list[type]]] = {
 
 def test_every_listed_name_may_be_taken_back() -> None:
     """An admission policy lets the federation write what lost its label only where the name is listed."""
-    listed = [(made.resource, made.name) for made in namespace_objects.listed(project())]
-    assert listed == [(kind, name) for kind, names in namespace_objects.NAMES.items() for name in names]
+    for cluster, table in ((HOST, namespace_objects.ON_HOST), ("a1", namespace_objects.IN_MEMBERS)):
+        listed = [(made.resource, made.name) for made in namespace_objects.listed(project(), cluster)]
+        assert listed == [(kind, name) for kind, names in table.items() for name in names]
+
+
+BINDING: Manifest = setting_rights.binding("federation")
+BINDINGS: dict[str, tuple[dict[str, Any] | None, list[type]]] = {
+    "missing": (None, [Apply]),
+    "as listed": ({}, []),
+    "with a subject more": ({"subjects": [*BINDING["subjects"], {"kind": "User", "name": "eve"}]}, [Replace]),
+    "of another role, which no API server changes": ({"role_ref": {**BINDING["roleRef"], "name": "edit"}}, [Delete]),
+}
+
+
+@pytest.mark.parametrize("case", BINDINGS)
+@pytest.mark.parametrize("cluster", [HOST, "a1"])
+def test_a_binding_of_the_platform_is_kept_as_listed(case: str, cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bindings(_project: Project, _cluster: str) -> tuple[Manifest, ...]:
+        return (BINDING,)
+
+    monkeypatch.setattr(namespace_objects, "of", bindings)
+    changes, kinds = BINDINGS[case]
+    content = {"role_ref": BINDING["roleRef"], "subjects": BINDING["subjects"], **(changes or {})}
+    name = BINDING["metadata"]["name"]
+    meta = ObjectMeta(name=name, namespace="shop", uid="b", resource_version="3", labels={**OURS, PROJECT_UID: "p"})
+    objects = {(ROLEBINDINGS, name): RoleBinding(metadata=meta, **content)} if changes is not None else {}
+    made = project_controller.decide(observed(replace(found(cluster, WHOLE), objects=objects)))
+    writes = [a for a in made.actions if isinstance(a, Apply | Replace | Delete) and a.ref.resource == ROLEBINDINGS]
+    assert [type(write) for write in writes] == kinds
 
 
 @pytest.mark.parametrize("case", CONTENTS)
@@ -192,7 +238,7 @@ class OneCluster:
     """Shows one project and one namespace with its contents."""
 
     def __init__(self, of: Project | None, namespace: Namespace | None, *objects: NetworkPolicy) -> None:
-        self.held = {PROJECTS: [of], NAMESPACES: [namespace], NETWORKPOLICIES: objects}
+        self.held = {PROJECTS: [of], NAMESPACES: [namespace], NETWORKPOLICIES: objects, ROLEBINDINGS: ()}
 
     def view(self, _cluster: str, resource: Any) -> Any:
         return _One({obj.key: obj for obj in self.held[resource] if obj is not None})
@@ -229,6 +275,56 @@ def test_a_namespace_without_a_project_takes_no_shards(walled: Project) -> None:
     del walled
     views: Any = OneCluster(None, found("a1", WHOLE).there, policy())
     assert namespace_objects.lacking("shop", "a1", views) == "Project shop does not exist"
+
+
+# -- limits --------------------------------------------------------------------------------------------------------------------
+
+
+def limited(pods: int, basis: int) -> Project:
+    """A project whose quotas follow from this many pods."""
+    of = msgspec.structs.replace(project(), spec=ProjectSpec(limits=ProjectLimits(pods=pods)))
+    made = msgspec.structs.replace(project_limits.quota_basis(of, {}), pods=basis)
+    return msgspec.structs.replace(of, status=ProjectStatus(observed_generation=1, quota_basis=made))
+
+
+def pods_quota(of: Project, used: int) -> tuple[str, Any]:
+    """What the member's quota of pods becomes, and the status that says why."""
+    made = project_controller.decide(replace(observed(found("a1", WHOLE), of=of), used={"pods": used}))
+    (quota,) = (a for a in made.actions if isinstance(a, Apply) and a.body["metadata"]["name"] == PODS_QUOTA)
+    return quota.body["spec"]["hard"]["pods"], status_of(made)["quotaBasis"]["pods"]
+
+
+def test_a_lowered_limit_leaves_quota_for_what_runs_until_it_falls() -> None:
+    assert pods_quota(limited(10, basis=100), 90) == ("300", 100)
+    assert pods_quota(limited(10, basis=100), 64) == ("192", 64)
+    assert pods_quota(limited(10, basis=64), 65) == ("192", 64)
+    assert pods_quota(limited(10, basis=64), 8) == ("30", 10)
+
+
+class Uses:
+    """Shows a project, and what its apps take of its limits."""
+
+    def __init__(self, of: Project, pods: int) -> None:
+        self.of, self.pods = of, pods
+
+    def view(self, _cluster: str, resource: Any) -> Any:
+        return _One({self.of.key: self.of}) if resource == PROJECTS else self if resource == PINAPPS else _NoUse()
+
+    def total(self, _name: str, _group: str) -> dict[str, int]:
+        return {"pods": self.pods}
+
+
+class _NoUse:
+    def total(self, _name: str, _group: str) -> dict[str, int]:
+        return {}
+
+
+@pytest.mark.parametrize(("pods", "concerned"), [(9, True), (64, True), (65, False), (128, False), (5000, False)])
+def test_a_workload_concerns_its_project_only_when_its_quotas_change(pods: int, concerned: bool) -> None:
+    views: Any = Uses(limited(10, basis=128), pods)
+    app = PinApp(metadata=ObjectMeta(name="web", namespace="shop"), spec=PinAppSpec(template={}))
+    (read,) = (read for read in project_controller.CONTROLLER.card.reads if read.resource == PINAPPS)
+    assert bool(list(read.concerned(HOST, app, views))) is concerned
 
 
 # -- deletion -----------------------------------------------------------------------------------------------------------------
@@ -277,6 +373,12 @@ def test_the_project_goes_once_every_cluster_proves_that_it_holds_no_namespace_o
     assert release[0].body == {"metadata": {"finalizers": []}}
 
 
+def test_a_project_that_is_released_is_left_to_those_who_still_hold_it() -> None:
+    """Another finalizer than ours may keep it: a namespace of its name then may be that of nobody we know."""
+    released = project(deleting=True, finalizers=("team.example/backup",))
+    assert project_controller.decide(observed(found(HOST, WHOLE), found("a1", WHOLE), of=released)).actions == ()
+
+
 # -- the network --------------------------------------------------------------------------------------------------------------
 
 
@@ -288,7 +390,7 @@ def test_a_later_project_of_an_allowed_name_stays_outside_until_it_is_allowed_an
     open_to_first = msgspec.structs.replace(before, status=ProjectStatus(allowed_projects=(AllowedProject(**_named(first)),)))
     allowed, told = _allowed(open_to_first, second)
     assert (allowed, told.status, told.reason) == ([{"name": "web", "uid": "first"}], "False", "LaterProject")
-    assert "remove the name from spec.network.allowFrom" in told.message
+    assert "remove the name from network.allowFrom" in told.message
     closed = msgspec.structs.replace(allowing(open_to_first), status=open_to_first.status)
     made = project_controller.decide(replace(observed(found(HOST, WHOLE), of=closed), uids={}))
     assert "allowedProjects" not in status_of(made)
@@ -299,7 +401,8 @@ def test_a_later_project_of_an_allowed_name_stays_outside_until_it_is_allowed_an
 def test_the_policy_that_is_written_is_already_that_of_the_status() -> None:
     """Else an upgrade would close what is open, until its status is written."""
     seen = replace(observed(found(HOST, WHOLE), found("a1", WHOLE), of=allowing(project(), "web")), uids={"web": "first"})
-    (wall,) = [a for a in project_controller.decide(seen).actions if isinstance(a, Apply) and a.ref.cluster == "a1"]
+    actions = project_controller.decide(seen).actions
+    (wall,) = [a for a in actions if isinstance(a, Apply) and a.ref.cluster == "a1" and a.ref.resource == NETWORKPOLICIES]
     assert wall.body["spec"]["ingress"][0]["from"][1]["namespaceSelector"]["matchLabels"][PROJECT_UID] == "first"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+import pytest
 from federation.object_builders import NOW, app, capacity, member, template
 
 from pincompute.api.builtin import Taint
@@ -78,7 +79,10 @@ def test_no_candidate_at_all_waits_with_words_and_does_not_crash():
     plan = decide(seen(app(), members=()))
     condition = next(c for c in plan.actions[0].body["status"]["conditions"] if c["type"] == "Scheduled")
     assert (condition["status"], condition["reason"]) == ("False", "NoClusterMatches")
-    assert "add one" in condition["message"]
+    assert condition["message"].endswith("6 of 6 replicas wait: the region has no member cluster; add one")
+    alone = decide(seen(app(replicas=1), members=()))
+    (told,) = (c for c in alone.actions[0].body["status"]["conditions"] if c["type"] == "Scheduled")
+    assert told["message"].startswith("1 of 1 replica waits:")
 
 
 def test_room_is_judged_node_by_node_not_by_the_sum():
@@ -171,13 +175,34 @@ def test_a_device_that_no_cluster_has_is_missed_by_name():
     with_gpu = member("a1", capacity=capacity(nodes=1, **{"nvidia.com/gpu": 3}))
     decision = place(app(replicas=3, pod=pod), (with_gpu, *REGION[1:]), {})
     assert (rows(decision), decision.unplaced) == ({"a1": 1}, 2)
-    assert [r.message for r in decision.rejections] == [
-        "a1 has room for 1 more of nvidia.com/gpu 2 each",
-        "b1 has room for 0 more of nvidia.com/gpu 2 each",
-        "c1 has room for 0 more of nvidia.com/gpu 2 each",
+    full = "has no room for another replica, which asks for nvidia.com/gpu 2"
+    assert [(r.zone, r.reason, r.message) for r in decision.rejections] == [
+        (zone, "InsufficientCapacity", full) for zone in ("a", "b", "c")
     ]
     promised = {"a1": {"nvidia.com/gpu": 2, "pods": 1}}
     assert rows(place(app(replicas=1, pod=pod), (with_gpu,), promised)) == {}
+
+
+NO_GPU = "has no node that is large enough: each replica asks for nvidia.com/gpu 2, a node has no nvidia.com/gpu"
+
+
+@pytest.mark.parametrize(
+    ("largest", "reason", "message"),
+    [
+        ({"cpu": 4000, "memory": 8 << 30, "pods": 110}, "TooLarge", NO_GPU),
+        ({"cpu": 4000, "memory": 8 << 30, "pods": 110, "nvidia.com/gpu": 2}, "InsufficientCapacity", None),
+        ({}, "InsufficientCapacity", None),
+    ],
+    ids=["no node has it", "a node that has none left has it", "an operator that does not report it"],
+)
+def test_what_no_node_can_ever_hold_is_told_from_what_has_no_room_now(largest: dict, reason: str, message: str | None):
+    pod = template()
+    pod["spec"]["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] = "2"
+    full = replace(member("a1"), capacity=msgspec.structs.replace(capacity(nodes=1), largest=largest))
+    decision = place(app(replicas=3, pod=pod), (full,), {})
+    (rejection,) = decision.rejections
+    assert rejection.reason == reason
+    assert message is None or rejection.message == message
 
 
 @dataclass(frozen=True)
@@ -196,7 +221,7 @@ def test_what_must_be_in_one_cluster_is_there_or_nowhere():
     assert rows(place(gang, (small, large), {})) == {"b1": 10}
     alone = place(replace(app("gang-2", replicas=10), kind=Packed("pack")), (small,), {})
     assert (rows(alone), alone.unplaced) == ({}, 10)
-    assert [r.message for r in alone.rejections] == ["a1 has room for 8 more of cpu 500m each"]
+    assert [r.message for r in alone.rejections] == ["has room for 8 more of cpu 500m each"]
 
 
 def test_what_runs_on_every_node_has_a_share_in_every_cluster_that_matches():

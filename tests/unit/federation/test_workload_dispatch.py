@@ -14,10 +14,15 @@ from pincompute.api.builtin import NAMESPACES, NETWORKPOLICIES, Namespace, Netwo
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.projects import PROJECTS, Project
+from pincompute.api.revisions import PINREVISIONS
+from pincompute.api.settings import PINCONFIGS, PINSECRETS
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS, ClusterReplicas, Scheduling, WorkloadStatus
 from pincompute.engine.api_refusals import ApiRefusals
+from pincompute.engine.error_classification import Outcome
 from pincompute.engine.plan import ConfirmSet, Delete, Patch, Plan, Replace
+from pincompute.engine.worker import KeyTrouble
+from pincompute.federation.settings import setting_references
 from pincompute.federation.workload import member_shards, workload_controller
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.workload_model import Workload
@@ -135,7 +140,7 @@ def test_a_member_without_a_prepared_namespace_gets_no_shard_and_the_status_says
     waits = workload_controller.decide(late)
     assert not dispatched(waits)
     [status] = [a.body["status"] for a in waits.actions if isinstance(a, Replace)]
-    assert f"4 replicas wait for the project's namespace (b1: {LACKS})" in status["message"]
+    assert f"4 replicas wait for the project's namespace (zone b: {LACKS})" in status["message"]
     said = msgspec.convert(status, WorkloadStatus)
     told = Workload(hello.kind, msgspec.structs.replace(hello.obj, status=said), hello.replicas, hello.rendered)
     again = workload_controller.decide(replace(late, workload=told))
@@ -186,6 +191,28 @@ def test_what_changes_in_a_namespace_concerns_the_workloads_that_lack_replicas_t
     assert list(reads["members", NETWORKPOLICIES].concerned("a1", wall, region)) == [Key("demo", "w")]
     assert list(reads["members", NETWORKPOLICIES].concerned("c1", wall, region)) == []
     assert sorted(reads["host", PROJECTS].concerned(HOST, project, region)) == [Key("demo", "e"), Key("demo", "w")]
+
+
+def test_a_refusal_of_a_former_generation_says_nothing_about_the_present_one():
+    """A corrected deploy must not end with what the member said about the one before."""
+    refusals = ApiRefusals()
+    controller = workload_controller.controllers(refusals)[0]
+    hello = app(scheduling=placed(a1=2))
+    (write,) = [a for a in decide(hello, (site("a1"),)).actions if writes_shard(a)]
+    version = controller.card.version_of(write)
+    refusals.note(controller.card, hello.key, KeyTrouble(Outcome.REFUSED, "POST /x on a1: too long", version))
+    region = CachedRegion()
+    region.stores[HOST, PINREVISIONS] = FakeCache(workload_controller.INDEXES[PINREVISIONS])
+    for settings in (PINSECRETS, PINCONFIGS):
+        region.stores[HOST, settings] = FakeCache(setting_references.ON_HOST[settings])
+    for generation, refused in ((1, "a1 does not take it: too long"), (2, "")):
+        corrected = msgspec.structs.replace(
+            hello.obj, metadata=msgspec.structs.replace(hello.obj.metadata, generation=generation)
+        )
+        region.put(HOST, PINAPPS, corrected)
+        seen = controller.observe(hello.key, region, NOW)
+        assert seen is not None
+        assert seen.refused == refused
 
 
 def test_deletion_removes_every_shard_and_then_releases_the_workload_with_proof():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,15 +11,16 @@ from federation.object_builders import NOW, app, member, shard, template
 from msgspec import structs
 
 from pincompute.api.kinds import KINDS
-from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
+from pincompute.api.labels import CHANGE_CAUSE, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, ObjectMeta, OwnerReference
 from pincompute.api.revisions import PinRevision, PinRevisionSpec
-from pincompute.api.workloads import ClusterReplicas, Scheduling, WorkloadStatus
+from pincompute.api.workloads import ClusterReplicas, RevisionNote, RolloutStatus, Scheduling, WorkloadStatus
 from pincompute.engine.plan import Confirm, Create, Delete, Patch
 from pincompute.federation.workload import revision_history, workload_controller
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.revision_history import Revisions
 from pincompute.federation.workload.workload_controller import ObservedWorkload
+from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Views
 from pincompute.kube.object_store import ObjectStore
 
@@ -61,7 +63,7 @@ def test_a_template_that_is_superseded_once_more_becomes_the_newest():
     back = app(pod=IMAGES[3], status=WorkloadStatus(revision=name(1)))
     (made,) = revision_history.decide(back, running(1), (kept(1, 1), kept(2, 2)))
     assert isinstance(made, Patch)
-    assert (made.uid, made.body) == ("r1", {"spec": {"number": 3}})
+    assert (made.uid, made.body) == ("r1", {"spec": {"number": 3, "note": "", "failure": ""}})
 
 
 def test_nothing_is_written_while_an_update_goes_on():
@@ -69,6 +71,43 @@ def test_nothing_is_written_while_an_update_goes_on():
     updating = app(pod=IMAGES[2], status=WorkloadStatus(revision=name(2)))
     assert revision_history.decide(updating, running(1), (kept(1, 1),)) == ()
     assert revision_history.decide(updating, running(2), (kept(1, 1),)) == ()
+
+
+def noted(workload: Workload, text: str) -> Workload:
+    meta = structs.replace(workload.obj.metadata, annotations={CHANGE_CAUSE: text})
+    return replace(workload, obj=structs.replace(workload.obj, metadata=meta))
+
+
+def test_a_superseded_revision_keeps_its_note():
+    """The workload has the note of the next one by then, and the status still that of the one before."""
+    before = RevisionNote(revision=name(1), note="the first")
+    after = noted(app(pod=IMAGES[2], status=WorkloadStatus(revision=name(1), note=before)), "the second")
+    (made,) = revision_history.decide(after, running(1), ())
+    assert isinstance(made, Create)
+    assert made.body["spec"]["note"] == "the first"
+
+
+def test_what_has_failed_keeps_its_note_and_the_cause_when_it_is_undone():
+    record = RolloutStatus(revision=name(2), stable=name(1), state="RollingBack", failure="it crashes")
+    failed = noted(app(pod=IMAGES[2], status=WorkloadStatus(revision=name(1), rollout=record)), "the second")
+    undone = replace(failed, rendered=app(pod=IMAGES[1]).rendered)
+    (made,) = revision_history.decide(undone, running(2), (kept(1, 1),), name(2))
+    assert isinstance(made, Create)
+    assert (made.body["spec"]["note"], made.body["spec"]["failure"]) == ("the second", "it crashes")
+
+
+@pytest.mark.parametrize(("text", "told"), [("", None), (" a\tb\x1b[31m\n c ", "a b [31m c"), ("x" * 600, "x" * 500)])
+def test_a_note_is_one_line_of_bounded_length(text: str, told: str | None):
+    made = revision_history.note(noted(app(), text).obj, "r")
+    assert (made.note if made is not None else None) == told
+
+
+def test_as_many_are_kept_as_the_spec_says_and_the_one_that_a_rollback_returns_to():
+    old = tuple(kept(n, n + 1) for n in range(4))
+    of = app(pod=IMAGES[15], status=WorkloadStatus(rollout=RolloutStatus(revision=name(15), stable=name(0))))
+    of = replace(of, obj=structs.replace(of.obj, spec=structs.replace(of.obj.spec, history_limit=1)))
+    gone = revision_history.expired(of, running(15), old)
+    assert [delete.uid for delete in gone] == ["r1", "r2"]
 
 
 def test_the_oldest_beyond_ten_go_unless_they_run():

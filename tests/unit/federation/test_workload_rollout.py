@@ -11,6 +11,7 @@ from federation.object_builders import NOW, member, template, writes_shard
 
 from pincompute.api.kinds import PINAPP, PINPOD
 from pincompute.api.labels import SHARDS_FINALIZER
+from pincompute.api.member_clusters import Capacity, FreeNodes
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.shards import (
     DisruptionRequests,
@@ -22,7 +23,17 @@ from pincompute.api.shards import (
     ShardStatus,
     Share,
 )
-from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, PinPod, PinPodSpec, Scheduling, Update, WorkloadStatus
+from pincompute.api.workloads import (
+    ClusterReplicas,
+    PinApp,
+    PinAppSpec,
+    PinPod,
+    PinPodSpec,
+    Scheduling,
+    UnreadyCause,
+    Update,
+    WorkloadStatus,
+)
 from pincompute.engine.plan import Confirm, Create, Plan, Replace
 from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import rollout, workload_controller, workload_model
@@ -398,4 +409,192 @@ def test_what_a_member_refuses_becomes_a_sentence():
     refused = "a1 does not take it: spec.mix[0].template: Invalid value"
     seen = workload_controller.ObservedWorkload(NOW + PACE, wanted(V1, {"a1": 1}), (empty("a1"),), refused=refused)
     (told,) = [a for a in workload_controller.decide(seen).actions if isinstance(a, Replace) and a.subresource == "status"]
-    assert told.body["status"]["message"] == f"{refused}; correct the template or what it refers to"
+    assert told.body["status"]["message"] == f"{refused}; correct the field that it names, or what the field refers to"
+
+
+def proof(of: Workload, *sites: MemberShard) -> dict[str, int]:
+    """How long a pod must be ready, by member."""
+    decision = demand.decision(of)
+    assert decision is not None
+    kept = {name(pod): wanted(pod, {"a1": 1}).rendered.template for pod in (V1, V2, V3)}
+    return {a.site.name: a.min_ready_seconds for a in rollout.decide(of, decision, sites, kept, "").assignments}
+
+
+def test_a_canary_without_a_health_check_has_to_run_for_a_while():
+    """A container without one is ready as soon as it starts: one that crashes after a second would prove its revision."""
+    old = [site(c, [(V1, 1)], [(V1, 1, 1)]) for c in ("a1", "b1", "c1")]
+    seconds = proof(wanted(V2, {"a1": 1, "b1": 1, "c1": 1}), *old)
+    assert sorted(seconds.values()) == [0, 0, rollout.PROOF]
+
+
+def test_a_canary_with_a_health_check_is_proved_by_it():
+    checked = template("registry.internal/hello:2")
+    checked["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 8080}}
+    assert set(proof(wanted(checked, {"a1": 1}), site("a1", [(V1, 1)], [(V1, 1, 1)])).values()) == {0}
+
+
+def test_a_canary_whose_sidecar_has_no_check_has_to_run_for_a_while():
+    """A sidecar counts for the readiness of its pod: one that crashes after a second would prove the revision."""
+    checked = template("registry.internal/hello:2")
+    checked["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 8080}}
+    checked["spec"]["initContainers"] = [{"name": "agent", "image": "registry.internal/agent:1", "restartPolicy": "Always"}]
+    assert proof(wanted(checked, {"a1": 1}), site("a1", [(V1, 1)], [(V1, 1, 1)])) == {"a1": rollout.PROOF}
+
+
+HUGE = template("registry.internal/hello:1", cpu="500")
+
+
+@pytest.mark.parametrize("update", [BY_DEFAULT, ONE_AT_A_TIME], ids=["with surge", "without"])
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_nothing_that_serves_is_given_up_for_what_no_node_can_hold(update: Update, replicas: int):
+    of = wanted(HUGE, {"a1": replicas}, update)
+    decision = demand.decision(of)
+    assert decision is not None
+    made = rollout.decide(of, decision, (site("a1", [(V1, replicas)], [(V1, replicas, replicas)]),), {}, "")
+    assert made.lacks_room
+    (only,) = made.assignments
+    assert [(share.revision, share.replicas) for share in only.mix if share.replicas] == [(name(V1), replicas)]
+    assert (only.budget.unavailable, only.budget.updating, only.budget.surge) == (0, 0, 0)
+
+
+def test_a_unit_is_not_given_up_for_what_no_node_can_hold():
+    obj = unit({"a1": 1}).obj
+    larger = msgspec.structs.replace(obj, spec=msgspec.structs.replace(obj.spec, template=HUGE))
+    of = workload_model.read(PINPOD, larger)
+    decision = demand.decision(of)
+    assert decision is not None
+    made = rollout.decide(of, decision, (unit_site("a1"),), {}, "")
+    assert made.lacks_room
+    assert made.assignments[0].mix[0].revision == name(V1)
+
+
+def test_where_nothing_serves_what_no_node_can_hold_replaces_it():
+    of = wanted(HUGE, {"a1": 1})
+    decision = demand.decision(of)
+    assert decision is not None
+    assert not rollout.decide(of, decision, (site("a1", [(V1, 1)], [(V1, 1, 0)]),), {}, "").lacks_room
+
+
+def room(*free: int, full: int = 0) -> Capacity:
+    """Nodes with so many milli-cores left, and nodes with none, which have no row."""
+    rows = tuple(FreeNodes(resources={"cpu": cpu, "memory": 2**36, "pods": 50}, count=1) for cpu in free)
+    return Capacity(nodes=len(free) + full, ready_nodes=len(free) + full, largest={"cpu": 4000, "memory": 2**37}, free=rows)
+
+
+def made_of(of: Workload, *sites: MemberShard) -> rollout.Rollout:
+    decision = demand.decision(of)
+    assert decision is not None
+    return rollout.decide(of, decision, sites, {}, "")
+
+
+def replicas_of(made: rollout.Rollout, of: Workload) -> dict[str, int]:
+    """How many of the wanted revision each member should run."""
+    target = of.rendered.revision
+    return {a.site.name: sum(s.replicas for s in a.mix if s.revision == target) for a in made.assignments}
+
+
+SMALL, LARGE = template("registry.internal/hello:1", cpu="1"), template("registry.internal/hello:2", cpu="4")
+
+
+@pytest.mark.parametrize("update", [BY_DEFAULT, ONE_AT_A_TIME], ids=["with surge", "without"])
+@pytest.mark.parametrize("replicas", [1, 3])
+@pytest.mark.parametrize(
+    "there", [room(3000, full=1), room(3000, 500), None], ids=["a full node", "a fuller node", "unmeasured"]
+)
+def test_nothing_that_serves_is_given_up_for_room_on_a_node_that_may_run_none_of_it(
+    update: Update, replicas: int, there: Capacity | None
+):
+    of = wanted(LARGE, {"a1": replicas}, update)
+    made = made_of(of, site("a1", [(SMALL, replicas)], [(SMALL, replicas, replicas)], capacity=there))
+    kept = sum(share.replicas for share in made.assignments[0].mix if share.revision == name(SMALL))
+    assert kept == replicas
+    assert made.assignments[0].budget.unavailable == 0
+    assert made.lacks_room == (there is not None)
+
+
+@pytest.mark.parametrize("there", [room(3000), room(3000, 3500), room(4000, full=1)], ids=["one node", "each node", "room now"])
+def test_a_replica_whose_place_is_certain_takes_the_place_of_one_that_serves(there: Capacity):
+    of = wanted(LARGE, {"a1": 1}, ONE_AT_A_TIME)
+    made = made_of(of, site("a1", [(SMALL, 1)], [(SMALL, 1, 1)], capacity=there))
+    assert (made.lacks_room, replicas_of(made, of)) == (False, {"a1": 1})
+
+
+def test_a_replica_that_does_not_serve_is_the_canary_where_none_that_serves_can_leave():
+    """Nothing is lost, and its leaving may make room."""
+    of = wanted(LARGE, {"a1": 1, "b1": 1})
+    serves = site("a1", [(SMALL, 1)], [(SMALL, 1, 1)], capacity=room(full=1))
+    broken = site("b1", [(SMALL, 1)], [(SMALL, 1, 0)], capacity=room(3000, full=1))
+    made = made_of(of, serves, broken)
+    assert (made.lacks_room, replicas_of(made, of)) == (False, {"a1": 0, "b1": 1})
+
+
+HALF = template("registry.internal/hello:1", cpu="2")
+
+
+@pytest.mark.parametrize(("unavailable", "goes_on"), [(2, True), (1, False)])
+def test_what_needs_the_room_of_all_gets_it_where_all_may_be_missing(unavailable: int, goes_on: bool):
+    of = wanted(LARGE, {"a1": 2}, Update(in_place="Never", max_unavailable=unavailable, max_surge=0))
+    made = made_of(of, site("a1", [(HALF, 2)], [(HALF, 2, 2)], capacity=room(full=1)))
+    assert (made.lacks_room, replicas_of(made, of)["a1"]) == (not goes_on, 2 if goes_on else 0)
+    assert made.assignments[0].budget.unavailable == (2 if goes_on else 0)
+
+
+def test_the_last_that_serves_leaves_as_well_where_all_may_be_missing_and_another_waits_for_its_room():
+    of = wanted(LARGE, {"a1": 2}, Update(in_place="Never", max_unavailable=2, max_surge=0))
+    half = site(
+        "a1", [(LARGE, 2)], [(HALF, 1, 1), (LARGE, 1, 0)], ShardBudget(unavailable=2), unschedulable=1, capacity=room(2000)
+    )
+    kept = {name(HALF): wanted(HALF, {"a1": 1}).rendered.template}
+    decision = demand.decision(of)
+    assert decision is not None
+    assert replicas_of(rollout.decide(of, decision, (half,), kept, ""), of) == {"a1": 2}
+
+
+def test_a_surge_replica_that_no_node_takes_waits_where_none_that_serves_can_leave():
+    """The member's scheduler knows better than the measurement; it starts the replica as soon as there is room."""
+    of = wanted(LARGE, {"a1": 1})
+    begun = site(
+        "a1",
+        [(SMALL, 1), (LARGE, 1)],
+        [(SMALL, 1, 1), (LARGE, 1, 0)],
+        ShardBudget(surge=1),
+        unschedulable=1,
+        capacity=room(4000),
+    )
+    made = made_of(of, begun)
+    (only,) = made.assignments
+    assert {share.revision: share.replicas for share in only.mix} == {name(SMALL): 1, name(LARGE): 1}
+    assert (made.lacks_room, made.without_surge, only.budget) == (True, "", ShardBudget(surge=1))
+
+
+def limited(of: Workload, limits: Mapping[str, int], *sites: MemberShard) -> dict[str, dict[str, int]]:
+    """Per member its mix, where so many replicas may have the target now."""
+    names = {name(pod): f"v{n}" for n, pod in enumerate((V1, V2, V3), 1)}
+    decision = demand.decision(of)
+    assert decision is not None
+    made = rollout.decide(of, decision, sites, {}, "", limits, stepwise=True)
+    return {each.site.name: {names[share.revision]: share.replicas for share in each.mix} for each in made.assignments}
+
+
+def in_trouble(there: MemberShard) -> MemberShard:
+    assert there.shard is not None
+    status = msgspec.structs.replace(there.shard.status, causes=(UnreadyCause(reason="ErrImagePull", message="no image"),))
+    return replace(there, shard=msgspec.structs.replace(there.shard, status=status))
+
+
+@pytest.mark.parametrize("trouble", [True, False])
+def test_a_correction_reaches_what_is_in_trouble_before_its_turn(trouble: bool):
+    """Zone b has lost all the account allows, so nothing in zone a could begin. What only starts there waits for its turn."""
+    broken = site("b1", [(V2, 2)], [(V2, 2, 0)])
+    sites = (site("a1", [(V1, 2)], [(V1, 2, 2)]), in_trouble(broken) if trouble else broken)
+    found = limited(wanted(V3, {"a1": 2, "b1": 2}, ONE_AT_A_TIME), {"a1": 2, "b1": 0}, *sites)
+    assert found == {"a1": {"v1": 2}, "b1": {"v2": 1, "v3": 1} if trouble else {"v2": 2}}
+
+
+def test_replicas_of_two_failing_revisions_are_not_turned_into_each_other():
+    """The report is behind: two replicas have the new revision by now, and the next report will say so."""
+    failing = site("b1", [(V1, 1), (V2, 2)], [(V1, 2, 0), (V2, 1, 0)])
+    found = limited(
+        wanted(V2, {"a1": 2, "b1": 3}, ONE_AT_A_TIME), {"a1": 0, "b1": 3}, site("a1", [(V3, 2)], [(V3, 2, 2)]), failing
+    )
+    assert found["b1"] == {"v1": 1, "v2": 2}

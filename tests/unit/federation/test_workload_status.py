@@ -98,7 +98,7 @@ def test_a_silent_members_last_figures_stay_and_are_marked():
     assert (line.cluster, line.known, line.ready_replicas) == ("c1", False, 2)
     assert status.ready_replicas == 4
     assert status.phase == "Degraded"
-    assert "c1 does not answer" in status.message
+    assert "zone c does not answer" in status.message
 
 
 def test_a_status_that_says_the_same_is_not_written_again():

@@ -21,23 +21,25 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from pincompute.api import kinds
-from pincompute.api.builtin import NAMESPACES
+from pincompute.api.builtin import NAMESPACES, SECRETS
 from pincompute.api.labels import AUDIT_HEADS, HOST, SYSTEM_NAMESPACE
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
-from pincompute.gateway import http_server, settings
+from pincompute.api.settings import PINCONFIGS, PINSECRETS
+from pincompute.api.sidecars import PINSIDECARS
+from pincompute.gateway import gateway_settings, http_server
 from pincompute.gateway.access.service_tokens import TokenScope
 from pincompute.gateway.audit.head_anchors import CONFIGMAPS
 from pincompute.gateway.call_context import Caller
 from pincompute.gateway.composition import Composition, compose
-from pincompute.gateway.settings import AccessSettings, GatewaySettings, ListenSettings
+from pincompute.gateway.gateway_settings import AccessSettings, GatewaySettings, ListenSettings
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.testing.apiserver.memory_server import MemoryServer
 
 WITHIN = 15.0
-OTHERS = (PINREVISIONS, PROJECTS, MEMBERCLUSTERS, CLUSTERCAPACITIES)
+OTHERS = (PINREVISIONS, PROJECTS, MEMBERCLUSTERS, CLUSTERCAPACITIES, SECRETS, PINSECRETS, PINCONFIGS, PINSIDECARS)
 KINDS = (*(r for kind in kinds.KINDS for r in (kind.workload, kind.shard)), *OTHERS)
 ROLES = {"alice": "owner", "olga": "operator", "dan": "developer", "vera": "viewer"}
 
@@ -127,7 +129,7 @@ class Running:
 async def running(folder: Path, **changes: Any) -> AsyncIterator[Running]:
     """Everything is synced when the block begins; a store that the test itself names may be away."""
     async with issuing() as issuer:
-        issuers = (settings.IssuerSettings(url=issuer.url),)
+        issuers = (gateway_settings.IssuerSettings(url=issuer.url),)
         async with _running(folder, issuer, {"issuers": issuers, **changes}) as found:
             yield found
 
@@ -179,10 +181,11 @@ def populate(host: MemoryServer) -> None:
     host.store.create(MEMBERCLUSTERS, "", {"metadata": {"name": "a1"}, "spec": {"zone": "a", "kubeconfig": reference}})
 
 
-# Below the ports that outgoing connections are given, which nobody can keep free; each test process has its own.
+# Below the ports that outgoing connections are given, which nobody can keep free. Each worker of a run has its own ports, and
+# each run begins elsewhere.
 _SLICE = 1_500
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
-_ports = itertools.cycle(range(20_000 + _WORKER * _SLICE, 20_000 + (_WORKER + 1) * _SLICE))
+_ports = (20_000 + _WORKER * _SLICE + number % _SLICE for number in itertools.count(os.getpid() * 37))
 
 
 def free_port() -> int:

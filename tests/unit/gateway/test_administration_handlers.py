@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway.served_gateway import Running, running
@@ -69,6 +70,78 @@ async def test_the_audit_log_is_verified_and_tampering_is_named(gateway: Running
     _, report, _ = await gateway.ask("root", "POST", "/v1/admin/audit/verify")
     assert report["faults"]
     assert (await gateway.ask("alice", "POST", "/v1/admin/audit/verify"))[0] in (403, 404)
+
+
+async def recorded(gateway: Running, query: str) -> list[tuple[str, dict[str, list[Any]]]]:
+    """The operations that were done, oldest first, each with what it changed: field, before and after."""
+    _, page, _ = await gateway.ask("root", "GET", f"/v1/admin/audit?{query}")
+    return [
+        (
+            f"{record['verb']} {record['resource']}",
+            {each["field"]: [each.get("before"), each.get("after")] for each in record.get("changes", ())},
+        )
+        for record in reversed(page["items"])
+        if record["stage"] == "done"
+    ]
+
+
+async def test_the_records_of_a_project_say_what_was_set(gateway: Running) -> None:
+    """Who raised which limit, lowered which protection and gave whom which role is found by the project."""
+    limits, security = "/v1/admin/projects/shop/limits", "/v1/admin/projects/shop/pod-security"
+    vic = "/v1/projects/shop/members/vic"
+    for who, method, path, body in (
+        ("root", "PUT", limits, {"pods": 20, "memory": "64Gi"}),
+        ("root", "PUT", limits, {"pods": 50}),
+        ("root", "PUT", security, {"level": "baseline"}),
+        ("alice", "PUT", vic, {"role": "viewer"}),
+        ("alice", "PUT", vic, {"role": "developer"}),
+        ("alice", "DELETE", vic, None),
+    ):
+        status, answer, _ = await gateway.ask(who, method, path, body)
+        assert status < 300, answer
+    refused, _, _ = await gateway.ask("root", "PUT", limits, {"pods": -1})
+    assert refused == 422
+    found = await recorded(gateway, "project=shop&limit=100")
+    assert [each for each in found if "policies" in each[0]] == [
+        ("update policies", {"limits": [None, {"pods": 20, "memory": "64Gi"}]}),
+        ("update policies", {"limits.pods": [20, 50], "limits.memory": ["64Gi", None]}),
+        ("update policies", {"podSecurity": [None, {"level": "baseline"}]}),
+        ("update policies", {}),
+    ]
+    assert [each for each in found if "members" in each[0]] == [
+        ("update members", {"members.vic": [None, {"name": "vic", "role": "viewer"}]}),
+        ("update members", {"members.vic.role": ["viewer", "developer"]}),
+        ("delete members", {"members.vic": [{"name": "vic", "role": "developer"}, None]}),
+    ]
+
+
+async def test_the_record_of_a_creation_says_what_is_created(gateway: Running) -> None:
+    """The name stands in the document. Without it, nobody finds who made a thing, or tried to."""
+    app = {"kind": "App", "name": "ant", "containers": [{"name": "web", "image": "i"}]}
+    full = {"apiVersion": "pincompute.io/v1alpha1", "kind": "PinApp", "metadata": {"name": "bee"}, "spec": {}}
+    for who, path, body, wanted in (
+        ("dan", APPS, app, 201),
+        ("dan", APPS, full, 422),
+        ("dan", APPS, {**app, "name": 7}, 422),
+        ("root", "/v1/projects", {"name": "lab", "description": "tries"}, 201),
+    ):
+        status, answer, _ = await gateway.ask(who, "POST", path, body)
+        assert status == wanted, answer
+    assert await recorded(gateway, "project=shop&name=ant") == [("create apps", {})]
+    assert await recorded(gateway, "project=shop&name=bee") == [("create apps", {})]
+    ((operation, changes),) = await recorded(gateway, "project=lab")
+    assert (operation, changes["description"]) == ("create projects", [None, "tries"])
+
+
+async def test_the_record_of_a_service_token_says_what_it_may(gateway: Running) -> None:
+    asked = {"name": "ci", "project": "shop", "role": "viewer", "days": 3}
+    _, made, _ = await gateway.ask("alice", "POST", "/v1/tokens", asked)
+    ((operation, changes),) = await recorded(gateway, "what=tokens")
+    assert operation == "create tokens"
+    assert {name: after for name, (_, after) in changes.items()} == {
+        name: made[name] for name in ("id", "name", "project", "role", "expires")
+    }
+    assert made["secret"] not in gateway.gateway.settings.path("audit.log").read_text()
 
 
 async def test_a_log_that_was_cut_off_at_its_end_lacks_the_head_that_was_kept(gateway: Running):

@@ -13,8 +13,8 @@ from gateway.served_gateway import Running, running
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from pincompute.gateway.registry_handlers import RegistryTokens
-from pincompute.gateway.settings import RegistrySettings, SettingsError
+from pincompute.gateway.gateway_settings import RegistrySettings, SettingsError
+from pincompute.gateway.images.registry_tokens import RegistryTokens
 
 TOKEN = "/v1/registry/token"
 
@@ -41,11 +41,22 @@ def _access(body: Any, key: ECKey) -> dict[str, list[str]]:
 GRANTED = {
     "a viewer pulls": ("vera", "repository:shop/web:pull", {"shop/web": ["pull"]}),
     "a developer pushes": ("dan", "repository:shop/web:pull,push", {"shop/web": ["pull", "push"]}),
-    "an owner deletes": ("alice", "repository:shop/web:delete", {"shop/web": ["delete"]}),
     "anybody pulls the platform's": ("mallory", "repository:hello:pull", {"hello": ["pull"]}),
     "the source of a copy is left out": ("dan", "repository:shop/web:push repository:b/y:pull", {"shop/web": ["push"]}),
     "a login": ("vera", "", {}),
 }
+
+
+async def test_clients_learn_where_the_registry_is_and_whom_to_trust(tmp_path: Path):
+    (tmp_path / "ca.crt").write_text("-----BEGIN CERTIFICATE-----")
+    there = RegistrySettings(address="10.1.2.3:5000", ca=str(tmp_path / "ca.crt"), platform="linux/arm64")
+    async with running(tmp_path, registry=there) as gateway:
+        _, service, _ = await gateway.ask("", "GET", "/.well-known/pincompute")
+    assert service["registry"] == "10.1.2.3:5000"
+    assert service["registryCa"] == "-----BEGIN CERTIFICATE-----"
+    assert service["platform"] == "linux/arm64"
+    with pytest.raises(SettingsError, match=r"registry\.ca: .*absent holds no certificate"):
+        RegistrySettings(ca=str(tmp_path / "absent")).authority()
 
 
 async def test_a_token_holds_what_the_caller_may(gateway: Running, key: ECKey):

@@ -14,8 +14,8 @@ from gateway.served_gateway import Running, running
 
 from pincompute.gateway import request_parameters
 from pincompute.gateway.composition import printed_document
+from pincompute.gateway.gateway_settings import LimitSettings
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import LimitSettings
 
 APPS = "/v1/projects/shop/apps"
 PLENTY = 1e9  # tokens a second: limits have tests of their own

@@ -14,8 +14,8 @@ from pincompute_sdk.client import Client
 from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.core.exchange import DeprecationNotice
 
-from pincompute.gateway import sdk_deprecation, settings
-from pincompute.gateway.settings import SdkSettings, SettingsError
+from pincompute.gateway import gateway_settings, sdk_deprecation
+from pincompute.gateway.gateway_settings import SdkSettings, SettingsError
 
 NEWER = SdkSettings(oldest="99.1", deprecated=date(2026, 1, 1), sunset=date(2026, 7, 1))
 NOTICE = {"Deprecation": "@1767225600", "Sunset": "Wed, 01 Jul 2026 00:00:00 GMT", "Pincompute-Sdk": "99.1"}
@@ -58,4 +58,4 @@ def test_settings_that_cannot_be_used(tmp_path: Path, said: str, named: str):
     file = tmp_path / "gateway.yaml"
     file.write_text(f"sdk: {said}\n")
     with pytest.raises(SettingsError, match=named):
-        settings.load(file)
+        gateway_settings.load(file)

@@ -13,8 +13,10 @@ from pincompute.api.projects import Project, ProjectMember, ProjectSpec
 from pincompute.gateway.access import Authorizer, Roles, ServiceTokens, TokenScope
 from pincompute.gateway.access.service_tokens import ServiceToken, caller
 from pincompute.gateway.call_context import Caller
-from pincompute.gateway.settings import AccessSettings, RoleRule
+from pincompute.gateway.gateway_settings import AccessSettings, RoleRule
 from pincompute.kube.clock import Clock
+from pincompute.store.records import micros
+from pincompute.store.token_table import TokensState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ACCESS = AccessSettings(
@@ -63,6 +65,10 @@ class InMemoryTokenStorage:
 
     async def everything(self) -> Sequence[ServiceToken]:
         return tuple(self._tokens.values())
+
+    async def state(self) -> TokensState:
+        revoked = [token.revoked_at for token in self._tokens.values() if token.revoked_at is not None]
+        return TokensState(len(self._tokens), len(revoked), micros(max(revoked)) if revoked else 0)
 
     async def update(self, token: ServiceToken) -> None:
         self._tokens[token.id] = msgspec.structs.replace(token, revoked_at=self._tokens[token.id].revoked_at)

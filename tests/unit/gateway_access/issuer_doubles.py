@@ -11,8 +11,8 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from pincompute.gateway.access import Authenticator, ServiceTokens
 from pincompute.gateway.call_context import Caller
+from pincompute.gateway.gateway_settings import IssuerSettings
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import IssuerSettings
 
 URL = "https://issuer.test"
 NOW = int(START.timestamp())

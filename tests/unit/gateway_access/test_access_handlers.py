@@ -21,10 +21,10 @@ from pincompute.gateway.audit import AuditLog, verify
 from pincompute.gateway.audit import hash_chain as chains
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import OPERATION, Caller, Operation
-from pincompute.gateway.limits import RequestLimiter
+from pincompute.gateway.gateway_settings import AuditSettings, GatewaySettings, LimitSettings
 from pincompute.gateway.middleware import RequestGuards
 from pincompute.gateway.openapi_document import OpenApiDocument
-from pincompute.gateway.settings import AuditSettings, GatewaySettings, LimitSettings
+from pincompute.gateway.request_limits import RequestLimiter
 from pincompute.kube.cluster_set import Clusters
 
 STATUS = {"denied": 403, "hidden": 404}

@@ -18,8 +18,8 @@ from pincompute.gateway.audit import AuditError, AuditLog, verify
 from pincompute.gateway.audit import hash_chain as chains
 from pincompute.gateway.audit.audit_files import finished
 from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.gateway_settings import AuditSettings
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import AuditSettings
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -170,7 +170,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from pincompute.gateway.audit import AuditLog
 from pincompute.gateway.call_context import Call, Caller, Operation
-from pincompute.gateway.settings import AuditSettings
+from pincompute.gateway.gateway_settings import AuditSettings
 
 async def main():
     async with AuditLog(AuditSettings(rotate=50_000), Path(sys.argv[1])) as log:

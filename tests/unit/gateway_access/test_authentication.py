@@ -23,8 +23,8 @@ from pincompute.gateway.access import Authenticator, ServiceTokens, TokenScope
 from pincompute.gateway.access.issuer_keys import FRESH, PAUSE, fetch_json
 from pincompute.gateway.access.service_tokens import ServiceToken, digest
 from pincompute.gateway.call_context import ANONYMOUS, Caller, Operation
+from pincompute.gateway.gateway_settings import IssuerSettings
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import IssuerSettings
 from pincompute.issuer import endpoints
 from pincompute.issuer.endpoints import IssuerService
 from pincompute.issuer.token_signing import Consent
@@ -274,7 +274,7 @@ class TestServiceTokens:
         secret, made = await there.create("t", user("olga"), "olga", TokenScope("demo", role="viewer"), timedelta(days=1))
         assert await here.find(secret) is not None
         await there.revoke(made.id)
-        await here.refresh()
+        await here.keep_up()
         assert here.in_force(made.id) is None
 
     async def test_an_unknown_secret_is_refused_and_does_not_ask_the_store_each_time(self) -> None:

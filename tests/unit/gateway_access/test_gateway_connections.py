@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pincompute.engine import uvicorn_server
 from pincompute.gateway import http_server
-from pincompute.gateway.limits import connection_limits
-from pincompute.gateway.settings import GatewaySettings, LimitSettings, ListenSettings
+from pincompute.gateway.gateway_settings import GatewaySettings, LimitSettings, ListenSettings
+from pincompute.gateway.request_limits import connection_limits
 
 ASK = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -196,7 +196,7 @@ async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledge
 
 @pytest.mark.parametrize("more", [b"\r\n", b"G"], ids=["an empty line", "a part of the next request"])
 async def test_a_kept_connection_that_begins_and_does_not_go_on_ends(monkeypatch: pytest.MonkeyPatch, more: bytes) -> None:
-    monkeypatch.setattr(connection_limits, "GRACE", 0.2)
+    monkeypatch.setattr(connection_limits, "GRACE", 1.0)
     async with _serving() as port:
         said = await _say(port, ASK, pause=0.1)
         assert said.startswith(b"HTTP/1.1 200")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from access_fixtures import Time, user
 
 from pincompute.gateway.access import ServiceTokens, TokenScope
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.token_table import TokenTable
+from pincompute.store.token_table import ServiceToken, TokenTable
 
 
 async def test_tokens_survive_in_the_store(tmp_path: Path) -> None:
@@ -29,6 +30,39 @@ async def test_tokens_survive_in_the_store(tmp_path: Path) -> None:
         assert again.in_force(other.id) is None
         assert [token.revoked_at is None for token in again.all() if token.id == other.id] == [False]
     assert secret.removeprefix("pct_").encode() not in _on_disk(tmp_path)
+
+
+async def test_the_store_is_read_whole_only_after_a_change(tmp_path: Path) -> None:
+    """And once in a while: groups change without another sign."""
+    time, url = Time(), f"sqlite+aiosqlite:///{tmp_path}/gateway.db"
+    reads = 0
+
+    class Counting(TokenTable):
+        async def everything(self) -> Sequence[ServiceToken]:
+            nonlocal reads
+            reads += 1
+            return await super().everything()
+
+    async with HistoryStore(url, outbox=tmp_path / "outbox") as store:
+        await store.until_ready()
+        here, there = (ServiceTokens(table(store.database), time.clock) for table in (Counting, TokenTable))
+
+        async def kept_up() -> int:
+            before = reads
+            await here.keep_up()
+            return reads - before
+
+        assert await kept_up() == 1
+        assert await kept_up() == 0
+        scope = TokenScope("demo", role="viewer")
+        _, made = await there.create("t", user("olga"), "olga", scope, timedelta(days=1))
+        assert (await kept_up(), await kept_up()) == (1, 0)
+        assert here.in_force(made.id) == made
+        await there.revoke(made.id)
+        assert (await kept_up(), await kept_up()) == (1, 0)
+        assert here.in_force(made.id) is None
+        time.pass_by(61)
+        assert (await kept_up(), await kept_up()) == (1, 0)
 
 
 def _on_disk(folder: Path) -> bytes:

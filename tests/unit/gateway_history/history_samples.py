@@ -49,7 +49,7 @@ def operation(verb: str = "scale", seconds: float = 0, **changes: Any) -> Operat
 
 def scheduling(generation: int = 1, unplaced: int = 0, **replicas: int) -> Scheduling:
     rows = tuple(ClusterReplicas(cluster=name, zone=name[0], replicas=count) for name, count in replicas.items())
-    full = Rejection(cluster="a1", reason="NoRoom", message="a1 has room for 0 more")
+    full = Rejection(cluster="a1", reason="NoRoom", message="has room for 0 more", zone="a")
     return Scheduling(generation=generation, placement=rows, unplaced=unplaced, rejections=(full,) if unplaced else ())
 
 
@@ -93,7 +93,7 @@ def app(
     meta = ObjectMeta(
         name="hello", namespace="demo", uid="uid-hello", generation=generation, creation_timestamp=NOW, annotations=annotations
     )
-    of_spec = {name: changes.pop(name) for name in ("replicas", "tier") if name in changes}
+    of_spec = {name: changes.pop(name) for name in ("replicas", "tier", "paused") if name in changes}
     return PinApp(
         metadata=meta,
         spec=PinAppSpec(template=template(), **{"replicas": 3, **of_spec}),

@@ -48,3 +48,39 @@ def test_announced_exits_are_expected(case: str) -> None:
     judged = exit_reasons.with_causes(records)
     assert [(type(r), r.at) for r in judged] == [(type(r), r.at) for r in records]
     assert sorted(r.at for r in judged if isinstance(r, ExitRecord) and r.expected) == [after(seconds) for seconds in expected]
+
+
+def test_a_command_that_cannot_be_started_is_named_without_the_layers_of_the_runtime():
+    message = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+        'unable to start container process: error during container init: exec: "/bin/x": stat /bin/x: no such file or directory'
+    )
+    said = exit_reasons.sentence(exit_of(128, reason="StartError", message=message))
+    assert said.endswith(
+        "cannot start: command /bin/x: no such file or directory; name a program that the image has, or leave `command` out"
+    )
+
+
+def failed_check(seconds: float, last: float, check: str) -> EventRecord:
+    message = f"Container web failed {check} probe, will be restarted"
+    return event(seconds, last, reason="Killing", object="hello-b1-0", message=message)
+
+
+CHECKS: dict[str, tuple[ExitRecord, str]] = {
+    "it ended well because it was told to": (exit_of(0, 11, reason="Completed"), "its liveness check failed"),
+    "it was killed": (exit_of(137, 20, reason="Error"), "its liveness check failed"),
+    "it ended after the last report": (exit_of(143, 45, reason="Error"), "its liveness check failed"),
+    "it failed by itself": (exit_of(1, 20, reason="Error"), "exit code 1:"),
+    "it took too much memory": (exit_of(137, 20, reason="OOMKilled"), "out of memory"),
+    "it ended before any check failed": (exit_of(0, 5, reason="Completed"), "it ended by itself"),
+    "another container": (exit_of(0, 20, container="log", reason="Completed"), "it ended by itself"),
+}
+
+
+@pytest.mark.parametrize("case", CHECKS)
+def test_an_exit_that_a_failing_check_made_is_not_one_of_the_programs_own(case: str) -> None:
+    record, said = CHECKS[case]
+    (judged,) = exit_reasons.with_causes([record], [failed_check(10, 40, "liveness")])
+    assert isinstance(judged, ExitRecord)
+    assert said in exit_reasons.sentence(judged)
+    assert ("initialDelay" in exit_reasons.sentence(judged)) == ("check failed" in said)

@@ -15,6 +15,8 @@ from gateway.served_gateway import Running, running
 from history_samples import event, exit_of, operation, revision, spec, state
 from msgspec.structs import replace
 
+from pincompute.api.builtin import EVENTS, NAMESPACES, PODS
+from pincompute.api.labels import APP, CLUSTER, MANAGED_BY, ORIGIN_UID, PINCOMPUTE, WORKLOAD, ZONE
 from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS
@@ -57,7 +59,8 @@ async def eventually(there: Running, path: str, condition: Callable[[Any], bool]
 
 SHOP: dict[str, Any] = {"project": "shop"}
 KILLED = (
-    "web in hello-b1-0 (zone b) ended with exit code 137 (out of memory; limit 32Mi): raise resources.memory or find the leak"
+    "web in a former replica (zone b) ended with exit code 137 (out of memory; limit 32Mi): "
+    "raise resources.memory, or let the program use less"
 )
 LIFE: tuple[AnyRecord, ...] = (
     revision(author="bob", **SHOP),
@@ -111,13 +114,43 @@ async def test_history_from_before_the_project_is_for_administrators(tmp_path: P
         assert len((await told(there, "/v1/projects/shop/timeline", "root"))["items"]) == len(LIFE) - 1
 
 
+async def test_what_a_failing_check_answers_is_told_of_the_replica(tmp_path: Path) -> None:
+    """Kubelets report it in events alone."""
+    async with served(tmp_path) as there:
+        status, made, _ = await there.ask("dan", "POST", "/v1/projects/shop/apps", DOCUMENT)
+        assert status == 201
+        uid = made["item"]["id"]
+        marks = {MANAGED_BY: PINCOMPUTE, APP: "hello", WORKLOAD: "PinApp", ORIGIN_UID: uid, ZONE: "a", CLUSTER: "a1"}
+        body = {"metadata": {"name": "hello-a1-0", "labels": marks}, "spec": {"containers": [{"name": "web", "image": "i"}]}}
+        there.member.store.create(NAMESPACES, "", {"metadata": {"name": "shop"}})
+        there.member.store.create(PODS, "shop", body)
+        message = 'Readiness probe failed: Get "http://10.1.2.3:8081/": dial tcp 10.1.2.3:8081: connect: connection refused'
+        reported = {
+            "metadata": {"name": "unhealthy"},
+            "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "hello-a1-0"},
+            "reason": "Unhealthy",
+            "message": message,
+            "type": "Warning",
+            "count": 3,
+            "firstTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        there.member.store.create(EVENTS, "shop", reported)
+        said = "its health check fails: connection refused on port 8081"
+        found = await eventually(
+            there, f"{HELLO}/replicas", lambda body: any(said in i.get("reason", "") for i in body["items"])
+        )
+        assert found["items"][0]["name"] == "hello/0"
+        told_ = await eventually(there, f"{HELLO}/explain", lambda body: any(said in line for line in body["sentences"]))
+        assert f"hello/0: {said}" in " ".join(told_["sentences"])
+
+
 async def test_of_what_ran_everything_is_still_told(tmp_path: Path) -> None:
     async with served(tmp_path, *LIFE) as there:
         lines = (await told(there, f"{HELLO}/timeline"))["items"]
         assert [line["sentence"] for line in lines] == [
             "hello was deleted; nothing of it is left",
             "alice deleted hello: no use",
-            "pod hello-a1-0: Pulled: Container image already present on machine",
+            "a former replica: Pulled: Container image already present on machine",
             KILLED,
             "alice scaled hello from 3 to 6: load test",
             "bob created hello: 3 replicas of hello:1",
@@ -128,6 +161,19 @@ async def test_of_what_ran_everything_is_still_told(tmp_path: Path) -> None:
         assert len((await told(there, "/v1/projects/shop/timeline"))["items"]) == 6
         assert len((await told(there, "/v1/projects/shop/history"))["items"]) == 6
         assert len((await told(there, "/v1/projects/shop/events"))["items"]) == 1
+
+
+async def test_an_exit_is_judged_by_the_events_around_it_wherever_they_stand(tmp_path: Path) -> None:
+    """Whoever asks for exits alone, or for a page that ends before the announcement, reads the same as everybody."""
+    announced = event(8, object="hello-b1-0", message="Container web definition changed, will be restarted", **SHOP)
+    ends = (exit_of(1, 10, **SHOP), exit_of(1, 20, **SHOP))
+    async with served(tmp_path, revision(author="bob", **SHOP), announced, *ends) as there:
+        for query in ("type=exit", "type=exit&limit=1", ""):
+            found = (await told(there, f"{HELLO}/history?{query}"))["items"]
+            expected = [record.get("expected", False) for record in found if record["type"] == "exit"]
+            assert expected == [False, True][: len(expected)], query
+        lines = (await told(there, f"{HELLO}/timeline?type=exit,state"))["items"]
+        assert [line.get("warning", False) for line in lines] == [True, False]
 
 
 async def test_pages_follow_one_another_and_tell_what_changed_across_their_border(tmp_path: Path) -> None:
@@ -143,7 +189,7 @@ async def test_pages_follow_one_another_and_tell_what_changed_across_their_borde
                 break
         assert [line.split(" (")[0] for line in seen] == [
             "hello was deleted; nothing of it is left",
-            "web in hello-b1-0",
+            "web in a former replica",
             "hello was scaled from 3 to 6 with `kubectl scale` or by an autoscaler; Kubernetes does not record who",
             "bob created hello",
         ]

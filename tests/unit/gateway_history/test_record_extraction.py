@@ -9,6 +9,7 @@ from pincompute.api import builtin, template_hash
 from pincompute.api.builtin import ContainerStatus
 from pincompute.api.conditions import Condition
 from pincompute.api.meta import ObjectMeta
+from pincompute.api.workloads import RolloutStatus
 from pincompute.gateway import operation_annotation
 from pincompute.gateway.history import record_extraction
 from pincompute.gateway.history.record_extraction import KnownState, Observation
@@ -31,6 +32,39 @@ def test_a_new_app_has_a_first_revision_at_its_creation() -> None:
     assert first.revision == template_hash.revision(first.spec["template"])
     assert list(found) == [RevisionRecord]
     assert told(app(), known) == ({}, known), "the same again is no change"
+
+
+def test_a_revision_has_the_name_that_the_platform_gives_it() -> None:
+    """It may hold versions of secrets, which the template of its author does not name."""
+    written, known = told(app(), KnownState())
+    named, later = told(app(revision="v9secret", observed_generation=1), known)
+    before, after = written[RevisionRecord], named[RevisionRecord]
+    assert isinstance(before, RevisionRecord)
+    assert isinstance(after, RevisionRecord)
+    assert (after.revision, after.observed, before.observed) == ("v9secret", True, False)
+    assert (after.key, after.rank > before.rank) == (before.key, True)
+    assert told(app(revision="v9secret", observed_generation=1), later)[0] == {}
+    assert told(app(revision=before.revision, observed_generation=1), known)[0] == {}, "it has the name already"
+    rolled, _ = told(app(revision="v9other", observed_generation=1), later)
+    third = rolled[RevisionRecord]
+    assert isinstance(third, RevisionRecord)
+    assert (third.revision, third.rolled, third.key != after.key) == ("v9other", True, True)
+    assert told(app(2, revision="v9secret", observed_generation=1), later)[0][RevisionRecord].observed is False  # type: ignore[attr-defined]
+
+
+NOT_OF_THE_SPEC: dict[str, dict[str, object]] = {
+    "an update that is undone": {"rollout": RolloutStatus(revision="v3", stable="v2", state="RollingBack")},
+    "one that was undone": {"rollout": RolloutStatus(revision="v3", stable="v2", state="RolledBack")},
+    "a paused app": {"paused": True},
+}
+
+
+@pytest.mark.parametrize("case", NOT_OF_THE_SPEC)
+def test_what_runs_in_place_of_the_spec_gives_the_spec_no_name(case: str) -> None:
+    """Else a rollback to the revision that served would deploy the template that failed."""
+    _, known = told(app(revision="v3", observed_generation=1), KnownState())
+    found, _ = told(app(revision="v2", observed_generation=1, **NOT_OF_THE_SPEC[case]), known)
+    assert RevisionRecord not in found
 
 
 def test_a_change_by_the_gateway_has_its_author_reason_and_request() -> None:

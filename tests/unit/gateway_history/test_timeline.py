@@ -50,12 +50,12 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
     ),
     "a placement names zones, a change of it only what moved": (
         [decision(1, a1=2, b1=2), decision(2, a1=1, b1=3)],
-        ["hello: placed 2 in zone a (a1), 2 in zone b (b1)", "hello: placed 1 in zone b (b1), removed 1 in zone a (a1)"],
+        ["hello: placed 2 in zone a, 2 in zone b", "hello: placed 1 in zone b, removed 1 in zone a"],
     ),
-    "a decision that moved nothing is not told": ([decision(1, a1=2), decision(2, a1=2)], ["hello: placed 2 in zone a (a1)"]),
+    "a decision that moved nothing is not told": ([decision(1, a1=2), decision(2, a1=2)], ["hello: placed 2 in zone a"]),
     "what has no place says why": (
         [decision(1, unplaced=2, b1=1)],
-        ["hello: placed 1 in zone b (b1), 2 without a place (a1: a1 has room for 0 more)"],
+        ["hello: placed 1 in zone b, 2 without a place (zone a has room for 0 more)"],
     ),
     "a state two gateways saw at different moments is told once": (
         [
@@ -106,7 +106,7 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
             exit_of(0, 20),
         ],
         [
-            "pod hello-b1-0: Killing: Container web definition changed, will be restarted",
+            "hello-b1-0: container web restarts with what was changed",
             "web in hello-b1-0 (zone b) ended with exit code 0 (it had been asked to end)",
             ("web in hello-b1-0 (zone b) ended with exit code 0: it ended by itself; a service's command should not return"),
         ],
@@ -114,21 +114,21 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
     "the end": ([state(GONE, 1, before="Deleting")], ["hello was deleted; nothing of it is left"]),
     "the same event of many pods is one line": (
         [event(n, object=f"hello-a1-{n}", message=f"pulled in {n}ms for hello-a1-{n}") for n in range(6)],
-        ["6 pods: Pulled: pulled in 0ms for hello-a1-0"],
+        ["6 replicas: Pulled: pulled in 0ms for hello-a1-0"],
     ),
     "an event that came back after a while is another line": (
         [event(0, 5, count=3), event(3000, count=2)],
         [
-            "pod hello-a1-0: Pulled: Container image already present on machine (3 times)",
-            "pod hello-a1-0: Pulled: Container image already present on machine (2 times)",
+            "hello-a1-0: Pulled: Container image already present on machine (3 times)",
+            "hello-a1-0: Pulled: Container image already present on machine (2 times)",
         ],
     ),
     "a crash loop is one line, of several pods as well": (
         [exit_of(137, 60 * n, reason="OOMKilled", memory_limit="32Mi", pod=f"hello-b1-{n % 2}") for n in range(5)],
         [
             (
-                "web in 2 pods ended with exit code 137 (out of memory; limit 32Mi), 5 times: "
-                "raise resources.memory or find the leak"
+                "web in 2 replicas ended with exit code 137 (out of memory; limit 32Mi), 5 times: "
+                "raise resources.memory, or let the program use less"
             )
         ],
     ),
@@ -141,7 +141,7 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
     ),
     "different events are different lines": (
         [event(0), event(1, reason="Failed", message="no such image")],
-        ["pod hello-a1-0: Pulled: Container image already present on machine", "pod hello-a1-0: Failed: no such image"],
+        ["hello-a1-0: Pulled: Container image already present on machine", "hello-a1-0: Failed: no such image"],
     ),
 }
 
@@ -184,14 +184,33 @@ def test_only_a_new_pod_template_is_a_new_revision() -> None:
     assert [line.revision for line in timeline.entries(records)] == ["v2aa", "", "v2bb"]
 
 
-def test_looks_into_containers_have_words_of_their_own() -> None:
+def test_a_revision_of_an_app_that_rolls_names_the_versions_of_its_secrets() -> None:
+    first = revision(1, settings=("version 1 of secret db",))
+    second = revision(2, 10, spec=spec(image="registry.internal/hello:2"), settings=("version 2 of secret db",))
+    third = revision(3, 20, spec=spec(replicas=4, image="registry.internal/hello:2"), settings=("version 2 of secret db",))
+    said = [entry.sentence for entry in timeline.entries((first, second, third))]
+    assert "3 replicas of hello:1, version 1 of secret db" in said[0]
+    assert "(image of web from hello:1 to hello:2, version 2 of secret db)" in said[1]
+    assert "secret" not in said[2]
+
+
+def test_another_version_of_a_secret_is_a_revision_that_nobody_wrote() -> None:
+    first = revision(1, 1, settings=("version 1 of secret db",), revision="a")
+    second = revision(1, 9, settings=("version 2 of secret db",), revision="b", rolled=True)
+    (_, line) = timeline.entries((first, second))
+    assert (line.sentence, line.revision) == ("hello rolls to version 2 of secret db", "b")
+
+
+def test_looks_into_containers_that_an_earlier_version_recorded_have_words_of_their_own() -> None:
     records = [
         operation("open", 1, detail="shells"),
+        operation("open", 2, detail="ports"),
         operation("get", 2, detail="files"),
         operation("update", 3, detail="files"),
     ]
     assert [line.sentence for line in timeline.entries(records)] == [
         "alice opened a shell or ran a command in hello",
+        "alice connected to a port of hello",
         "alice copied files out of hello",
         "alice copied files into hello",
     ]
@@ -207,14 +226,14 @@ EXITS = {
         exit_of(137, reason="OOMKilled", memory_limit="32Mi"),
         (
             "web in hello-b1-0 (zone b) ended with exit code 137 (out of memory; limit 32Mi): "
-            "raise resources.memory or find the leak"
+            "raise resources.memory, or let the program use less"
         ),
     ),
     "killed": (
         exit_of(137, reason="Error"),
         (
             "web in hello-b1-0 (zone b) ended with exit code 137 (SIGKILL): "
-            "it did not end within its grace period, or its liveness probe failed: look at the events"
+            "it did not end within its grace period, or its liveness check failed: look at the events"
         ),
     ),
     "its own failure": (

@@ -24,14 +24,18 @@ def told(*records: AnyRecord, silent: tuple[str, ...] = (), **status: Any) -> li
 def test_what_waits_says_for_what_and_what_to_do() -> None:
     found = told(phase="Pending", scheduling=scheduling(unplaced=3))
     assert found[0] == "hello should run 3 replicas; 0 are ready. It is pending."
-    assert "Not in a1 (NoRoom): a1 has room for 0 more." in found
-    assert "Free some room, lower the requests, widen spec.placement, or add a member cluster" in found[-1]
+    assert "Zone a has room for 0 more." in found
+    assert found[-1] == "3 replicas without a place: the platform places each as soon as a zone can take it."
+
+
+def test_what_the_status_says_is_not_said_again() -> None:
+    found = told(phase="Pending", message="zone a has room for 0 more; ask for less", scheduling=scheduling(unplaced=3))
+    assert len([sentence for sentence in found if "has room for 0 more" in sentence]) == 1
 
 
 def test_a_cluster_that_has_left_since_the_decision_is_not_named() -> None:
-    (left,) = [r.cluster for r in scheduling(unplaced=3).rejections][:1]
     seen = ExplainedWorkload(PINAPP, app(scheduling=scheduling(unplaced=3)), (), (), (), after(1000))
-    assert not [sentence for sentence in workload_explanation.explain_present(seen) if f"Not in {left}" in sentence]
+    assert not [sentence for sentence in workload_explanation.explain_present(seen) if "has room" in sentence]
 
 
 def test_a_stopped_workload_is_said_to_be_stopped() -> None:
@@ -51,7 +55,7 @@ def test_what_keeps_failing_is_told_once_with_how_often_and_the_remedy() -> None
         "At 2026-11-01 10:17:00 UTC: web in hello-b1-0 (zone b) ended with exit code 1: look at the logs of its last run.",
         (
             "At 2026-11-01 10:02:04 UTC, 5 times lately: web in hello-b1-0 (zone b) ended with exit code 137 "
-            "(out of memory; limit 32Mi): raise resources.memory or find the leak."
+            "(out of memory; limit 32Mi): raise resources.memory, or let the program use less."
         ),
     ]
 
@@ -65,14 +69,15 @@ def test_warnings_tell_what_nothing_else_does() -> None:
     mount = event(900, warning=True, reason="FailedMount", message="secret not found")
     found = told(mount, event(901, warning=True, reason="BackOff"), event(902), scheduling=scheduling(a1=3))
     assert [s for s in found if s.startswith("At ")] == [
-        "At 2026-11-01 10:17:00 UTC: pod hello-a1-0: FailedMount: secret not found."
+        "At 2026-11-01 10:17:00 UTC: hello-a1-0: FailedMount: secret not found."
     ]
 
 
 def test_a_silent_member_is_named_when_it_matters() -> None:
     found = told(silent=("a1", "c1"), scheduling=scheduling(a1=3))
     assert [s for s in found if "does not answer now" in s] == [
-        "a1 does not answer now. Its last known state is shown, and its replicas may still run. " + workload_explanation.SILENT
+        "Zone a does not answer now, at least in part. Its last known state is shown, and its replicas may still run. "
+        + workload_explanation.SILENT
     ]
 
 

@@ -138,7 +138,7 @@ _spec = {
         clusterSelector=st.dictionaries(names, texts, max_size=2),
     ),
     "update": some(
-        type=st.sampled_from(["InPlaceIfPossible", "Recreate"]),
+        in_place=st.sampled_from(["Prefer", "Require", "Never"]),
         maxUnavailable=numbers | st.just("10%"),
         maxSurge=numbers | st.just("10%"),
         minReadySeconds=numbers,

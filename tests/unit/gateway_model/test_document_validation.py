@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -53,6 +54,27 @@ BAD = {
     "Kubernetes' word": (WEB % "readinessProbe: {}", "containers[0].readinessProbe", "is not a field: write health"),
     "a slip of the pen": (WEB % "portz: []", "containers[0].portz", "is not a field: write ports"),
     "a number for text": (WEB % "env: {A: 1}", "containers[0].env.A", 'write it in quotes, for example "1"'),
+    "a check of a port that is not there": (
+        WEB % "ports: [{name: http, port: 80}], health: {tcp: {port: web}}",
+        "containers[0].health.tcp.port",
+        '"web" is the name of none of the container\'s ports (http 80): write the number of a port without quotes',
+    ),
+    "a hook of a port that is not there": (
+        (
+            "{name: x, containers: [{name: web, image: i}], advanced: {template: {spec: {containers: "
+            "[{name: web, lifecycle: {preStop: {httpGet: {port: web}}}}]}}}}"
+        ),
+        "advanced.template.spec.containers[0].lifecycle.preStop.httpGet.port",
+        "(it has none): write the number of a port",
+    ),
+    "a port of a sidecar too": (
+        (
+            "{name: x, initContainers: [{name: agent, image: i, sidecar: true, ports: [{port: 80}]}], "
+            "containers: [{name: web, image: i, ports: [{port: 79}, {port: 80}]}]}"
+        ),
+        "containers[0].ports[1].port",
+        "port 80 (TCP) is that of container agent already, and both have one address: choose another port for one of them",
+    ),
     "an amount that is none": (
         WEB % "resources: {limits: {cpu: 1x}}",
         "containers[0].resources.limits.cpu",
@@ -88,8 +110,8 @@ BAD = {
         "containers[0].env.A",
         "has secret and field",
     ),
-    "a variable from nowhere": (WEB % "env: {A: {secret: s}}", "containers[0].env.A", "is required: add key"),
-    "a volume that is not there": (WEB % "mounts: [{volume: v, path: /v}]", "containers", "every name in volumeMounts"),
+    "a variable from nowhere": (WEB % "env: {A: {config: s}}", "containers[0].env.A", "is required: add key"),
+    "a volume that is not there": (WEB % "mounts: [{volume: v, path: /v}]", "containers", "every name in mounts"),
     "a zone that is not there": ("{name: x, zones: [z], containers: [{name: a, image: i}]}", "zones[0]", "choose from a, b"),
     "a label of the platform's": (
         "{name: x, labels: {pincompute.io/a: b}, containers: [{name: a, image: i}]}",
@@ -229,6 +251,19 @@ def test_what_follows_from_another_mistake_is_not_told() -> None:
     assert list(problems("{name: 5, containers: [{name: a, image: 5}]}")) == ["name", "containers[0].image"]
 
 
+def test_what_has_no_one_field_is_reported_where_most_of_it_is_written() -> None:
+    args = ["x" * 1000] * 500
+    with pytest.raises(Problem) as caught:
+        read(APP, {"name": "x", "containers": [{"name": "web", "image": "i", "args": args}]}, PLACE)
+    assert [error.field for error in caught.value.errors] == ["containers"]
+
+
+def test_a_value_in_quotes_is_no_name_of_a_field() -> None:
+    assert APP.in_users_words('"containerPort" is not the containerPort of a PinApp') == (
+        '"containerPort" is not the port of a App'
+    )
+
+
 def test_a_unit_may_end() -> None:
     text = "{kind: Unit, name: x, containers: [{name: a, image: i}], restartPolicy: Never, activeDeadline: 1m30s}"
     wanted = read(UNIT, yaml.safe_load(text), PLACE)
@@ -289,3 +324,25 @@ def test_a_small_text_cannot_blow_up() -> None:
 
 def test_dates_stay_text_and_empty_documents_do_not_count() -> None:
     assert document_parser.parse(b"---\na: 2026-01-01\n---\n", "application/yaml; charset=utf-8") == {"a": "2026-01-01"}
+
+
+STEPS = "{name: hello, %s update: {steps: [1, 4]}, containers: [{name: web, image: i}]}"
+OLD = {"replicas": 2, "update": {"steps": [1, 4]}}
+SCALED = {
+    "a new app": ("replicas: 2,", None, True),
+    "after a scale, the same steps": ("replicas: 2,", OLD, False),
+    "after a scale, without a count": ("", OLD, False),
+    "a count that stays, and other steps": ("", {"replicas": 2, "update": {"steps": [2]}}, True),
+    "enough, without a count": ("", {"replicas": 9}, False),
+    "fewer than the steps say": ("replicas: 3,", OLD | {"replicas": 6}, True),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_steps_of_more_than_all_replicas_are_refused_where_the_document_asks_for_them(name: str):
+    """A scale is never refused, and what comes after it changes neither number."""
+    replicas, present, refused = SCALED[name]
+    scope = DocumentScope("shop", "", ("a",), present=present)
+    with pytest.raises(Problem) if refused else nullcontext() as found:
+        read(APP, yaml.safe_load(STEPS % replicas), scope)
+    assert [error.field for error in found.value.errors] == ["update.steps"] if refused else found is None

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from replica_samples import NOW, TEMPLATE, app, pod, unit
 
-from pincompute.api import labels, template_hash
+from pincompute.api import labels, merge_patch, template_hash
 from pincompute.api.kinds import PINAPP, PINPOD
-from pincompute.api.workloads import ClusterStatus, PinApp, WorkloadStatus
+from pincompute.api.workloads import ClusterStatus, PinApp, Update, WorkloadStatus
+from pincompute.domain import in_place_update
 from pincompute.gateway import operation_annotation
 from pincompute.gateway.operation import lifecycle_rules
 from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, RollbackRevision
@@ -46,10 +47,16 @@ def test_post_state(case: str) -> None:
 
 
 REFUSALS = {
-    "a paused app is not stopped": ("stop", {"paused": True}, {}, "wrong-state", "resume it first"),
-    "a paused app is not scaled": ("scale", {"paused": True}, {"replicas": 9}, "wrong-state", "resume it first"),
-    "a paused app is not restarted": ("restart", {"paused": True}, {}, "wrong-state", "resume it first"),
-    "a stopped app has nothing to restart": ("restart", {"stopped": True}, {}, "wrong-state", "start it"),
+    "a paused app is not stopped": ("stop", {"paused": True}, {}, "wrong-state", "resume it first with `pin resume web`"),
+    "a paused app is not scaled": (
+        "scale",
+        {"paused": True},
+        {"replicas": 9},
+        "wrong-state",
+        "resume it first with `pin resume web`",
+    ),
+    "a paused app is not restarted": ("restart", {"paused": True}, {}, "wrong-state", "resume it first with `pin resume web`"),
+    "a stopped app has nothing to restart": ("restart", {"stopped": True}, {}, "wrong-state", "start it with `pin start web`"),
     "below zero replicas": ("scale", {}, {"replicas": -1}, "invalid", "correct these fields, then try again"),
     "replicas missing": ("scale", {}, {}, "invalid", "correct these fields, then try again"),
     "too long a reason": ("pause", {}, {"why": "x" * 2000}, "invalid", "correct these fields, then try again"),
@@ -76,6 +83,35 @@ def test_a_restart_replaces_pods_without_being_another_program() -> None:
 def test_other_annotations_are_still_taken_in_place() -> None:
     noted = {**TEMPLATE, "metadata": {"annotations": {"team": "a"}}}
     assert template_hash.shape(noted) == template_hash.shape(TEMPLATE)
+
+
+def test_a_restart_of_one_container_is_an_update_in_place_that_keeps_former_restarts() -> None:
+    """S-166: its own annotation, so no pod is replaced."""
+    change = lifecycle_rules.decide(PINAPP, app(), asked("restart", container="main"))
+    assert "the others keep running" in change.outcome
+    changed = merge_patch.apply(TEMPLATE, change.spec["template"])
+    assert template_hash.shape(changed) == template_hash.shape(TEMPLATE)
+    assert template_hash.revision(changed) != template_hash.revision(TEMPLATE)
+    earlier = {**TEMPLATE, "metadata": {"annotations": {labels.CONTAINERS_RESTARTED_AT: '{"proxy":"2020"}'}}}
+    again = lifecycle_rules.decide(PINAPP, app(template=earlier), asked("restart", container="main")).spec
+    notes = again["template"]["metadata"]["annotations"]
+    assert in_place_update.restarts_asked(notes) == {"proxy": "2020", "main": NOW.isoformat()}
+
+
+NO_RESTARTS = {
+    "a container that does not exist": (Update(), "nope", "not-found", "name one of these: main"),
+    "new pods for every change": (Update(in_place="Never"), "main", "wrong-state", "restart all with `pin restart web`"),
+    "all, where new pods are ruled out": (Update(in_place="Require"), "", "wrong-state", "set it to Prefer"),
+}
+
+
+@pytest.mark.parametrize("case", NO_RESTARTS)
+def test_a_restart_that_the_update_rules_out_says_what_to_do(case: str) -> None:
+    update, container, code, remedy = NO_RESTARTS[case]
+    with pytest.raises(Problem) as caught:
+        lifecycle_rules.decide(PINAPP, app(update=update), asked("restart", container=container))
+    assert caught.value.code == code
+    assert caught.value.remedy.startswith(remedy)
 
 
 def test_the_same_request_again_is_not_another_restart() -> None:
@@ -162,6 +198,25 @@ def test_a_rollback_goes_to_the_revision_that_is_named() -> None:
         lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to="nope"))
 
 
+def test_a_rollback_to_what_has_failed_has_to_be_forced() -> None:
+    """S-125."""
+    present, broken, good = _history()
+    history = (present, replace(broken, failure="it crashes", number=2), replace(good, note="the good one", number=1))
+    with pytest.raises(Problem, match=f"to revision {broken.name} failed: it crashes"):
+        lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to=broken.name))
+    forced = asked("rollback", history=history, to="2", force=True)
+    assert lifecycle_rules.decide(PINAPP, app(), forced).to == broken.name
+    back = asked("rollback", history=history, to="1")
+    patch = lifecycle_rules.patch(app(), back, lifecycle_rules.decide(PINAPP, app(), back))
+    assert patch["metadata"]["annotations"][labels.CHANGE_CAUSE] == "the good one"
+
+
+def test_a_rollback_leaves_no_note_of_another_revision_behind() -> None:
+    back = asked("rollback", history=_history())
+    patch = lifecycle_rules.patch(app(), back, lifecycle_rules.decide(PINAPP, app(), back))
+    assert patch["metadata"]["annotations"][labels.CHANGE_CAUSE] is None
+
+
 def test_a_unit_is_always_one() -> None:
     with pytest.raises(Problem, match="always one pod"):
         lifecycle_rules.decide(PINPOD, unit(), asked("scale", replicas=2))
@@ -186,5 +241,5 @@ def test_a_restart_of_one_replica_says_beforehand_that_it_may_have_to_wait() -> 
 
 def test_nothing_of_a_paused_app_is_restarted() -> None:
     with pytest.raises(Problem, match="is paused"):
-        lifecycle_rules.may_disrupt(app(paused=True))
-    lifecycle_rules.may_disrupt(app())
+        lifecycle_rules.may_disrupt(PINAPP, app(paused=True))
+    lifecycle_rules.may_disrupt(PINAPP, app())

@@ -11,7 +11,7 @@ from replica_samples import NOW, app
 from pincompute.api import labels, template_hash
 from pincompute.api.kinds import PINAPP
 from pincompute.api.meta import Manifest
-from pincompute.api.workloads import ClusterStatus, PinApp, WorkloadStatus
+from pincompute.api.workloads import ClusterStatus, PinApp, RolloutStatus, WorkloadStatus
 from pincompute.gateway.operation import lifecycle_rules
 from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, RollbackRevision
 from pincompute.gateway.problems import Problem
@@ -61,6 +61,15 @@ def test_a_scale_changes_the_number_alone() -> None:
 def test_a_rollback_turns_back_to_what_ran_before() -> None:
     change = lifecycle_rules.decide(PINAPP, updating(), asked("rollback", history=history("3", "2", "1", good=("2", "1"))))
     assert (change.to, images(change)) == (name("2"), ["r/web:2"])
+
+
+def test_a_rollback_of_an_update_that_was_undone_goes_to_what_serves() -> None:
+    undone = updating()
+    record = RolloutStatus(revision=name("3"), stable=name("2"), state="RolledBack")
+    status = msgspec.structs.replace(undone.status, revision=name("2"), rollout=record)
+    known = history("3", "2", "1", good=("2", "1"))
+    change = lifecycle_rules.decide(PINAPP, msgspec.structs.replace(undone, status=status), asked("rollback", history=known))
+    assert (images(change), change.to) == (["r/web:2"], name("2"))
 
 
 def test_a_rollback_passes_over_a_former_one_that_never_ran_well() -> None:

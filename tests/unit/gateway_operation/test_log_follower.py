@@ -112,6 +112,35 @@ async def test_a_silent_cluster_is_a_gap_and_not_an_error() -> None:
     assert reader.marks == ["a1 does not answer: no lines of web/0"]
 
 
+GONE = "unable to retrieve container logs for containerd://4f1c"
+
+
+@pytest.mark.parametrize("query", [LogQuery(previous=True), LogQuery()])
+async def test_a_log_that_its_node_does_not_keep_is_told_in_our_words(query: LogQuery) -> None:
+    """The runtime's sentence comes in place of the log, with the status of success, and names ids that no user knows."""
+    reader = two()
+    reader.fleet.pods = [("a1", pod("a1", 0, container_statuses=restarted(1, 1)))]
+    journal = reader.access.journals["web-a1-0"]
+    journal.before, journal.written = [(0, GONE)], [(0, GONE)]
+    await past(reader, query)
+    which = "the run of web/0 main before its last restart" if query.previous else "web/0 main"
+    assert reader.texts == []
+    assert reader.marks == [f"the log of {which} is gone: its node has cleaned it up; `pin events` shows how containers ended"]
+
+
+async def test_a_log_that_is_gone_is_told_once_while_it_is_followed() -> None:
+    reader = two()
+    journal = reader.access.journals["web-a1-0"]
+    async with reading(reader, LogQuery(follow=True)):
+        await reader.until(lambda: len(reader.texts) == 6)
+        journal.write(0, GONE)
+        journal.write(0, GONE)
+        journal.write(EPOCH + 9 * SECOND, "later")
+        await reader.until(lambda: "later" in reader.texts and bool(reader.marks))
+    assert len(reader.marks) == 1
+    assert GONE not in reader.texts
+
+
 async def test_what_is_written_between_past_and_live_is_shown_once() -> None:
     reader = two()
     async with reading(reader, LogQuery(follow=True, tail=2)):
@@ -119,6 +148,20 @@ async def test_what_is_written_between_past_and_live_is_shown_once() -> None:
         reader.access.journals["web-a1-0"].write(EPOCH + 5 * SECOND + 1, "later")
         await reader.until(lambda: "later" in reader.texts)
     assert reader.texts == ["line 4", "line 5", "later"]
+
+
+async def test_lines_of_one_log_that_come_late_together_keep_their_order() -> None:
+    """A machine under load delivers a log in bursts: the first lines look like those of a slow clock, the last ones do not."""
+    reader = two()
+    journal = reader.access.journals["web-a1-0"]
+    async with reading(reader, LogQuery(follow=True)):
+        await reader.until(lambda: len(reader.texts) == 6 and len(journal.asked) == 2)
+        reader.now += 60 * SECOND
+        begin = reader.now - 12 * SECOND
+        for n in range(20):
+            journal.write(begin + n * SECOND // 2, f"burst {n}")
+        await reader.until(lambda: len(reader.texts) == 26)
+    assert reader.texts[6:] == [f"burst {n}" for n in range(20)]
 
 
 async def test_a_broken_stream_loses_and_doubles_nothing() -> None:

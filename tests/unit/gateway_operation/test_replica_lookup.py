@@ -60,9 +60,9 @@ def test_a_replica_is_named_by_number_place_or_pod_and_is_else_the_first_that_is
 
 
 def test_what_is_not_there_is_told_with_what_is() -> None:
-    with pytest.raises(Problem, match="there are web/0"):
+    with pytest.raises(Problem, match=r"there is no replica web/7$"):
         choose(TARGET, replicas((0, "a1", True)), "7")
     with pytest.raises(Problem, match="has no replica now"):
         choose(TARGET, [], "")
-    with pytest.raises(Problem, match="there are main"):
+    with pytest.raises(Problem, match=r"there is no container other in web/0$"):
         container_of(replicas((0, "a1", True))[0], "other")

@@ -185,7 +185,7 @@ async def test_of_a_paused_app_nothing_is_asked_that_would_wait_until_it_is_resu
     assert (await web.ask("olga", "POST", f"{WEB}/pause"))[0] == 200
     for body in ({"replica": "0"}, {"replica": "0", "container": "main"}):
         status, problem = await restart(web, body)
-        assert (status, problem["code"], problem["remedy"]) == (409, "wrong-state", "resume it first")
+        assert (status, problem["code"], problem["remedy"]) == (409, "wrong-state", "resume it first with `pin resume web`")
     assert waiting(web) == ()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import subprocess
 import tarfile
 import time
 from collections.abc import AsyncIterator
@@ -19,16 +21,18 @@ from replica_samples import NOW, ScriptedAccess, ScriptedProgram, key
 from pincompute.api.meta import ObjectMeta
 from pincompute.api.projects import Project
 from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.gateway_settings import GatewaySettings, ShellSettings
 from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.replica_access import ReplicaPlace
 from pincompute.gateway.operation.replica_streams import command_execution, file_copy, shell_transcript, tar_streams
+from pincompute.gateway.operation.replica_streams.file_copy import CopyTarget
 from pincompute.gateway.operation.replica_streams.shell_session import SessionEnd, ShellSession
 from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript
 from pincompute.gateway.operation.replica_streams.stream_service import ReplicaContainer, ReplicaStreamService
+from pincompute.gateway.operation.replica_streams.tar_streams import Passage
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import GatewaySettings, ShellSettings
 from pincompute.kube.api_errors import RequestInfo, Unreachable
 from pincompute.kube.streams import channel_protocol
 from pincompute.kube.streams.channel_protocol import Channel, ExitStatus, TerminalSize
@@ -301,7 +305,7 @@ async def repacked(given: bytes, size: int = 1000, limit: int = tar_streams.LARG
     async def write(piece: bytes) -> None:
         passed.extend(piece)
 
-    assert await tar_streams.repack(body(given, size), write, limit) == len(given)
+    assert await tar_streams.repack(body(given, size), write, Passage(limit)) == len(given)
     return bytes(passed)
 
 
@@ -350,7 +354,7 @@ async def test_files_go_in_and_come_out_as_they_were(monkeypatch: pytest.MonkeyP
     whole = archive(("a", b"x" * 5000))
     program = ScriptedProgram([], ExitStatus(0), waits=asyncio.Event(), reads_on=True)
     access = ScriptedAccess(program=program)
-    assert await file_copy.upload(access, PLACE, "main", "/data", body(whole)) == len(whole)  # type: ignore[arg-type]
+    assert await file_copy.upload(access, PLACE, "main", CopyTarget("/data"), body(whole)) == len(whole)  # type: ignore[arg-type]
     assert (bytes(program.given), program.input_ended) == (whole, True)
     sender = ScriptedProgram(
         [(Channel.STDOUT, whole[:3000]), (Channel.STDOUT, whole[3000:] + b"the"), (Channel.STDOUT, b" end")], ExitStatus(0)
@@ -384,8 +388,8 @@ async def test_a_copy_that_tar_refuses_says_why_at_once_and_the_rest_is_read() -
     access = ScriptedAccess(program=UnresponsiveProgram([(Channel.STDERR, words)], ExitStatus(2)))
     async with asyncio.timeout(10):
         with pytest.raises(Problem, match="Cannot open: No such file") as refused:
-            await file_copy.upload(access, PLACE, "main", "/data/missing", counted())  # type: ignore[arg-type]
-    assert refused.value.code == "not-found"
+            await file_copy.upload(access, PLACE, "main", CopyTarget("/data/missing"), counted())  # type: ignore[arg-type]
+    assert refused.value.code == "no-such-file"
     assert passed >= len(whole)
 
 
@@ -399,7 +403,7 @@ async def test_an_answer_does_not_wait_for_a_body_that_never_ends(monkeypatch: p
     access = ScriptedAccess(program=ScriptedProgram([(Channel.STDERR, b"tar: no room")], ExitStatus(2)))
     async with asyncio.timeout(10):
         with pytest.raises(Problem, match="no room"):
-            await file_copy.upload(access, PLACE, "main", "/data", endless())  # type: ignore[arg-type]
+            await file_copy.upload(access, PLACE, "main", CopyTarget("/data"), endless())  # type: ignore[arg-type]
 
 
 async def test_a_status_that_never_comes_is_not_awaited_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,7 +413,121 @@ async def test_a_status_that_never_comes_is_not_awaited_for_ever(monkeypatch: py
     access = ScriptedAccess(program=ScriptedProgram([(Channel.STDERR, words)], ExitStatus(0), waits=asyncio.Event()))
     async with asyncio.timeout(10):
         with pytest.raises(Problem, match="No such file"):
-            await file_copy.upload(access, PLACE, "main", "/data", body(archive(("a", b"x"))))  # type: ignore[arg-type]
+            await file_copy.upload(access, PLACE, "main", CopyTarget("/data"), body(archive(("a", b"x"))))  # type: ignore[arg-type]
+
+
+class DeafProgram(ScriptedProgram):
+    """Neither reads nor ends, as a `tar` whose disk hangs."""
+
+    async def write(self, piece: bytes) -> None:
+        await asyncio.Event().wait()
+
+
+async def silent() -> AsyncIterator[bytes]:
+    yield archive(("a", b"x"))[:512]
+    await asyncio.Event().wait()
+
+
+STUCK = {
+    "tar does not read": (DeafProgram, lambda: body(archive(("a", b"x"))), "neither reads, nor writes, nor ends"),
+    "tar does not end": (ScriptedProgram, lambda: body(archive(("a", b"x"))), "neither reads, nor writes, nor ends"),
+    "the client sends nothing": (ScriptedProgram, silent, "nothing of the archive came"),
+}
+
+
+@pytest.mark.parametrize("case", STUCK)
+async def test_a_copy_in_which_nothing_moves_ends(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_copy, "SILENCE", 0.1)
+    program, given, words = STUCK[case]
+    access = ScriptedAccess(program=program([], ExitStatus(0), waits=asyncio.Event()))
+    async with asyncio.timeout(10):
+        with pytest.raises(Problem, match=words) as caught:
+            await file_copy.upload(access, PLACE, "main", CopyTarget("/data"), given())  # type: ignore[arg-type]
+    assert caught.value.code == "timeout"
+
+
+def test_files_belong_to_the_containers_own_user(tmp_path: Path) -> None:
+    """`tar` of a root user without CAP_CHOWN fails when it gives files away."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        member = tarfile.TarInfo("a")
+        member.uid = member.gid = 4242
+        tar.addfile(member)
+    subprocess.run((*file_copy.UNPACK, tmp_path), input=made.getvalue(), check=True)
+    assert (tmp_path / "a").stat().st_uid == os.getuid()
+
+
+KEPT = b"tar: conf: Cannot change mode to rwxr-xr-x: Operation not permitted\n"
+EXITING = b"tar: Exiting with failure status due to previous errors\n"
+OUTCOMES = {
+    "a folder of another user keeps its mode": (KEPT + EXITING, True),
+    "a file that could not be written": (KEPT + b"tar: conf/a: Cannot open: Permission denied\n" + EXITING, False),
+    "no word": (b"", False),
+    "more words than are kept": (KEPT * 100, False),
+}
+
+
+@pytest.mark.parametrize("case", OUTCOMES)
+async def test_a_copy_into_a_folder_of_another_user_is_whole(case: str) -> None:
+    words, whole = OUTCOMES[case]
+    access = ScriptedAccess(program=ScriptedProgram([(Channel.STDERR, words)], ExitStatus(2)))
+    given = archive(("conf/a", b"x"))
+    copying = file_copy.upload(access, PLACE, "main", CopyTarget("/data"), body(given))  # type: ignore[arg-type]
+    if whole:
+        assert await copying == len(given)
+        return
+    with pytest.raises(Problem):
+        await copying
+
+
+@pytest.mark.parametrize(
+    ("code", "target"), [(0, CopyTarget("/data")), (1, CopyTarget("/", "data")), (None, CopyTarget("/", "data"))]
+)
+async def test_a_file_goes_into_a_folder_that_is_there(code: int | None, target: CopyTarget) -> None:
+    access = ScriptedAccess(program=ScriptedProgram([], ExitStatus(code)))
+    assert await file_copy.target_of(access, PLACE, "main", "/data") == target  # type: ignore[arg-type]
+
+
+async def test_the_top_of_an_archive_gets_the_name_of_the_target() -> None:
+    passed = bytearray()
+
+    async def write(piece: bytes) -> None:
+        passed.extend(piece)
+
+    await tar_streams.repack(body(archive(("./a", b"x"), ("a/b/c", b"y"))), write, Passage(top="z"))
+    with tarfile.open(fileobj=io.BytesIO(passed)) as tar:
+        assert tar.getnames() == ["z", "z/b/c"]
+
+
+NAMED = {
+    "file": (["file"], [tarfile.REGTYPE]),
+    "folder": (["folder", "folder/in", "folder/link"], [tarfile.DIRTYPE, tarfile.REGTYPE, tarfile.SYMTYPE]),
+    "to-file": (["to-file"], [tarfile.REGTYPE]),
+    "to-folder": (["to-folder/.", "to-folder/./in", "to-folder/./link"], [tarfile.DIRTYPE, tarfile.REGTYPE, tarfile.SYMTYPE]),
+}
+
+
+def out_of(folder: Path, name: str) -> bytes:
+    """What a container's shell and tar write of it."""
+    argv = ("sh", "-c", file_copy.PACK, "sh", folder, name, "end")
+    made = subprocess.run(argv, input=b"\n", capture_output=True, check=True)
+    assert made.stdout.endswith(b"end")
+    return made.stdout.removesuffix(b"end")
+
+
+@pytest.mark.parametrize("name", NAMED)
+async def test_a_named_link_is_followed_on_the_way_out(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/in").write_text("x")
+    (tmp_path / "folder/link").symlink_to("/etc/passwd")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "to-file").symlink_to("file")
+    (tmp_path / "to-folder").symlink_to("folder")
+    packed = out_of(tmp_path, name)
+    pieces = tar_streams.checked(body(packed), tar_streams.named(name))
+    with tarfile.open(fileobj=io.BytesIO(b"".join([piece async for piece in pieces]))) as tar:
+        found = sorted((member.name, member.type) for member in tar)
+    assert found == sorted(zip(*NAMED[name], strict=True))
 
 
 async def test_a_part_is_never_taken_for_the_whole() -> None:
@@ -423,7 +541,13 @@ async def test_a_part_is_never_taken_for_the_whole() -> None:
 NO_COPY = {
     "no tar": (b"", b"sh: 1: tar: not found", ExitStatus(127), "wrong-state", "has no tar"),
     "no shell": (b"", b"", ExitStatus(None, 'exec: "sh": executable file not found in $PATH'), "wrong-state", "has no tar"),
-    "no such file": (bytes(10240), b"tar: nope: Cannot stat: No such file or directory", ExitStatus(2), "not-found", "/data/a"),
+    "no such file": (
+        bytes(10240),
+        b"tar: nope: Cannot stat: No such file or directory",
+        ExitStatus(2),
+        "no-such-file",
+        "/data/a",
+    ),
     "no right": (b"", b"tar: a: Cannot open: Permission denied", ExitStatus(2), "wrong-state", "Permission denied"),
 }
 

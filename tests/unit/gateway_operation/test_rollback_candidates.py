@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from replica_samples import NOW, TARGET, app
 
@@ -61,6 +62,16 @@ def test_the_history_adds_who_ran_well_and_how_its_author_wrote_it() -> None:
     assert {name: revision.good for name, revision in found.items()} == {"c": False, "b": None, "a": True}
     sources = {name: revision.template["spec"]["containers"][0]["name"] for name, revision in found.items()}
     assert sources == {"c": "history", "b": "host", "a": "history"}
+
+
+def test_the_former_value_of_a_secret_is_in_the_template_that_the_members_ran() -> None:
+    """What its author wrote names no version, so it would bring the present value."""
+    written, ran = ({"spec": {"volumes": [{"secret": {"secretName": name}}]}} for name in ("db", "db.1"))
+    (there,) = kept("a")
+    there = msgspec.structs.replace(there, spec=msgspec.structs.replace(there.spec, template={**ran, "metadata": {"more": 1}}))
+    recorded = RollbackRevision("a", written, NOW, good=True, rolls=True)
+    (found,) = rollback_candidates.merged([there], [recorded])
+    assert (found.template, found.good) == (ran, True)
 
 
 class Away:

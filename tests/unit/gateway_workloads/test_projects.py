@@ -48,7 +48,7 @@ async def test_a_project_with_workloads_is_not_deleted(gateway: Running) -> None
     gateway.host.store.create(PINAPPS, "shop", {"metadata": {"name": "ant", "namespace": "shop"}, "spec": spec})
     await gateway.caught_up()
     status, problem, _ = await gateway.ask("alice", "DELETE", "/v1/projects/shop")
-    assert (status, problem["code"]) == (409, "conflict")
+    assert (status, problem["code"]) == (409, "wrong-state")
     assert "app ant" in problem["detail"]
     assert "--workloads" in problem["remedy"]
     status, asked, _ = await gateway.ask("alice", "DELETE", "/v1/projects/shop?workloads=true&dryRun=true")

@@ -121,6 +121,30 @@ async def test_a_replacement_changes_what_it_says_and_keeps_what_verbs_have_set(
     assert same["item"]["generation"] == item["generation"]
 
 
+KEPT_COUNTS = {
+    "not stated": ({}, 9, {"replicas": 9}),
+    "no value": ({"replicas": None}, 9, {"replicas": 9}),
+    "the default, stated": ({"replicas": 1}, 1, None),
+    "another count": ({"replicas": 4}, 4, None),
+}
+
+
+@pytest.mark.parametrize("case", KEPT_COUNTS)
+async def test_a_replacement_without_a_count_keeps_the_scaled_one(gateway: Running, case: str):
+    stated, replicas, kept = KEPT_COUNTS[case]
+    await gateway.ask("dan", "POST", APPS, app())
+    assert (await gateway.ask("dan", "PATCH", f"{APPS}/hello", {"replicas": 9}))[0] == 200
+    document = {**{name: value for name, value in app().items() if name != "replicas"}, **stated}
+    document["containers"][0]["image"] = "hello:2"
+    _, planned, _ = await gateway.ask("dan", "POST", f"{APPS}/hello/diff", document)
+    assert planned.get("kept") == kept
+    status, changed, _ = await gateway.ask("dan", "PUT", f"{APPS}/hello", document)
+    assert (status, changed["item"].get("replicas", 1)) == (200, replicas)
+    assert ("replicas" in {change["field"] for change in changed["changes"]}) == (kept is None)
+    _, patched, _ = await gateway.ask("dan", "PATCH", f"{APPS}/hello", {"replicas": None})
+    assert patched["item"].get("replicas", 1) == 1, "a merge patch says what it removes"
+
+
 async def test_the_order_of_variables_alone_restarts_nothing(gateway: Running):
     """S-131: some clients sort what they send."""
     first, sorted_ = app(), app()
@@ -241,6 +265,34 @@ async def test_a_difference_is_told_in_fields_and_as_text(gateway: Running):
     ]
     assert "-  image: hello:1" in found["text"]
     assert "+  image: hello:2" in found["text"]
+
+
+async def test_where_new_pods_are_ruled_out_what_needs_them_is_refused_with_its_field(gateway: Running):
+    """S-151: in the plan, in the write and in a patch; an image and a scale are taken."""
+    required = {"update": {"inPlace": "Require"}}
+    await gateway.ask("dan", "POST", APPS, app(**required))
+    wanted = app(**required)
+    wanted["containers"][0]["args"] = ["-v"]
+    for method, path, body in (
+        ("POST", f"{APPS}/hello/diff", wanted),
+        ("PUT", f"{APPS}/hello?dryRun=true", wanted),
+        ("PUT", f"{APPS}/hello", wanted),
+        ("PATCH", f"{APPS}/hello", {"containers": wanted["containers"]}),
+    ):
+        status, problem, _ = await gateway.ask("dan", method, path, body)
+        assert (status, problem["errors"][0]["field"]) == (422, "containers[0].args"), problem
+        assert "update.inPlace: Prefer" in problem["errors"][0]["message"]
+    wanted = app(replicas=5, **required)
+    wanted["containers"][0]["image"] = "hello:2"
+    assert (await gateway.ask("dan", "PUT", f"{APPS}/hello", wanted))[0] == 200
+
+
+async def test_the_former_name_of_a_field_is_answered_with_the_present_one(gateway: Running):
+    status, problem, _ = await gateway.ask("dan", "POST", APPS, app(update={"type": "Recreate"}))
+    assert (status, problem["errors"][0]) == (
+        422,
+        {"field": "update.type", "expected": "is not a field", "message": "is not a field: write inPlace"},
+    )
 
 
 async def test_deleting_is_answered_when_accepted_and_harmless_to_repeat(gateway: Running):

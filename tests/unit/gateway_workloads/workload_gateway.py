@@ -17,28 +17,33 @@ import aiohttp
 from gateway.served_gateway import WITHIN, free_port, populate
 
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import MEMBERCLUSTERS
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS, Project
 from pincompute.api.revisions import PINREVISIONS
+from pincompute.api.settings import PINCONFIGS, PINSECRETS
+from pincompute.api.sidecars import PINSIDECARS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway import application, http_server
 from pincompute.gateway.access import Authorizer, Roles
 from pincompute.gateway.audit import AuditLog
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Caller
+from pincompute.gateway.gateway_settings import AccessSettings, GatewaySettings, LimitSettings, ListenSettings
+from pincompute.gateway.images.image_digests import ImageDigests
+from pincompute.gateway.images.registry_storage import RegistryStorage
+from pincompute.gateway.images.stored_bytes import StoredBytes
 from pincompute.gateway.middleware import RequestGuards
 from pincompute.gateway.model import APP, UNIT
 from pincompute.gateway.openapi_document import OpenApiDocument
-from pincompute.gateway.settings import AccessSettings, GatewaySettings, LimitSettings, ListenSettings
-from pincompute.gateway.workloads import object_handlers, project_handlers
+from pincompute.gateway.workloads import object_handlers, project_handlers, setting_handlers
 from pincompute.gateway.workloads.read_service import ReadService
-from pincompute.gateway.workloads.write_service import WriteService
+from pincompute.gateway.workloads.write_service import UNRESOLVED, WriteService
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.testing.apiserver.memory_server import MemoryServer
 
-ROUTES = (*object_handlers.routes(APP), *object_handlers.routes(UNIT), *project_handlers.ROUTES)
+ROUTES = (*object_handlers.routes(APP), *object_handlers.routes(UNIT), *project_handlers.ROUTES, *setting_handlers.ROUTES)
 
 
 class _ByHeader:
@@ -80,18 +85,21 @@ class Running:
                 await self.clusters.cache(HOST, kind).until(newest)
 
 
+_ON_HOST = (PINAPPS, PINPODS, PINREVISIONS, PROJECTS, MEMBERCLUSTERS, PINSECRETS, PINCONFIGS, PINSIDECARS)
+
+
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Running]:
+async def running(folder: Path, images: ImageDigests = UNRESOLVED) -> AsyncIterator[Running]:
     """Everything is synced when the block begins."""
     host, member = MemoryServer(), MemoryServer()
     for memory in (host, member):
-        for kind in (PINAPPS, PINPODS, PINREVISIONS, PROJECTS, MEMBERCLUSTERS):
+        for kind in (*_ON_HOST, CLUSTERCAPACITIES):
             memory.store.register(kind)
     populate(host)
     clusters = Clusters(user_agent="test")
     settings = GatewaySettings(listen=ListenSettings(port=free_port()), limits=LimitSettings(body=1 << 19))
     audit = AuditLog(settings.audit, folder / "audit.log")
-    serving = http_server.make(_app(clusters, settings, audit), settings)
+    serving = http_server.make(_app(clusters, settings, audit, images), settings)
     async with host, member, audit, clusters, aiohttp.ClientSession() as http:
         await clusters.add(HOST, ClusterConfig(host.url))
         await clusters.add("a1", ClusterConfig(member.url))
@@ -109,7 +117,7 @@ async def running(folder: Path) -> AsyncIterator[Running]:
             await asyncio.wait([task])
 
 
-def _app(clusters: Clusters, settings: GatewaySettings, audit: AuditLog) -> Any:
+def _app(clusters: Clusters, settings: GatewaySettings, audit: AuditLog, images: ImageDigests) -> Any:
     def project(name: str) -> Project | None:
         return clusters.view(HOST, PROJECTS).get(Key("", name))
 
@@ -120,7 +128,8 @@ def _app(clusters: Clusters, settings: GatewaySettings, audit: AuditLog) -> Any:
         "roles": roles,
         "authorizer": authorizer,
         "reader": ReadService(clusters, reads, authorizer),
-        "writer": WriteService(reads, authorizer),
+        "writer": WriteService(reads, authorizer, images),
+        "stored": StoredBytes(RegistryStorage()),
     }
     guards = RequestGuards(_ByHeader(), _Unlimited(), authorizer, audit)
     return application.build(application.ApplicationParts(settings, reads, guards, OpenApiDocument(str), given), ROUTES)

@@ -16,7 +16,7 @@ from typing import Any
 from gateway.served_gateway import WITHIN, Running, running
 
 PLACE = "/v1/projects/shop/batches"
-WORDS = (("list", "--kind", "batch"), ("scale", "batch/nightly", "5"))
+WORDS = (("list", "--kind", "batch"), ("scale", "batch/nightly", "5", "--detach"))
 NIGHTLY = {"kind": "Batch", "name": "nightly", "team": "red", "replicas": 2, "containers": [{"name": "main", "image": "r/n:1"}]}
 
 

@@ -206,6 +206,21 @@ async def test_a_port_is_forwarded_and_why_it_could_not_be_is_told() -> None:
     assert (got, tunnel.trouble) == ([b"\x00hello"], "nobody listens")
 
 
+async def test_why_a_port_could_not_be_reached_is_told_though_the_way_is_closed_while_somebody_writes() -> None:
+    async def refuse(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.send_bytes(b"\x01" + int(request.query["ports"]).to_bytes(2, "little"))
+        await socket.send_bytes(b"\x01connection refused")
+        assert request.transport is not None
+        request.transport.close()
+
+    async with serving(refuse, pod_port_forward.PROTOCOL) as client, pod_port_forward.open_port(client, POD, 8080) as tunnel:
+        for _ in range(20):  # as long as a client that sends meets the end
+            await tunnel.write(b"GET /")
+            await asyncio.sleep(0.01)
+        assert [piece async for piece in tunnel.pieces()] == []
+    assert tunnel.trouble == "connection refused"
+
+
 @pytest.mark.parametrize("ended", [ExitStatus(0), ExitStatus(7, "it failed"), ExitStatus(None, "not started")])
 def test_an_exit_is_the_same_there_and_back(ended: ExitStatus) -> None:
     assert channel_protocol.exit_of(channel_protocol.status_of(ended)) == ended

@@ -27,6 +27,7 @@ from pincompute.api.builtin import (
 )
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import (
+    APP,
     MANAGED_BY,
     ORDINAL,
     PINCOMPUTE,
@@ -39,6 +40,7 @@ from pincompute.api.labels import (
 )
 from pincompute.api.meta import Key, Object, ObjectMeta, OwnerReference, Resource
 from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, ShardBudget, ShardSpec, Share
+from pincompute.api.sidecars import PINSIDECARSHARDS
 from pincompute.domain import pod_security_defaults, project_namespace
 from pincompute.kube.cache_views import Unknown
 from pincompute.operator.replicas import pod_disruption_budget
@@ -56,7 +58,7 @@ def share(image: str = "hello:1", replicas: int = 2, **container: Any) -> Share:
 
 
 def shard(*mix: Share, generation: int = 1, created: datetime = LONG_AGO, deleting: bool = False, **spec: Any) -> PinAppShard:
-    """`spec`: update_type, min_ready_seconds, budget; by default one replica may be disturbed in each way."""
+    """`spec`: in_place, min_ready_seconds, budget; by default one replica may be disturbed in each way."""
     return PinAppShard(
         metadata=ObjectMeta(
             name="hello",
@@ -75,7 +77,7 @@ def shard(*mix: Share, generation: int = 1, created: datetime = LONG_AGO, deleti
 def pod(
     ordinal: int, of: Share, *, up: bool = True, created: datetime = LONG_AGO, since: datetime = LONG_AGO, **more: Any
 ) -> Pod:
-    """`more`: phase, reason, message, deleting, node, status (of the container), owner, conditions."""
+    """`more`: phase, reason, message, deleting, node, status (of the container), owner, conditions, start_time."""
     image = template_hash.images(of.template)["web"]
     shape = template_hash.shape(pod_security_defaults.filled(of.template))
     name = f"hello-a1-{ordinal}"
@@ -89,7 +91,7 @@ def pod(
             resource_version=f"{100 + ordinal}",
             creation_timestamp=created,
             deletion_timestamp=NOW if more.get("deleting") else None,
-            labels={MANAGED_BY: PINCOMPUTE, SHARD_UID: UID, REVISION: of.revision, WORKLOAD: "PinApp"},
+            labels={MANAGED_BY: PINCOMPUTE, APP: "hello", SHARD_UID: UID, REVISION: of.revision, WORKLOAD: "PinApp"},
             annotations={ORDINAL: str(ordinal), SHAPE: shape} | more.get("annotations", {}),
             owner_references=(OwnerReference(kind="PinAppShard", name="hello", uid=more.get("owner", UID), controller=True),),
         ),
@@ -100,6 +102,7 @@ def pod(
             message=more.get("message", ""),
             conditions=(ready, *more.get("conditions", ())),
             container_statuses=(status,),
+            start_time=more.get("start_time"),
         ),
     )
 
@@ -181,6 +184,7 @@ def world(
         PODS: pods,
         NODES: nodes,
         PODDISRUPTIONBUDGETS: (),
+        PINSIDECARSHARDS: (),
         NAMESPACES: (namespace(),) if namespaces is None else namespaces,
     }
     return FixedTables({kind: FixedTable(kind, objects, synced=kind is not unsynced) for kind, objects in given.items()})

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 from shard_builders import NOW, UID, disruption_budget, namespace, pod, seen, shard, share, with_status, world
 
-from pincompute.api.builtin import NAMESPACES, NODES, PODS, Node, NodeSpec
+from pincompute.api import template_hash
+from pincompute.api.builtin import NAMESPACES, NODES, PODS, ContainerStatus, Node, NodeSpec
 from pincompute.api.labels import IN_PLACE, LOCAL, RESTART_REQUEST, SHAPE, SHARD_UID
 from pincompute.api.meta import Key, ObjectMeta
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, ShardBudget
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, ShardBudget, Share
 from pincompute.api.workloads import Ended
 from pincompute.domain.restart_requests import RestartRequest
 from pincompute.engine.plan import Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Replace
@@ -110,8 +111,22 @@ def test_a_changed_environment_means_new_pods():
     assert (names(plan, Evict), names(plan, Patch), names(plan, Delete)) == (["hello-a1-1"], [], [])
 
 
+def test_an_annotation_that_the_environment_reads_restarts_the_container_or_replaces_the_pod_whose_image_nobody_knows():
+    """S-157: a container restarts alone by another name of its image, which needs the digest that its node tells."""
+    env = [{"name": "TEAM", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['team']"}}}]
+    old = share(env=env)
+    template = {**old.template, "metadata": {"annotations": {"team": "b"}}}
+    new, one = (Share(template_hash.revision(template), template, replicas) for replicas in (2, 1))
+    known = ContainerStatus(name="web", container_id="id-0", image_id="reg/hello@sha256:" + "a" * 64, ready=True)
+    plan = decide(seen(shard(one), pod(0, old, status=known)))
+    (patch,) = [action for action in plan.actions if isinstance(action, Patch)]
+    assert patch.body["spec"] == {"containers": [{"name": "web", "image": "hello:1@sha256:" + "a" * 64}]}
+    plan = decide(seen(shard(new), pod(0, old), pod(1, old)))
+    assert (names(plan, Evict), names(plan, Patch)) == (["hello-a1-1"], [])
+
+
 def test_recreate_is_never_in_place():
-    plan = decide(seen(shard(V2, update_type="Recreate"), pod(0, V1), pod(1, V1)))
+    plan = decide(seen(shard(V2, in_place="Never"), pod(0, V1), pod(1, V1)))
     assert (names(plan, Evict), names(plan, Patch)) == (["hello-a1-1"], [])
 
 

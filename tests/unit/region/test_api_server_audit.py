@@ -13,6 +13,7 @@ STRANGER = ("mallory", ("system:authenticated",))
 NODE = ("system:node:a1-node-0", ("system:nodes",))
 FEDERATION = (api_server_audit.PLATFORM[0], ("system:serviceaccounts", "system:serviceaccounts:pincompute-system"))
 GATEWAY = (next(name for name in api_server_audit.PLATFORM if name.endswith("gateway")), FEDERATION[1])
+USAGE = (api_server_audit.USAGE_READER, FEDERATION[1])
 SCHEDULER = ("system:kube-scheduler", ("system:authenticated",))
 ENDPOINTS = ("system:serviceaccount:kube-system:endpointslice-controller", ("system:serviceaccounts:kube-system",))
 OURS = "pincompute.io"
@@ -78,6 +79,9 @@ def test_every_connection_into_a_pod_or_a_node_is_recorded(who: tuple[str, tuple
         (FEDERATION, "watch", OURS, "pinapps"),
         (FEDERATION, "patch", OURS, "pinapps/status"),
         (FEDERATION, "patch", "", "events"),
+        (NODE, "create", "authentication.k8s.io", "tokenreviews"),
+        (USAGE, "create", "authentication.k8s.io", "tokenreviews"),
+        (USAGE, "create", "authorization.k8s.io", "subjectaccessreviews"),
     ],
 )
 def test_ordinary_work_is_not_recorded(who: tuple[str, tuple[str, ...]], verb: str, group: str, resource: str) -> None:

@@ -94,7 +94,12 @@ def test_leaves_are_renewed_a_month_before_they_expire_and_authorities_stay(layo
         f"pki/{cluster}/{authority}.crt"
         for cluster in ("host", "a1", "b1")
         for authority in (certificates.CA, certificates.ETCD_CA)
-    } | {"pki/registry.internal/ca.crt", "pki/host/registry-server.crt"}  # what a program reads only when it starts stays
+    } | {
+        "pki/registry.internal/ca.crt",
+        "pki/host/registry-server.crt",
+        "pki/a1/usage-server.crt",
+        "pki/b1/usage-server.crt",
+    }  # what a program reads only when it starts stays
     assert certificate(
         certificates.cluster(layout, "host").certificate(certificates.ADMIN)
     ).not_valid_after_utc > later + timedelta(days=300)

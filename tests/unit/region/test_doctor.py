@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pincompute_sdk.images.build.build_tools import ToolFacts
 
 from pincompute.region.machine import doctor, features, inotify_limit
 from pincompute.region.machine.doctor import DiskSpace, MachineFinding
@@ -138,3 +139,14 @@ def test_this_machine_can_be_looked_at() -> None:
     basics = features.basics()
     assert basics.memory > 0
     assert basics.cgroups
+
+
+def test_what_builds_images_is_named_and_no_region_needs_it() -> None:
+    there = [*doctor.image_findings(ToolFacts(frozenset({"buildah"})), mmdebstrap=True)]
+    assert [(found.level, found.detail) for found in there] == [
+        ("ok", "built with buildah"),
+        ("ok", "mmdebstrap makes their base"),
+    ]
+    lacking = [*doctor.image_findings(ToolFacts(frozenset(), family="dnf"), mmdebstrap=False)]
+    assert [found.level for found in lacking] == ["degraded", "degraded"]
+    assert lacking[0].remedy == "`dnf install buildah`"

@@ -15,6 +15,9 @@ import yaml
 from gateway.served_gateway import Running, running
 from pincompute_sdk.cli.__main__ import main
 
+from pincompute.api.meta import Key
+from pincompute.api.workloads import PINAPPS
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 APP = """\
@@ -60,7 +63,8 @@ async def pin(gateway: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         said = capsys.readouterr()
         return Said(code, said.out, said.err)
 
-    await gateway.ask("root", "DELETE", "/v1/projects/shop/apps/hello")
+    for left in ("apps/hello", "units/nb"):  # of the test before
+        await gateway.ask("root", "DELETE", f"/v1/projects/shop/{left}")
     return run
 
 
@@ -229,16 +233,17 @@ VERBS = {
 async def test_verbs(pin: Pin, verb: str) -> None:
     """S-258: said twice, it is done once."""
     field, want = VERBS[verb]
+    waits = ("--detach",) if verb == "stop" else ()
     await pin("deploy", "--detach")
-    first = await pin(verb, "hello", "--reason", "a test")
+    first = await pin(verb, "hello", "--reason", "a test", *waits)
     assert first.code == 0, first.err
-    assert "already" in (await pin(verb, "hello")).out
+    assert "already" in (await pin(verb, "hello", *waits)).out
     assert json.loads((await pin("status", "hello", "-o", "json")).out)[field] is want
 
 
 async def test_scale(pin: Pin) -> None:
     await pin("deploy", "--detach")
-    assert (await pin("scale", "hello", "7")).code == 0
+    assert (await pin("scale", "hello", "7", "--detach")).code == 0
     assert (await pin("status", "hello", "-o", "jsonpath={.replicas}")).out == "7\n"
     assert (await pin("scale", "hello", "-1")).code == 2
 
@@ -246,7 +251,7 @@ async def test_scale(pin: Pin) -> None:
 REASON = "größer, 100 % sicher"
 
 
-@pytest.mark.parametrize("words", [("deploy", "--detach"), ("delete", "hello", "--yes"), ("scale", "hello", "2")])
+@pytest.mark.parametrize("words", [("deploy", "--detach"), ("delete", "hello", "--yes"), ("scale", "hello", "2", "--detach")])
 async def test_who_and_why_is_in_the_history(pin: Pin, words: tuple[str, ...]) -> None:
     """Whatever characters the reason has."""
     await pin("deploy", "--detach")
@@ -266,7 +271,7 @@ async def _until(pin: Pin, holds: Callable[[Said], bool], *arguments: str) -> Sa
 
 async def test_the_history_speaks_in_sentences_and_names_a_revision_once(pin: Pin) -> None:
     await pin("deploy", "--detach")
-    await pin("scale", "hello", "7")
+    await pin("scale", "hello", "7", "--detach")
     said = await _until(pin, lambda said: "scaled" in said.out, "history", "hello")
     rows = [line.split(maxsplit=3) for line in said.out.splitlines()]
     assert rows[0] == ["AGE", "WHAT", "REVISION", "DETAILS"]
@@ -276,12 +281,34 @@ async def test_the_history_speaks_in_sentences_and_names_a_revision_once(pin: Pi
     assert created[0][2].startswith("v2")
 
 
+async def test_histories_show_an_end_that_nobody_recorded(pin: Pin, gateway: Running) -> None:
+    """A deletion with kubectl passes the gateway, and no operation tells of it."""
+    await pin("deploy", "--detach")
+    store, key = gateway.host.store, Key("shop", "hello")
+    store.patch(PINAPPS, key, {"status": {"phase": "Running"}}, content_type="merge-patch", subresource="status")
+    await _until(pin, lambda said: "hello is Running" in said.out, "events", "hello")
+    store.delete(PINAPPS, key)
+    for name in (("hello",), ()):
+        said = await _until(pin, lambda said: "by whom" in said.out, "history", *name)
+        newest = next(line for line in said.out.splitlines() if "hello" in line)
+        assert newest.endswith("hello was deleted; no record says by whom; nothing of it is left"), said
+
+
 async def test_a_timeline_says_that_its_beginning_is_left_out(pin: Pin) -> None:
     await pin("deploy", "--detach")
-    await pin("scale", "hello", "7")
+    await pin("scale", "hello", "7", "--detach")
     said = await _until(pin, lambda said: "scaled" in said.out, "timeline", "hello", "-n", "1")
     assert said.err == "earlier entries: -n 4\n"
     assert "earlier" not in (await pin("timeline", "hello", "-n", "400")).err
+
+
+async def test_a_deploy_without_a_count_keeps_the_scaled_one_and_says_so(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    await pin("scale", "hello", "9", "--detach")
+    _write("app.yaml", APP.replace("replicas: 3\n", "labels: {team: web}\n"))
+    planned = await pin("deploy", "--detach")
+    assert "    replicas: 9 (kept)" in planned.out.splitlines()
+    assert (await pin("status", "hello", "-o", "jsonpath={.replicas}")).out == "9\n"
 
 
 async def test_a_rollback_shows_what_it_changes_before_it_asks(pin: Pin) -> None:
@@ -296,11 +323,24 @@ async def test_a_rollback_shows_what_it_changes_before_it_asks(pin: Pin) -> None
         assert (said.code, said.out.splitlines()[:2]) == (code, plan), said
         assert (await pin("status", "hello", "-o", IMAGE)).out == "registry.internal/hello:2\n"
     assert "--yes" in said.err
-    done = await pin("rollback", "hello", "--to", revision, "--yes", "--reason", "it leaks")
+    done = await pin("rollback", "hello", "--to", revision, "--yes", "--detach", "--reason", "it leaks")
     assert (done.code, done.out.splitlines()[:2]) == (0, plan), done
     assert (await pin("status", "hello", "-o", IMAGE)).out == "registry.internal/hello:1\n"
     again = await pin("rollback", "hello", "--to", revision)
     assert (again.code, "has revision" in again.out) == (0, True), again
+
+
+async def test_a_revision_has_a_number_an_author_and_a_note(pin: Pin) -> None:
+    await pin("deploy", "--detach", "--note", "the first")
+    said = await pin("rollout", "history", "hello")
+    _, row = said.out.splitlines()
+    assert (row.split()[0], row.endswith("present  the first"), "alice" in row) == ("1", True, True), said
+    await pin("deploy", "hello", "--image", "registry.internal/hello:2", "--detach")
+    assert "the first" not in (await pin("rollout", "history", "hello")).out
+    said = await pin("rollout", "diff", "hello")
+    assert (said.code, "no revision before" in said.err) == (5, True), said
+    said = await pin("deploy", "--detach", "--note", "x" * 501)
+    assert "must be one line of at most 500 characters" in said.err
 
 
 async def test_a_rollback_to_what_never_was_names_what_there_is(pin: Pin) -> None:
@@ -356,13 +396,101 @@ async def test_exit_codes(pin: Pin, case: str) -> None:
     assert "  remedy: " in said.err
 
 
+MISTAKES = {
+    "a name that is written wrong": (("status", "helo"), "  remedy: did you mean hello?\n"),
+    "in logs": (("logs", "helo"), "  remedy: did you mean hello?\n"),
+    "in a copy": (("cp", "app.yaml", "helo:/tmp/"), "  remedy: did you mean hello?\n"),
+    "in a command": (("exec", "helo", "--", "ls"), "  remedy: did you mean hello?\n"),
+    "a word too many": (("status", "hello", "other"), "error: 'other' is more than the command takes\n"),
+    "a word too few": (("status",), "error: NAME is missing\n"),
+    "a role that is none": (
+        ("project", "grant", "demo", "ann", "viewer"),
+        "  remedy: write for example `pin project grant ann ",
+    ),
+    "an option without its value": (("list", "--project"), "error: --project needs a value\n"),
+    "an option that is written wrong": (("list", "--outpt", "json"), "  remedy: did you mean --output?\n"),
+    "a command of a group that is written wrong": (("secret", "lst"), "  remedy: did you mean `pin secret list`?\n"),
+    "the value of a secret": (("secret", "show", "key"), "  remedy: no command shows the value of a secret again; "),
+    "a jsonpath without its brace": (("list", "-o", "jsonpath={.items"), "error: jsonpath '{.items' lacks a brace\n"),
+    "a port that is none": (("open", "hello:99999"), "error: '99999' is no port\n"),
+    "the name of no port": (("open", "hello:admin"), "error: 'admin' is no port\n"),
+    "twelve bytes for a project": (
+        ("admin", "limits", "demo", "--memory", "12"),
+        "  reason: memory: 12 is 12 bytes; 12Mi are mebibytes\n",
+    ),
+    "no number": (("scale", "hello", "many"), "error: REPLICAS: 'many' is no number\n"),
+    "a copy between replicas": (("cp", "hello:/a", "hello:/b"), "then `pin cp FILE hello:/b`"),
+    "a copy without a replica": (("cp", "a", "b"), "error: no side is in a replica\n"),
+    "a context that is not there": (
+        ("logout", "--context", "nope"),
+        "error: there is no context nope\n  reason: known: none\n",
+    ),
+    "a question without a terminal": (("delete", "hello"), "  reason: Delete "),
+    "a project that is not there": (("list", "-p", "nope"), "  remedy: `pin project list` shows yours\n"),
+    "a member that is none": (("project", "revoke", "nobody"), "  remedy: `pin project members` lists them\n"),
+    "a file without a name": (("deploy", "-f", "nameless.yaml"), "name is missing: write `name: hello`\n"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+async def test_a_mistake_is_named_with_its_remedy(pin: Pin, case: str) -> None:
+    arguments, words = MISTAKES[case]
+    _write("nameless.yaml", "kind: App\n")
+    await pin("deploy", "--detach")
+    said = await pin(*arguments)
+    assert said.code not in (0, 1)
+    assert words in said.err, said
+
+
+async def test_logs_of_a_run_that_never_was_are_not_an_empty_answer(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    said = await pin("logs", "hello", "--previous")
+    assert (said.code, said.out) == (0, "")
+    assert said.err == "there is no log of an earlier run: no container of app hello that you ask for has restarted\n"
+
+
 async def test_projects_and_members(pin: Pin) -> None:
     assert (await pin("project", "create", "lab", "--description", "for tests", user="root")).code == 0
     assert "lab" in (await pin("project", "list", user="root")).out
-    assert (await pin("project", "grant", "zoe", "operator")).code == 0
+    assert (await pin("project", "grant", "zoe", "operator", "--yes")).code == 0
     assert ["zoe", "operator"] in [line.split() for line in (await pin("project", "members")).out.splitlines()]
     assert (await pin("project", "revoke", "zoe")).code == 0
     assert "zoe" not in (await pin("project", "members")).out
+
+
+NAMES = {
+    "nobody's": ("quentin", "nobody named quentin is a member of any project that you see\n"),
+    "a typo": ("alise", "nobody named alise is a member of any project that you see; did you mean alice?\n"),
+    "no group's": ("group:nowhere", "no group named group:nowhere is a member of any project that you see\n"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+async def test_a_name_that_is_nobody_s_gets_no_role_unasked(pin: Pin, case: str) -> None:
+    name, sentence = NAMES[case]
+    said = await pin("project", "grant", name, "viewer")
+    assert (said.code, f"  reason: {sentence}" in said.err, "add --yes" in said.err) == (2, True, True), said
+    assert name not in (await pin("project", "members")).out
+
+
+async def test_a_member_s_role_changes_without_a_question(pin: Pin) -> None:
+    assert (await pin("project", "grant", "dan", "developer")).code == 0
+
+
+async def test_amounts_that_are_hardly_ever_meant_need_a_yes(pin: Pin) -> None:
+    _write("app.yaml", APP + "  resources: {cpu: 100}\n")
+    said = await pin("deploy", "--detach")
+    assert said.code == 2
+    assert "  reason: containers.web.resources.cpu: 100 means 100 whole CPUs; 100m is 0.1 of a CPU\n" in said.err
+    assert (await pin("status", "hello")).code == 3, "nothing was deployed"
+    assert (await pin("deploy", "--detach", "--dry-run")).code == 0
+    assert (await pin("deploy", "--detach", "--yes")).code == 0
+    _write("app.yaml", APP.replace("replicas: 3", "replicas: 4") + "  resources: {cpu: 100}\n")
+    assert (await pin("deploy", "--detach")).code == 0, "what was confirmed once is not asked again"
+    said = await pin("scale", "hello", "100000", "--detach")
+    assert (said.code, "100000 are more than 100 times the 4 of now" in said.err) == (2, True), said
+    said = await pin("scale", "hello", "100000", "--detach", "--yes")
+    assert "more than 100 times" not in said.err, "the project's limits answer"
 
 
 async def test_the_project_in_use_is_remembered(pin: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,9 +552,97 @@ async def test_an_administrator_lowers_the_pod_security_of_a_project(pin: Pin) -
     assert (await pin("admin", "pod-security", "shop", "restricted", user="root")).code == 0
 
 
+async def test_an_administrator_sets_the_limits_of_a_project(pin: Pin) -> None:
+    assert (await pin("admin", "limits", "shop", "--pods", "4")).code == 4
+    done = await pin("admin", "limits", "shop", "--pods", "4", "--memory", "64Gi", user="root")
+    assert done.code == 0, done
+    assert [line.split()[2:] for line in done.out.splitlines() if line.startswith("pods")] == [["4", "an", "administrator"]]
+    assert (await pin("admin", "limits", "shop", "--cpu", "8", user="root")).code == 0
+    assert (await pin("project", "get", "shop", "-o", "jsonpath={.limits.memory}")).out == "64Gi\n"
+    assert "4        an administrator" in (await pin("project", "limits", "shop")).out
+    assert "ALLOWED" in (await pin("project", "get", "shop")).out
+    _write("five.yaml", APP.replace("name: hello", "name: five").replace("replicas: 3", "replicas: 5"))
+    refused = await pin("deploy", "-f", "five.yaml", "--dry-run")
+    assert (refused.code, "5 more pods are asked for, and project shop uses 0 of 4" in refused.err) == (4, True), refused
+    assert "pin admin limits shop --pods AMOUNT" in refused.err
+    assert (await pin("admin", "limits", "shop", "--default", user="root")).code == 0
+    assert "an administrator" not in (await pin("project", "limits", "shop")).out
+
+
 async def test_versions_of_both_sides(pin: Pin, gateway: Running) -> None:
     assert f"at {gateway.url}" in (await pin("version")).out
 
 
 def _write(name: str, text: str) -> None:
     Path(name).write_text(text)
+
+
+async def test_an_app_that_runs_gets_another_image_and_variables(pin: Pin, tmp_path: Path) -> None:
+    await pin("deploy", "--detach")
+    (tmp_path / "app.yaml").unlink()
+    nobody = await pin("deploy", "--image", "registry.internal/hello:2", "--detach")
+    assert (nobody.code, "no app is named" in nobody.err) == (2, True)
+    said = await pin("deploy", "hello", "--image", "registry.internal/hello:2", "-e", "LEVEL=debug", "--detach")
+    assert said.code == 0, said.err
+    assert "~ containers.web.image: registry.internal/hello:1 → registry.internal/hello:2" in said.out.replace("[web]", ".web")
+    assert (await pin("env", "list", "hello")).out.splitlines()[1].split() == ["web", "LEVEL", "debug"]
+    assert (await pin("env", "set", "hello", "LEVEL=info", "OTHER=a b", "--detach")).code == 0
+    assert "nothing to change" in (await pin("env", "set", "hello", "LEVEL=info", "--detach")).out
+    assert (await pin("env", "unset", "hello", "LEVEL", "--dry-run")).code == 0
+    assert (await pin("env", "unset", "hello", "LEVEL", "--detach")).code == 0
+    listed = json.loads((await pin("env", "list", "hello", "-o", "json")).out)
+    assert listed == {"items": [{"container": "web", "name": "OTHER", "value": "a b"}]}
+    gone = await pin("env", "unset", "hello", "LEVEL")
+    assert (gone.code, "there is OTHER" in gone.err) == (3, True)
+    assert (await pin("env", "list", "nope")).code == 3
+    assert (await pin("status", "hello", "-o", "jsonpath={.replicas}")).out == "3\n"
+
+
+async def test_a_file_with_changes_is_deployed_and_says_that_it_lacks_them(pin: Pin) -> None:
+    said = await pin("deploy", "--image", "registry.internal/hello:2", "--env", "LEVEL=debug", "--detach")
+    assert said.code == 0, said.err
+    assert "note: app.yaml does not say this" in said.err
+    assert (await pin("status", "hello", "-o", "jsonpath={.containers[0].image}")).out == "registry.internal/hello:2\n"
+    assert "→ registry.internal/hello:1" in (await pin("deploy", "--diff")).out
+
+
+async def test_a_change_that_meets_another_is_refused(pin: Pin, gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pincompute_sdk.cli import deploy
+
+    await pin("deploy", "--detach")
+    planned = deploy.plan_view.show
+
+    def meanwhile(*given: object) -> None:
+        planned(*given)  # type: ignore[arg-type]
+        asyncio.run_coroutine_threadsafe(
+            gateway.ask("alice", "POST", "/v1/projects/shop/apps/hello/scale", {"replicas": 7}), loop
+        ).result(10)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(deploy.plan_view, "show", meanwhile)
+    said = await pin("env", "set", "hello", "LEVEL=debug", "--detach")
+    assert said.code == 5, said.err
+    assert (await pin("env", "list", "hello", "-o", "name")).out == ""
+
+
+WHEN = {"Roll": "app hello rolls it out", "NextStart": "app hello gets it at the next start"}
+
+
+@pytest.mark.parametrize("update", WHEN)
+async def test_a_new_value_says_when_apps_get_it(pin: Pin, update: str) -> None:
+    await pin("secret", "set", "db-token=one")
+    _write("app.yaml", f"{APP}  secrets: [db-token]\nupdate: {{settings: {update}}}\n")
+    assert (await pin("deploy", "--detach")).code == 0
+    said = await pin("secret", "set", "db-token=two", "--detach")
+    assert (said.code, said.out.endswith(f"; {WHEN[update]}\n")) == (0, True), said
+
+
+async def test_a_new_value_is_followed_until_it_runs(pin: Pin) -> None:
+    """No cluster runs anything here, so it is late."""
+    await pin("secret", "set", "db-token=one")
+    _write("app.yaml", f"{APP}  secrets: [db-token]\nupdate: {{settings: Roll}}\n")
+    await pin("deploy", "--detach")
+    said = await pin("secret", "set", "db-token=two", "--timeout", "1")
+    assert said.code == 6, said
+    assert "hello does not run with the new value everywhere after 1 s" in said.err
+    assert "or undo it: `pin secret rollback db-token`" in said.err

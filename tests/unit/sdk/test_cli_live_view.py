@@ -56,16 +56,6 @@ def test_a_zone_that_is_gone_makes_the_picture_new(capsys: pytest.CaptureFixture
 APP = App(name="bad", project="demo", containers=(Container(name="web", image="r/web:2"),))
 
 
-@pytest.mark.parametrize(
-    ("earlier", "undo"),
-    [([], "`pin delete bad`"), (["v2aa", "v2bb"], "`pin rollback bad --to REVISION`, one of v2aa, v2bb")],
-)
-def test_a_deploy_that_is_late_offers_only_what_is_possible(earlier: list[str], undo: str) -> None:
-    error = wait.late(APP, 15, earlier)
-    assert error.message == "bad is not ready after 15 s"
-    assert error.remedy == f"the rollout continues when the problem is solved: `pin explain bad`; or undo it: {undo}"
-
-
 def test_ctrl_c_says_what_continues_and_how_to_see_it() -> None:
     with pytest.raises(CommandError) as caught, wait.interruptible("the deploy", "web"):
         raise KeyboardInterrupt

@@ -24,7 +24,7 @@ from pincompute_sdk.cli import browser_callback
 from pincompute_sdk.cli.__main__ import main
 from pincompute_sdk.core import configuration
 
-from pincompute.gateway import settings
+from pincompute.gateway import gateway_settings
 from pincompute.issuer import endpoints
 from pincompute.issuer.endpoints import IssuerService
 from pincompute.kube.clock import SYSTEM
@@ -46,7 +46,7 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
     folder = tmp_path_factory.mktemp("issuer")
     async with (
         _issuing(folder) as url,
-        running(tmp_path_factory.mktemp("gateway"), issuers=(settings.IssuerSettings(url=url),)) as gateway,
+        running(tmp_path_factory.mktemp("gateway"), issuers=(gateway_settings.IssuerSettings(url=url),)) as gateway,
     ):
         status, _, _ = await gateway.ask("alice", "PUT", "/v1/projects/shop/members/dev", {"role": "developer"})
         assert status == 200

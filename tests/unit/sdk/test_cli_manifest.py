@@ -37,6 +37,17 @@ CASES: dict[str, tuple[str, str]] = {
         GOOD + "  resources: [a]\n",
         r"containers\[0\].resources: expected fields, got a list: write `resources: {cpu: 250m, memory: 128Mi}`",
     ),
+    "variables as Kubernetes lists them": (
+        GOOD + "  env: [{name: A, value: 1}]\n",
+        r'app.yaml:8:3: containers\[0\].env: expected NAME: value pairs, got a list: write `env: {A: "1"}`',
+    ),
+    "variables as Compose lists them": (GOOD + "  env: [A=b=c]\n", r'write `env: {A: "b=c"}`'),
+    "variables that nobody writes so": (GOOD + "  env: [[A]]\n", r"write `env: {NAME: value}`"),
+    "a port alone": (
+        GOOD.replace("{port: 80}", "8080"),
+        r"containers\[0\].ports\[0\]: expected fields, got a number: write `ports: \[{name: http, port: 8080}\]`",
+    ),
+    "ports as Compose pairs them": (GOOD.replace("{port: 80}", '"8080:80"'), r"write `ports: \[{name: http, port: 80}\]`"),
     "a missing name of a container": (GOOD.replace("- name: web\n  image", "- image"), r"app.yaml:5:3: containers\[0\]"),
 }
 

@@ -13,16 +13,18 @@ from pathlib import Path
 import pytest
 import yaml
 from cyclopts import App, Token
-from pincompute_sdk.cli import command_dispatch, command_table, options
+from pincompute_sdk.cli import argument_errors, command_dispatch, command_table, error_report, options, plan_view
 from pincompute_sdk.cli import init as writing
 from pincompute_sdk.cli.__main__ import main
 from pincompute_sdk.cli.command_table import GROUPS, CommandEntry
 from pincompute_sdk.cli.error_report import CODES, CommandError
 from pincompute_sdk.cli.exit_codes import MEANING
 from pincompute_sdk.cli.manifest import manifest_file, manifest_validation
-from pincompute_sdk.cli.output import formats, jsonpath, table
+from pincompute_sdk.cli.output import formats, human_values, jsonpath, table, terminal
 from pincompute_sdk.cli.output.human_values import age, joined
+from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.core import errors
+from pincompute_sdk.generated.models import Change
 
 from pincompute.api import image_ownership
 
@@ -52,9 +54,54 @@ def test_a_jsonpath_that_is_not_understood(path: str) -> None:
         jsonpath.find(path, DATA)
 
 
-def test_tables_in_a_pipe_are_aligned_and_whole() -> None:
+FIRST: TableColumn[tuple[str, str]] = TableColumn("a", lambda row: row[0], state=True)
+SECOND: TableColumn[tuple[str, str]] = TableColumn("b", lambda row: row[1])
+COLUMNS = (FIRST, SECOND)
+
+
+def test_tables_in_a_pipe_are_aligned_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
     long = "x" * 300
-    assert table.plain(["a", "b"], [["1", long], ["22", ""]]) == f"A   B\n1   {long}\n22  -\n"
+    table.show([("1", long), ("22", "")], COLUMNS, wide=False, nothing="none")
+    assert capsys.readouterr().out == f"A   B\n1   {long}\n22  -\n"
+
+
+def test_a_table_that_is_too_wide_for_the_terminal_keeps_its_colours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "interactive", lambda _stream=None: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    table.show([("Running", "x" * 300)], COLUMNS, wide=False, nothing="none")
+    assert capsys.readouterr().out.splitlines()[1] == f"\033[32mRunning\033[0m  {'x' * 300}"
+
+
+def test_variables_that_come_together_are_shown_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    came = Change(field="containers.web.env", before=None, after={"A": "1", "B": {"secret": "key"}})
+    gone = Change(field="containers.web.env", before={"C": "2"}, after=None)
+    plan_view.change("App demo/web", [came, gone], "")
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "    + containers.web.env.A: 1",
+        '    + containers.web.env.B: {"secret": "key"}',
+        "    - containers.web.env.C: 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "remedy"),
+    [
+        ("describe", "that is `pin explain NAME` here"),
+        ("stauts", "did you mean `pin status`?"),
+        ("qqqqq", "`pin --help` lists all commands"),
+    ],
+)
+def test_a_command_of_another_tool_is_named_as_it_is_here(typed: str, remedy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([typed]) == 2
+    assert capsys.readouterr().err == f"error: there is no command {typed}\n  remedy: {remedy}\n"
+
+
+def test_every_command_of_another_tool_leads_to_one_of_ours() -> None:
+    for name, ours in argument_errors.ELSEWHERE_CALLED.items():
+        assert command_table.find(name) is None
+        assert command_table.find(ours.split()[0]) is not None
 
 
 def test_words() -> None:
@@ -107,6 +154,24 @@ def test_examples_are_what_the_command_takes(command: CommandEntry) -> None:
         words = shlex.split(example)
         assert words[0] == command.name
         command_dispatch.app("pin").parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("-p demo list", "list -p demo"),
+        ("--project=demo -o json secret list --x", "secret list --project=demo -o json --x"),
+        ("-p demo exec hello ls -la", "exec -p demo hello ls -la"),
+        ("--context c secret", "secret --context c"),
+        ("secret -p demo list", "secret -p demo list"),
+        ("-x list", "-x list"),
+        ("-p demo nothing", "-p demo nothing"),
+        ("-p", "-p"),
+        ("", ""),
+    ],
+)
+def test_options_before_a_command_are_its_own(typed: str, read: str) -> None:
+    assert command_table.command_first(typed.split()) == read.split()
 
 
 def test_kubectl_finds_it_as_a_plugin() -> None:
@@ -162,6 +227,33 @@ def test_init_reads_the_folder(tmp_path: Path, dockerfile: str) -> None:
         DOCKERFILES[dockerfile],
     )
     manifest_validation.check(manifest_file.read(writing.written(found, "demo"), "app.yaml"))
+
+
+FLASK = "from flask import Flask\napp = Flask(__name__)\n@app.get('/healthz')\ndef healthz():\n    return 'ok'\n"
+FOLDERS: dict[str, tuple[dict[str, str], tuple[int, str, bool]]] = {
+    "a Dockerfile without USER": ({"Dockerfile": "FROM a\nEXPOSE 80\n"}, (80, "", True)),
+    "a Dockerfile with the name of a user": ({"Dockerfile": "FROM a\nUSER app\n"}, (0, "", True)),
+    "a Dockerfile whose last USER is a number": ({"Dockerfile": "FROM a\nUSER root\nUSER 1000:1000\n"}, (0, "", False)),
+    "a Python web app": ({"requirements.txt": "flask\ngunicorn\n", "app.py": FLASK}, (8080, "/healthz", False)),
+    "a Python program that reads PORT": ({"main.py": "os.environ['PORT']\n"}, (8080, "", False)),
+    "a Python program that listens to nobody": ({"main.py": "print(1)\n"}, (0, "", False)),
+    "an image.yaml": ({"image.yaml": "entrypoint: [/x]\n"}, (0, "", False)),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_init_names_the_image_that_a_build_makes_in_the_project(tmp_path: Path, case: str) -> None:
+    files, (port, health, root) = FOLDERS[case]
+    folder = tmp_path / "web"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    found = writing.detect(folder, "demo")
+    assert (found.port, found.health, found.root, found.built) == (port, health, root, True)
+    manifest = manifest_file.read(writing.written(found, "demo"), "app.yaml")
+    manifest_validation.check(manifest)
+    assert manifest.data["containers"][0]["image"] == "registry.internal/demo/web:1"
+    assert ("advanced" in manifest.data) == root
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -240,3 +332,36 @@ def test_durations(text: str) -> None:
 def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match="write seconds, or 90s, 10m, 1h30m"):
         options._seconds(float, [Token(value=text)])
+
+
+@pytest.mark.parametrize(
+    ("milli", "text"), [(0, "0"), (7, "7m"), (999, "999m"), (1000, "1"), (1250, "1.25"), (9_990, "9.99"), (64_000, "64")]
+)
+def test_cores_are_written_as_in_a_file(milli: int, text: str) -> None:
+    assert human_values.cores(milli) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0, "0"), (999, "999"), (1024, "1Ki"), (64 << 20, "64Mi"), (3 << 29, "1.5Gi"), (1000 << 30, "1Ti"), (1 << 50, "1Pi")],
+)
+def test_memory_is_written_as_in_a_file(amount: int, text: str) -> None:
+    assert human_values.memory(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "drawn"),
+    [(0, 10, "░░░░"), (1, 1000, "█░░░"), (5, 10, "██░░"), (10, 10, "████"), (30, 10, "████"), (0, 0, "░░░░"), (3, 0, "█░░░")],
+)
+def test_a_bar_is_never_empty_while_there_is_some(part: int, whole: int, drawn: str) -> None:
+    assert human_values.bar(part, whole, 4) == drawn
+
+
+def test_a_remedy_that_a_field_says_already_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Clients of image registries show nothing but the fields, so these say all."""
+    field = errors.FieldError(field="scope", message="project shop stores 21Gi: delete some")
+    document = errors.ProblemDocument(code="limit-exceeded", title="a limit", remedy="delete some", errors=(field,))
+    error_report.report(errors.LimitExceededError(document))
+    said = capsys.readouterr().err
+    assert said.count("delete some") == 1
+    assert "scope" in said

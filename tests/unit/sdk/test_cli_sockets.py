@@ -25,7 +25,12 @@ pytestmark = pytest.mark.programs
 
 PIN = Path(sys.executable).with_name("pin")
 WITHIN = 30.0
-APP = {"kind": "App", "name": "hello", "project": "demo", "containers": [{"name": "web", "ports": [{"port": 80}]}]}
+APP = {
+    "kind": "App",
+    "name": "hello",
+    "project": "demo",
+    "containers": [{"name": "web", "ports": [{"name": "http", "port": 80}]}],
+}
 PROBLEM = {
     "code": "forbidden",
     "title": "This is not allowed",
@@ -211,6 +216,18 @@ async def test_a_local_port_leads_to_a_replica() -> None:
     assert found.paths == ["/v1/projects/demo/apps/hello/forward?port=80&replica=2"] * 3
 
 
+async def test_ctrl_c_ends_it_while_a_connection_is_open() -> None:
+    """Since Python 3.12 a server that is asked to end waits for its connections."""
+    async with gateway(_echo) as found, pin(found.url, "open", "hello") as program:
+        reader, writer = await asyncio.open_connection("127.0.0.1", await _opened(program))
+        writer.write(b"hello\n")
+        assert await reader.readline() == b"HELLO\n"
+        program.send_signal(2)
+        _, err = await program.communicate()
+        assert (program.returncode, err.decode()) == (130, "\ninterrupted\n")
+        writer.close()
+
+
 async def test_what_the_replica_ends_is_ended_here() -> None:
     async def play(connection: ServerConnection) -> None:
         await connection.send(b"bye")
@@ -220,6 +237,21 @@ async def test_what_the_replica_ends_is_ended_here() -> None:
         assert await reader.read() == b"bye"
         writer.close()
     assert found.paths == ["/v1/projects/demo/apps/hello/forward?port=8080"]
+
+
+async def test_a_port_may_be_named_and_a_connection_that_fails_is_told() -> None:
+    async def play(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.close(4502, "nothing listens on port 80 of hello/0")
+
+    async with gateway(play) as found, pin(found.url, "open", "hello", "0:http") as program:
+        reader, writer = await asyncio.open_connection("127.0.0.1", await _opened(program))
+        writer.write(b"GET /")
+        assert await reader.read() == b""
+        assert program.stderr
+        assert await program.stderr.readline() == b"error: nothing listens on port 80 of hello/0\n"
+        writer.close()
+    assert found.paths == ["/v1/projects/demo/apps/hello/forward?port=80"]
 
 
 async def test_a_program_that_has_said_all_is_still_answered() -> None:
@@ -271,18 +303,41 @@ async def _opened(program: asyncio.subprocess.Process) -> int:
     return int(line.split()[0].rpartition(":")[2])
 
 
-async def test_a_busy_port_is_named() -> None:
+async def test_a_free_port_takes_the_place_of_one_that_is_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        async with gateway(_echo) as found:
-            code, out, err = await said(found.url, "open", "hello", f"{port}:80")
-    assert (code, out) == (1, "")
-    assert err.splitlines()[0] == f"error: port {port} cannot be used here"
-    assert "remedy" in err
+        async with gateway(_echo) as found, pin(found.url, "open", "hello", f"{port}:80") as program:
+            assert await _opened(program) != port
+            assert program.stderr
+            said_why = (await program.stderr.readline()).decode()
+    assert said_why == f"port {port} is in use on this machine; a free one takes its place\n"
 
 
-@pytest.mark.parametrize("ports", ["x", "80:x", "0", "1:70000", ":"])
-def test_ports_that_are_none(ports: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [("hello:8123", "port=8123"), ("hello/2:8123", "port=8123&replica=2")],
+)
+async def test_a_port_behind_the_name_is_that_of_the_app(typed: str, asked: str) -> None:
+    async with gateway(_echo) as found, pin(found.url, "open", typed) as program:
+        reader, writer = await asyncio.open_connection("127.0.0.1", await _opened(program))
+        writer.write(b"x\n")
+        assert await reader.readline() == b"X\n"
+        writer.close()
+    assert found.paths == [f"/v1/projects/demo/apps/hello/forward?{asked}"]
+
+
+@pytest.mark.parametrize("typed", [["hello", "x"], ["hello", "80:x"], ["hello:x"]])
+async def test_a_name_of_no_port_is_refused_with_those_of_the_app(typed: list[str]) -> None:
+    async with gateway(_echo) as found:
+        code, out, err = await said(found.url, "open", *typed)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[:2] == ["error: 'x' is no port", "  reason: ports of hello: http 80"]
+
+
+@pytest.mark.parametrize(
+    "typed", [["hello", p] for p in ("x:80", "0", "1:70000", "70000:1", ":", "80:")] + [["hello:0"], ["hello:"]]
+)
+def test_ports_that_are_none(typed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PINCOMPUTE_SERVER", "http://127.0.0.1:1")
-    assert command_dispatch.run("pin", ["open", "hello", ports]) == 2
+    assert command_dispatch.run("pin", ["open", *typed]) == 2
     assert "LOCAL:REMOTE" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from pincompute_sdk.client import Client
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Configuration, Context
 from pincompute_sdk.core.errors import ConfigurationError
@@ -43,6 +44,13 @@ CASES: dict[str, tuple[dict[str, str], str, Context]] = {
 def test_effective(case: str) -> None:
     environment, name, want = CASES[case]
     assert configuration.effective(STORED, {"HOME": "/nowhere", **environment}, name) == want
+
+
+@pytest.mark.parametrize("text", ["abc\nSECRET", "abc SECRET", "SECRET\u00e9", '{\n  "id": "SECRET"'])
+def test_a_token_that_no_header_carries_is_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not a token") as found:
+        Client(Context(server="https://one", token=text))
+    assert "SECRET" not in f"{found.value} {found.value.reason} {found.value.remedy}"
 
 
 def test_what_is_saved_is_loaded_and_only_ours_to_read(tmp_path: Path) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import socket
+import socketserver
 import ssl
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pincompute_sdk
@@ -117,9 +121,60 @@ def test_plain_http_where_tls_is_spoken_is_told() -> None:
     with (
         answering(document(APP)) as server,
         _client(server.url.replace("http:", "https:")) as pin,
-        pytest.raises(errors.UntrustedServerError, match="does not speak TLS"),
+        pytest.raises(errors.UnreachableError, match=r"wrong scheme.*does not speak TLS.*check the port"),
     ):
         pin.apps.get("demo", "hello")
+
+
+def test_plain_http_to_a_server_that_speaks_tls_is_told(tmp_path: Path) -> None:
+    tls = _certificate(tmp_path, NOW - dt.timedelta(days=1), NOW + dt.timedelta(days=1))
+    with (
+        answering(document(APP), tls=tls) as server,
+        _client(server.url.replace("https:", "http:")) as pin,
+        pytest.raises(errors.UnreachableError, match=r"wrong scheme.*TLS is spoken there.*write https://"),
+    ):
+        pin.apps.get("demo", "hello")
+
+
+@contextmanager
+def _greeting(words: bytes) -> Iterator[int]:
+    """A server of another protocol, which speaks first."""
+
+    class Greeter(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(words)
+            self.request.recv(1000)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeter) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_port_of_another_protocol_is_told(scheme: str) -> None:
+    with (
+        _greeting(b"SSH-2.0-OpenSSH_9.2\r\n") as port,
+        _client(f"{scheme}://127.0.0.1:{port}") as pin,
+        pytest.raises(errors.UnreachableError, match=r"is not a pincompute server.*neither HTTP nor TLS.*check the port"),
+    ):
+        pin.apps.get("demo", "hello")
+
+
+def test_a_refused_token_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pin login` alone would not help: the variable overrules what it stores."""
+    monkeypatch.setenv("PINCOMPUTE_TOKEN", "old")
+    with (
+        answering(problem(401, "unauthenticated", detail="it was revoked", remedy="create a new one")) as server,
+        Client(Context(server=server.url, token="old"), policy=ONCE) as pin,
+        pytest.raises(errors.UnauthenticatedError) as caught,
+    ):
+        pin.apps.get("demo", "hello")
+    assert caught.value.reason == "it was revoked"
+    assert caught.value.remedy.startswith("PINCOMPUTE_TOKEN holds this token: put a valid one there")
+    assert "create a new one" in caught.value.remedy
 
 
 @pytest.mark.parametrize(("minutes", "side"), [(-10, "ahead of"), (10, "behind")])

@@ -11,14 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 from msgspec.structs import replace
-from pincompute_sdk import AsyncClient
-from pincompute_sdk.core import configuration
+from pincompute_sdk import AsyncClient, errors
+from pincompute_sdk.core import configuration, websocket
 from pincompute_sdk.core.configuration import Configuration, Context
+from pincompute_sdk.core.exchange import ClientSession
 from pincompute_sdk.core.token_source import TokenSource
+from pincompute_sdk.core.websocket import Socket
 from sdk.fake_server import Asked, Reply, answering, document
 
 PROGRAMS = 6
@@ -122,6 +125,29 @@ def test_a_logout_elsewhere_ends_the_login_here(issuer: RotatingIssuer, login: t
     assert (issuer.given, source.renewable()) == (0, False)
 
 
+REMOVALS = {
+    "removed": lambda _: Configuration(),
+    "as `pin logout` leaves it": lambda context: Configuration(
+        contexts={"one": replace(context, token="", refresh_token="", expires=0, user="")}
+    ),
+    "taken by another user": lambda context: Configuration(contexts={"one": replace(context, user="ann", token="a0")}),
+}
+
+
+@pytest.mark.parametrize("case", REMOVALS)
+def test_a_login_that_is_gone_from_the_file_is_not_renewed(
+    case: str, issuer: RotatingIssuer, login: tuple[Path, Context]
+) -> None:
+    """Of two programs that still hold it, the second would present a refresh token again and end every login of the user."""
+    at, context = login
+    programs = [TokenSource(context, at) for _ in range(2)]
+    left = REMOVALS[case](context)
+    configuration.save(at, left)
+    assert [used(source) for source in programs] == ["t0", "t0"]
+    assert (issuer.given, issuer.over, [source.renewable() for source in programs]) == (0, False, [False, False])
+    assert configuration.load(at) == left
+
+
 def test_changes_at_once_lose_nothing(tmp_path: Path) -> None:
     at = tmp_path / "config.yaml"
 
@@ -162,3 +188,31 @@ async def test_an_asynchronous_client_renews_once_for_calls_at_once(
         async with AsyncClient(replace(context, server=server.url)) as pin:
             await asyncio.gather(*(pin.apps.get("demo", "hello") for _ in range(PROGRAMS)))
     assert (issuer.given, issuer.over) == (1, False)
+
+
+@pytest.mark.parametrize(("renewable", "renewals"), [(True, ["old"]), (False, [])])
+async def test_a_shell_renews_a_refused_token_once(
+    renewable: bool, renewals: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clocks may differ, so a token may be refused before it is due. Calls renew it, and so do WebSockets."""
+    held, renewed, opened = ["old"], list[str](), list[str]()
+
+    def renew(token: str) -> None:
+        renewed.append(token)
+        held[0] = "new"
+
+    async def open_(session: ClientSession, *_: Any) -> str:
+        opened.append(session.token())
+        if session.token() == "old":
+            raise errors.TokenExpiredError(errors.ProblemDocument(title="expired"))
+        return "connection"
+
+    monkeypatch.setattr(websocket, "_open", open_)
+    session = ClientSession("https://gateway.example", lambda: held[0], lambda: renewable, renew=renew)
+    opening = websocket.connect(session, "", Socket("/v1/x", {}))
+    if renewable:
+        assert await opening == "connection"
+    else:
+        with pytest.raises(errors.TokenExpiredError):
+            await opening
+    assert (renewed, opened) == (renewals, ["old", "new"] if renewable else ["old"])

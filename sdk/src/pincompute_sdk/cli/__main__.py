@@ -18,6 +18,7 @@ def run() -> None:
 
 def main(arguments: list[str]) -> int:
     program = "kubectl pin" if Path(sys.argv[0]).name == "kubectl-pin" else "pin"
+    arguments = command_table.command_first(arguments)
     try:
         code = _run(program, arguments)
         sys.stdout.flush()

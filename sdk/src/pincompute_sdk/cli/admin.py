@@ -1,21 +1,24 @@
-"""`pin admin`: what administrators do: search and prove the audit log, see clusters, set a project's Pod Security."""
+"""`pin admin`: what administrators do: the audit log, clusters, sidecars, and a project's Pod Security and limits."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, cast
 
 from cyclopts import App, Parameter
 
-from pincompute_sdk.cli import help_pages, options
+from pincompute_sdk.cli import doubtful_amounts, help_pages, options, prompt
+from pincompute_sdk.cli.admin_sidecar import sidecar
 from pincompute_sdk.cli.exit_codes import FAILURE
-from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where, Yes
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
-from pincompute_sdk.cli.output.human_values import count
+from pincompute_sdk.cli.output.human_values import age, bar, cores, count, memory
 from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.cli.output.terminal import Styled
-from pincompute_sdk.generated.models import AuditRecord, AuditReport, Cluster
+from pincompute_sdk.cli.project_commands import LIMITS
+from pincompute_sdk.generated.models import AuditRecord, AuditReport, Cluster, RecordedChange, Room
 
 Level = Literal["restricted", "baseline", "privileged"]
 DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -24,14 +27,40 @@ PAGE = 500  # records asked for at a time
 app = help_pages.group("admin")
 audit = App(name="audit", help="Search the audit log, newest first; `verify` checks that nobody changed it.", version_flags=[])
 app.command(audit)
+app.command(sidecar)
+
+
+def _free(part: Callable[[Room], int], shown: Callable[[int], str]) -> Callable[[Cluster], str]:
+    """Free of allocatable; the bar is full while all of it is free."""
+
+    def cell(cluster: Cluster) -> str:
+        if cluster.free is None or cluster.allocatable is None:
+            return "unknown"
+        left, whole = part(cluster.free), part(cluster.allocatable)
+        return f"{bar(left, whole)} {shown(left)} of {shown(whole)}"
+
+    return cell
+
+
+def _largest(cluster: Cluster) -> str:
+    if cluster.largest is None:
+        return "unknown"
+    return f"{cores(cluster.largest.cpu)} cpu, {memory(cluster.largest.memory)}" if cluster.largest.pods else "none"
+
 
 CLUSTERS: ResourceView[Cluster] = ResourceView(
     kind="cluster",
     columns=(
         TableColumn("name", lambda c: c.name),
         TableColumn("zone", lambda c: c.zone),
-        TableColumn("ready", lambda c: "Ready" if c.ready else "Unknown", state=True),
-        TableColumn("nodes", lambda c: str(c.nodes)),
+        TableColumn("state", lambda c: c.state, state=True),
+        TableColumn("since", lambda c: age(c.since)),
+        TableColumn("nodes", lambda c: str(c.nodes) if c.nodes == c.ready_nodes else f"{c.ready_nodes} of {c.nodes} ready"),
+        TableColumn("pods", lambda c: str(c.pods), wide=True),
+        TableColumn("waiting", lambda c: str(c.waiting), wide=True),
+        TableColumn("cpu free", _free(lambda room: room.cpu, cores)),
+        TableColumn("memory free", _free(lambda room: room.memory, memory)),
+        TableColumn("largest replica", _largest),
         TableColumn("message", lambda c: c.message, long=True),
     ),
     name=lambda c: c.name,
@@ -54,7 +83,20 @@ def _details(record: AuditRecord) -> str:
         port = f"port {stream.port}" if stream.port else ""
         moved = f"{stream.bytes_in} bytes in, {stream.bytes_out} out" if stream.ended else ""
         parts = [where, stream.command, stream.path, port, stream.ended, moved, *parts]
-    return "; ".join(part for part in parts if part)
+    return "; ".join(part for part in (*map(_changed, record.changes), *parts) if part)
+
+
+def _changed(change: RecordedChange) -> str:
+    before, after = (_value(side) for side in (change.before, change.after))
+    return f"{change.field}: {before} → {after or 'none'}" if before else f"{change.field}: {after}"
+
+
+def _value(side: Any) -> str:
+    if isinstance(side, dict):
+        return ", ".join(f"{name} {_value(part)}" for name, part in cast("dict[str, Any]", side).items())
+    if isinstance(side, list):
+        return ", ".join(map(_value, cast("list[Any]", side)))
+    return "" if side is None else str(side)
 
 
 RECORDS: ResourceView[AuditRecord] = ResourceView(
@@ -118,7 +160,7 @@ def search(
 
 @app.command
 def clusters(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
-    """Member clusters: zone, health, room."""
+    """Member clusters: state and since when, nodes, free room, and the largest replica that fits."""
     formats.check(output)
     with options.client(where) as pin:
         formats.many(CLUSTERS, pin.admin.clusters().items, output)
@@ -142,6 +184,43 @@ def pod_security(
         made = pin.admin.projects_pod_security(project, {**asked, **approved}, reason=reason or None)
     ends = f" until {made.until}" if made.until else ""
     terminal.out(f"pods of project {project} keep to {made.level}{ends}")
+
+
+@app.command
+def limits(
+    project: Annotated[str, Parameter(help="A project.")],
+    /,
+    *,
+    workloads: Annotated[int | None, Parameter(help="Apps and units together.")] = None,
+    pods: Annotated[int | None, Parameter(help="Replicas of all workloads that are not stopped.")] = None,
+    cpu: Annotated[str, Parameter(help="CPU that these pods request: 20, 500m.")] = "",
+    memory: Annotated[str, Parameter(help="Memory that they request: 64Gi.")] = "",
+    storage: Annotated[str, Parameter(help="Ephemeral storage that they request: 200Gi.")] = "",
+    documents: Annotated[str, Parameter(help="Bytes of documents of apps and units, with revisions: 64Mi.")] = "",
+    settings: Annotated[str, Parameter(help="Bytes of all versions of secrets and configs: 64Mi.")] = "",
+    images: Annotated[str, Parameter(help="Bytes of images in the region's registry: 50Gi.")] = "",
+    default: Annotated[
+        bool, Parameter(negative="", help="Set every limit that is not named back to its default; without this it stays.")
+    ] = False,
+    yes: Yes = False,
+    reason: Reason = "",
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> None:
+    """Set limits of one project, and show all of them. Without options, only show them."""
+    formats.check(output)
+    counts = {"workloads": workloads, "pods": pods}
+    amounts = {"cpu": cpu, "memory": memory, "storage": storage, "documents": documents}
+    amounts |= {"settings": settings, "images": images}
+    asked = {name: value for name, value in {**counts, **amounts}.items() if value not in (None, "")}
+    if not yes:
+        doubts = doubtful_amounts.of_bytes({"memory": memory, "storage": storage, "images": images})
+        prompt.doubt(doubts, f"Limit project {project} to this?", "correct the amount, or add --yes")
+    with options.client(where) as pin:
+        if asked or default:
+            present: dict[str, Any] = {} if default else formats.plain(pin.projects.get(project).limits) or {}
+            pin.admin.projects_limits(project, {**present, **asked}, reason=reason or None)
+        formats.many(LIMITS, pin.limits.list(project).items, output)
 
 
 @audit.command

@@ -71,7 +71,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Logs nothing: the request line contains the code."""
 
 
-class Listener:
+class RedirectListener:
     """Listens as soon as it is created, so that no redirect comes too early."""
 
     def __init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 from typing import TextIO
@@ -10,7 +9,7 @@ from typing import TextIO
 from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
-from pincompute_sdk.cli import command_table, error_report, help_pages
+from pincompute_sdk.cli import argument_errors, command_table, error_report, help_pages
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.core.errors import PinError
 
@@ -24,7 +23,7 @@ def run(program: str, arguments: list[str]) -> int:
     try:
         result = app(program)(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _usage(program, error)
+        return error_report.usage(argument_errors.message(error), argument_errors.remedy(program, error))
     except PinError as error:
         return error_report.report(error)
     except BrokenPipeError:
@@ -51,9 +50,7 @@ def app(program: str) -> App:
 
 
 def _unknown(program: str, name: str) -> int:
-    near = difflib.get_close_matches(name, [*(command.name for command in command_table.every()), *command_table.ALIASES], n=1)
-    hint = f"did you mean `{program} {near[0]}`?" if near else f"`{program} --help` lists all commands"
-    return error_report.usage(f"there is no command {name}", hint)
+    return error_report.usage(f"there is no command {name}", argument_errors.unknown_command(program, name))
 
 
 def _of_file(error: OSError) -> PinError:
@@ -61,12 +58,6 @@ def _of_file(error: OSError) -> PinError:
     return error_report.CommandError(
         f"{error.filename or 'a file'} cannot be used", reason=error.strerror or str(error), remedy=remedy
     )
-
-
-def _usage(program: str, error: CycloptsError) -> int:
-    message = " ".join(str(error).split())
-    words = " ".join(error.command_chain or ())
-    return error_report.usage(message, f"`{program} {words} --help`".replace("  ", " "))
 
 
 def _warn(

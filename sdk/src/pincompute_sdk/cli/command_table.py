@@ -5,7 +5,7 @@ The root's help is printed from here alone, so nothing is imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pincompute_sdk.cli.exit_codes import MEANING
@@ -40,7 +40,32 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "deploy",
             "deploy:deploy",
             "Show the plan, carry it out, and follow it zone by zone",
-            ("deploy", "deploy other.yaml --diff", "deploy -f other.yaml --detach --reason 'release 12'"),
+            (
+                "deploy",
+                "deploy other.yaml --diff",
+                "deploy hello --image registry.internal/hello:2 --env LEVEL=debug",
+                "deploy -f other.yaml --detach --reason 'release 12'",
+            ),
+        ),
+        CommandEntry(
+            "image",
+            "image.image_commands:app",
+            "Build images, and keep them in the region's registry",
+            (
+                "image build",
+                "image build shop --tag shop:2 --build-arg EDITION=small",
+                "image base python",
+                "image list",
+                "image rm web:1",
+                "image import web.tar",
+                "image import web.tar --tag web:2",
+            ),
+        ),
+        CommandEntry(
+            "env",
+            "env:app",
+            "Environment variables of an app",
+            ("env list hello", "env set hello LEVEL=debug GREETING='good day'", "env unset hello LEVEL --container web"),
         ),
         CommandEntry(
             "delete",
@@ -54,7 +79,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "list",
             "list_command:list_",
             "Apps of a project, or of all of yours (also: apps)",
-            ("list", "list -A --state Pending", "list -l team=web -o jsonpath={.items[*].name}"),
+            ("list", "list -A --watch", "list -A --state Pending", "list -l team=web -o jsonpath={.items[*].name}"),
         ),
         CommandEntry(
             "status",
@@ -69,13 +94,22 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             ("logs hello -f", "logs hello/3 --since 10m --grep 'error|panic'", "logs hello --previous"),
         ),
         CommandEntry(
+            "top",
+            "top:top",
+            "CPU and memory in use, by app, replica and zone",
+            ("top", "top hello", "top hello/3", "top hello --zones --watch", "top -o json"),
+        ),
+        CommandEntry(
             "history",
             "history_commands:history",
             "Every change and who made it, also of deleted apps",
             ("history hello", "history --since 2h"),
         ),
         CommandEntry(
-            "events", "history_commands:events", "What happened to it lately", ("events hello", "events hello --since 15m")
+            "events",
+            "history_commands:events",
+            "What came of it: states, ends of containers, events",
+            ("events hello", "events --since 15m"),
         ),
         CommandEntry(
             "timeline",
@@ -108,12 +142,12 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "open",
             "port_forward:open_",
             "Forward a local port to a replica",
-            ("open hello", "open hello/3 8080:80", "open hello --browser"),
+            ("open hello", "open hello:8080", "open hello/3 9000:80", "open hello --browser"),
         ),
         CommandEntry(
             "restart",
             "lifecycle_commands:restart",
-            "Restart all replicas, one replica, or one container",
+            "Restart all replicas, one replica, or one container; follow it",
             ("restart hello", "restart hello/3 --reason 'it leaks'", "restart hello --container web"),
         ),
         CommandEntry(
@@ -122,20 +156,67 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "Freeze changes; what runs keeps running",
             ("pause hello --reason 'sale today'",),
         ),
-        CommandEntry("resume", "lifecycle_commands:resume", "Let changes continue after a pause", ("resume hello",)),
+        CommandEntry(
+            "resume", "lifecycle_commands:resume", "Let changes continue after a pause, and follow them", ("resume hello",)
+        ),
         CommandEntry(
             "stop",
             "lifecycle_commands:stop",
-            "Scale to zero and remember the count",
+            "Scale to zero and remember the count; follow it",
             ("stop hello --reason 'over the weekend'",),
         ),
-        CommandEntry("start", "lifecycle_commands:start", "Run as many replicas as before the stop", ("start hello",)),
-        CommandEntry("scale", "lifecycle_commands:scale", "Change the number of replicas", ("scale hello 6 --reason launch",)),
+        CommandEntry(
+            "start", "lifecycle_commands:start", "Run as many replicas as before the stop; follow it", ("start hello",)
+        ),
+        CommandEntry(
+            "scale",
+            "lifecycle_commands:scale",
+            "Change the number of replicas; follow it",
+            ("scale hello 6 --reason launch", "scale hello 6 --detach"),
+        ),
         CommandEntry(
             "rollback",
             "rollback:rollback",
-            "Go back to an earlier revision; shows the difference and asks",
-            ("rollback hello", "rollback hello --dry-run", "rollback hello --to v2cfa938f8 --yes"),
+            "Go back to an earlier revision: show it, ask, follow it",
+            ("rollback hello", "rollback hello --dry-run", "rollback hello --to 3 --yes"),
+        ),
+        CommandEntry(
+            "rollout",
+            "rollout_commands:app",
+            "Revisions and what differs between them; approve, undo or retry an update",
+            (
+                "rollout history hello",
+                "rollout diff hello --from 3 --to 5",
+                "rollout approve hello",
+                "rollout abort hello --reason 'slow answers'",
+                "rollout retry hello",
+            ),
+        ),
+    ),
+    "Settings": (
+        CommandEntry(
+            "secret",
+            "secret:app",
+            "Secrets of the project; values are never shown again",
+            ("secret set db-password", "secret list", "secret rollback db-password --to 2", "secret rm db-password --yes"),
+        ),
+        CommandEntry(
+            "config",
+            "config_command:app",
+            "Files of configuration",
+            (
+                "config set web-conf --file nginx.conf --file mime.types",
+                "config show web-conf",
+                "config list",
+                "config rollback web-conf",
+                "config rm web-conf --yes",
+            ),
+        ),
+        CommandEntry(
+            "registry",
+            "registry_command:app",
+            "Logins at image registries",
+            ("registry login ghcr.io --user ann", "registry list", "registry logout ghcr.io"),
         ),
     ),
     "Access": (
@@ -152,12 +233,16 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry(
             "project",
             "project_commands:app",
-            "Projects and their members",
+            "Projects, their members and limits",
             (
                 "project list",
+                "project get demo",
+                "project limits demo",
                 "project create demo",
                 "project use demo",
-                "project grant ann developer",
+                "project grant ann developer --project demo",
+                "project revoke ann --project demo",
+                "project members demo",
                 "project delete demo --wait",
             ),
         ),
@@ -170,11 +255,14 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry(
             "admin",
             "admin:app",
-            "For administrators: audit, clusters, Pod Security",
+            "For administrators: audit, clusters, sidecars, Pod Security, limits",
             (
                 "admin clusters",
                 "admin audit --who ann --since 2h",
                 "admin audit verify",
+                "admin sidecar apply -f metrics.yaml",
+                "admin sidecar status metrics",
+                "admin limits demo --pods 200 --memory 400Gi",
                 "admin pod-security demo privileged --until 2027-01-31 --reason 'flashes boards'",
             ),
         ),
@@ -194,6 +282,8 @@ VARIABLES = {
     "PINCOMPUTE_CONTEXT": "the stored context; --context takes precedence",
     "PINCOMPUTE_CONFIG": "the file with the contexts",
 }
+EVERYWHERE = frozenset({"-p", "--project", "--context", "--server", "--ca", "-o", "--output"})
+"""Options with a value that may stand before the command as well."""
 ALIASES = {"apps": "list", "ls": "list", "rm": "delete", "ssh": "shell"}
 
 
@@ -206,12 +296,38 @@ def find(name: str) -> CommandEntry | None:
     return next((command for command in every() if command.name == wanted), None)
 
 
+def command_first(arguments: list[str]) -> list[str]:
+    """Moves options that stand before the command behind it: `-p demo secret list` is `secret list -p demo`."""
+    at = 0
+    while at < len(arguments) and arguments[at].startswith("-"):
+        if arguments[at].partition("=")[0] not in EVERYWHERE:
+            return arguments
+        at += 1 if "=" in arguments[at] else 2
+    command = find(arguments[at]) if 0 < at < len(arguments) else None
+    if command is None:
+        return arguments
+    inner = arguments[at + 1 : at + 2]
+    words = at + (2 if command.group and inner and not inner[0].startswith("-") else 1)
+    return [*arguments[at:words], *arguments[:at], *arguments[words:]]
+
+
 def aliases(command: CommandEntry) -> list[str]:
     return [short for short, name in ALIASES.items() if name == command.name]
 
 
 def examples(program: str, command: CommandEntry) -> str:
-    return "\n".join(["Examples", *(f"  {program} {example}" for example in command.examples)])
+    return listed(program, command.examples)
+
+
+def examples_of(words: Sequence[str]) -> tuple[str, ...]:
+    """The examples of one command, also of one in a group: those that begin with its words."""
+    command = find(words[0]) if words else None
+    wanted = [command.name, *words[1:]] if command is not None else []
+    return tuple(each for each in (command.examples if command else ()) if each.split()[: len(wanted)] == wanted)
+
+
+def listed(program: str, examples: Sequence[str]) -> str:
+    return "\n".join(["Examples", *(f"  {program} {example}" for example in examples)]) if examples else ""
 
 
 def overview(program: str, bold: str = "", plain: str = "") -> str:

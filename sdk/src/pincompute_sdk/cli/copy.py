@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, tar_archive, target
+from pincompute_sdk.cli import options, tar_archive, tar_packing, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import NOT_FOUND, USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Where
 from pincompute_sdk.cli.output import terminal
-from pincompute_sdk.cli.tar_archive import ArchiveError
 from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.core.operation import Input, Operation
+from pincompute_sdk.core.tar_headers import ArchiveError
 from pincompute_sdk.generated import operations as op
 from pincompute_sdk.generated.kinds import Kind
 from pincompute_sdk.generated.models import CopyResult
@@ -25,6 +24,9 @@ from pincompute_sdk.generated.models import CopyResult
 if TYPE_CHECKING:
     from pincompute_sdk.client import Client
 
+DESTINATION = (
+    "The other side. A folder here gets it inside; one in a replica gets a file inside, and a folder if PATH ends in /."
+)
 PATIENCE = 600.0  # seconds for one archive
 
 
@@ -38,7 +40,7 @@ class Remote:
 
 def cp(
     source: Annotated[str, Parameter(help="A path here, or NAME:PATH, or NAME/REPLICA:PATH.")],
-    destination: Annotated[str, Parameter(help="The other side; an existing folder gets it inside.")],
+    destination: Annotated[str, Parameter(help=DESTINATION)],
     /,
     *,
     container: Annotated[str, Parameter(name=["--container", "-c"], help="The first one if not said.")] = "",
@@ -48,9 +50,12 @@ def cp(
     if not source or not destination:
         raise CommandError("a path is empty", remedy="write `.` for the current folder", code=USAGE)
     there, here = _remote(destination), _remote(source)
-    if (there is None) == (here is None):
+    if there is not None and here is not None:
+        remedy = f"copy it here first: `pin cp {source} FILE`, then `pin cp FILE {destination}`"
+        raise CommandError("both sides are in replicas", remedy=remedy, code=USAGE)
+    if there is None and here is None:
         remedy = "write one side as NAME:PATH or NAME/REPLICA:PATH"
-        raise CommandError("exactly one side must be in a replica", remedy=remedy, code=USAGE)
+        raise CommandError("no side is in a replica", remedy=remedy, code=USAGE)
     with options.client(where) as pin:
         project = options.project(pin.context)
         if there is not None:
@@ -71,35 +76,25 @@ def _remote(text: str) -> Remote | None:
 
 def _into(pin: Client, project: str, source: Path, there: Remote, container: str) -> None:
     if not source.exists():
-        raise CommandError(f"there is no {source}", remedy="check the path", code=NOT_FOUND)
-    inside = PurePosixPath(there.path)
-    folder, name = (inside, source.resolve().name) if there.path.endswith("/") else (inside.parent, inside.name)
-    query = {"path": str(folder), "container": container, "replica": there.target.replica}
+        missing = f"the link {source} leads nowhere" if source.is_symlink() else f"there is no {source}"
+        raise CommandError(missing, remedy="check the path", code=NOT_FOUND)
+    inside, own = PurePosixPath(there.path), source.name if source.name not in ("", "..") else source.resolve().name
+    into_folder, to_path = there.path.endswith("/"), source.is_file() and not there.path.endswith("/")
+    folder, name = (inside, own or "root") if into_folder or to_path else (inside.parent, inside.name)
+    packed = tar_packing.pack(source, name)
+    query = {"path": str(folder), "container": container, "replica": there.target.replica, "toPath": to_path or None}
     path = {"project": project, "name": there.target.name}
-    done = pin.caller.call(_upload(there.target.kind), Input(path, query, {}, _packed(source, name), PATIENCE))
-    terminal.out(f"{source} is at {done.replica}:{folder / name}")
+    with target.explained(pin, project, there.target):
+        done = pin.caller.call(_upload(there.target.kind), Input(path, query, {}, packed.archive, PATIENCE))
+    _warn(packed.left_out)
+    placed = inside if to_path and done.path != str(inside) else folder / name
+    terminal.out(f"{source} is at {done.replica}:{placed}")
 
 
-def _packed(source: Path, name: str) -> bytes:
-    packed, allowance = io.BytesIO(), _Allowance()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        archive.add(source, arcname=name, filter=allowance.take)
-    return packed.getvalue()
-
-
-@dataclass(slots=True)
-class _Allowance:
-    """What one copy may still hold, so that a large folder is refused before it is read."""
-
-    count: int = tar_archive.MOST
-    size: int = tar_archive.LARGEST
-
-    def take(self, member: tarfile.TarInfo) -> tarfile.TarInfo:
-        self.count, self.size = self.count - 1, self.size - member.size
-        if self.count < 0 or self.size < 0:
-            limits = f"{tar_archive.MOST} files and {tar_archive.LARGEST} bytes"
-            raise CommandError(f"one copy has at most {limits}", remedy="copy it in parts", code=USAGE)
-        return member
+def _warn(left_out: Sequence[str]) -> None:
+    if left_out:
+        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+        terminal.err(f"warning: links, pipes and devices are not copied: {', '.join(left_out[:3])}{more}")
 
 
 def _upload(kind: Kind) -> Operation[CopyResult]:
@@ -110,7 +105,8 @@ def _upload(kind: Kind) -> Operation[CopyResult]:
 
 def _out_of(pin: Client, project: str, here: Remote, destination: Path, container: str) -> None:
     query = {"path": here.path, "container": container, "replica": here.target.replica}
-    packed = options.workloads(pin, here.target.kind).get_files(project, here.target.name, **query, within=PATIENCE)
+    with target.explained(pin, project, here.target):
+        packed = options.workloads(pin, here.target.kind).get_files(project, here.target.name, **query, within=PATIENCE)
     name = PurePosixPath(here.path).name
     placed = destination / name if destination.is_dir() else destination
     try:
@@ -118,7 +114,5 @@ def _out_of(pin: Client, project: str, here: Remote, destination: Path, containe
     except ArchiveError as error:
         remedy = "copy a smaller part of it; `pin exec NAME -- ls -l PATH` shows what is there"
         raise CommandError(f"{here.path} cannot be unpacked here", reason=str(error), remedy=remedy) from error
-    if left_out:
-        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-        terminal.err(f"warning: links and devices are not copied: {', '.join(left_out[:3])}{more}")
+    _warn(left_out)
     terminal.out(f"{here.target.name}:{here.path} is at {placed}")

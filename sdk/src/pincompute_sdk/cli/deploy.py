@@ -5,28 +5,28 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, plan_view, prompt, status_tree, target
-from pincompute_sdk.cli import wait as wait_
+from pincompute_sdk.cli import doubtful_amounts, options, plan_view, progress, prompt, target, template_changes, wait_conditions
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import NOT_FOUND, USAGE
-from pincompute_sdk.cli.list_command import view_of
-from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.manifest import manifest_file, manifest_validation
 from pincompute_sdk.cli.manifest.manifest_file import Manifest
-from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Seconds, Where, Yes
+from pincompute_sdk.cli.options import ANYWHERE, WAIT, OutputOption, Reason, WaitOptions, Where, Yes
 from pincompute_sdk.cli.output import formats, human_values, terminal
+from pincompute_sdk.cli.template_changes import TemplateChanges
+from pincompute_sdk.cli.wait import FollowedChange
+from pincompute_sdk.cli.wait_conditions import Settled
 from pincompute_sdk.core.errors import InvalidError, NotFoundError
-from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
+from pincompute_sdk.generated.kinds import KINDS, Kind
 
 if TYPE_CHECKING:
     from pincompute_sdk.client import Client
-    from pincompute_sdk.generated.kinds import WorkloadsResource
     from pincompute_sdk.generated.models import Difference
 
 REMOVED = re.compile(r"containers(?:\.|\[)(?P<name>[^.\]]+)\]?$")
@@ -34,15 +34,20 @@ SHOWN = 20  # projects named in a message
 
 
 def deploy(
-    path: Annotated[Path | None, Parameter(help="The same as --file.")] = None,
+    path: Annotated[Path | None, Parameter(help="The same as --file; or, with --image or --env, an app that runs.")] = None,
     /,
     *,
     file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="Default: the nearest app.yaml, here or above.")] = None,
-    wait: Annotated[bool, Parameter(help="Follow it until it runs.", negative="--detach")] = True,
+    image: Annotated[
+        tuple[str, ...], Parameter(name="--image", help="[CONTAINER=]IMAGE in place of what the file or the app says.")
+    ] = (),
+    env: Annotated[tuple[str, ...], Parameter(name=["--env", "-e"], help="NAME=VALUE, a variable of the container.")] = (),
+    container: Annotated[str, Parameter(name=["--container", "-c"], help="The container of --env, if there are several.")] = "",
+    wait: WaitOptions = WAIT,
     dry_run: Annotated[bool, Parameter(negative="", help="Let the server check everything, and change nothing.")] = False,
     diff: Annotated[bool, Parameter(negative="", help="Only show what would change.")] = False,
-    timeout: Annotated[Seconds, Parameter(help="How long to wait: 90s, 10m, or seconds.", show_default=True)] = 600,
     yes: Yes = False,
+    note: Annotated[str, Parameter(help="What the change is for. The revision keeps it (`pin rollout history`).")] = "",
     reason: Reason = "",
     output: OutputOption = "table",
     where: Where = ANYWHERE,
@@ -51,33 +56,95 @@ def deploy(
     formats.check(output)
     if path and file:
         raise CommandError("two files are named", remedy="name one file: a deploy has one workload", code=USAGE)
-    manifest = manifest_file.load(path or file or manifest_file.nearest(Path.cwd()))
+    changes = TemplateChanges(image, env, container=container)
+    way = DeployWay(wait=wait, dry_run=dry_run, diff=diff, yes=yes, reason=reason or note, output=output)
+    source = file or path or (manifest_file.nearest(Path.cwd()) if not changes else _nearest_or_none())
+    if changes and source is not None and source is path and _is_app(source):
+        change(str(source), changes, way, where, note)
+        return
+    if source is None:
+        remedy = "name the app: `pin deploy APP --image IMAGE`, or a file"
+        raise CommandError("there is no app.yaml here or above, and no app is named", remedy=remedy, code=USAGE)
+    manifest = manifest_file.load(source)
+    if changes:
+        manifest = replace(manifest, data=changes.apply(manifest.data))
     manifest_validation.check(manifest)
     with options.client(where) as pin:
         project = where.project or str(manifest.data.get("project", "")) or options.project(pin.context)
-        wanted, name = {**manifest.data, "project": project}, str(manifest.data["name"])
-        them = options.workloads(pin, _kind(str(wanted["kind"])))
-        with _explained(pin, manifest, project, in_file=not where.project and "project" in manifest.data):
-            planned = them.diff(project, name, wanted)
-            if output == "table":
-                plan_view.show(wanted, planned)
-            if diff:
-                return
-            if not (dry_run or yes):
-                _confirm(planned, project, name)
-            if planned.creates:
-                written = them.create(project, wanted, dry_run=dry_run or None, reason=reason or None)
-            else:
-                written = them.replace(project, name, wanted, dry_run=dry_run or None, reason=reason or None)
-        if dry_run:
-            _said(written.item, output, f"{written.message}\nchecked by the server; nothing was changed")
-        elif wait:
-            with wait_.interruptible("the deploy", target.typed(written.item)):
-                _follow(them, written.item, timeout, output)
+        in_file = not where.project and "project" in manifest.data
+        data = template_changes.noted(manifest.data, note) if note else manifest.data
+        carry_out(pin, project, data, way, _explained(pin, manifest, project, in_file=in_file))
+    if changes and output == "table" and not (dry_run or diff):
+        terminal.err(f"note: {manifest.file} does not say this: change it there too, or its next deploy takes it back")
+
+
+@dataclass(frozen=True, slots=True)
+class DeployWay:
+    """How a change is carried out, and how it is shown."""
+
+    wait: WaitOptions = WAIT
+    dry_run: bool = False
+    diff: bool = False
+    yes: bool = False
+    reason: str = ""
+    output: str = "table"
+
+
+def change(name: str, changes: TemplateChanges, way: DeployWay, where: Where, note: str = "") -> None:
+    """Changes an app that runs. It is refused when somebody else changes the app at the same time. The note of the revision
+    before is not that of the next one.
+    """
+    wanted = target.whole(name)
+    with options.client(where) as pin:
+        project = options.project(pin.context)
+        explained = target.explained(pin, project, wanted)
+        with target.explained(pin, project, wanted):
+            running = options.workloads(pin, wanted.kind).get(project, wanted.name)
+        data = template_changes.noted(changes.apply(formats.plain(running)), note)
+        carry_out(pin, project, data, way, explained)
+    if way.output == "table" and not (way.dry_run or way.diff):
+        terminal.err(f"note: the file of {wanted} does not say this: write it there too, or its next deploy takes it back")
+
+
+def carry_out(pin: Client, project: str, data: dict[str, Any], way: DeployWay, explained: AbstractContextManager[None]) -> None:
+    """Shows the plan, sends it, and follows it. `explained` surrounds the calls and says more about their errors."""
+    wanted, name = {**data, "project": project}, str(data["name"])
+    them, output = options.workloads(pin, _kind(str(wanted["kind"]))), way.output
+    with explained:
+        planned = them.diff(project, name, wanted)
+        if output == "table":
+            plan_view.show(wanted, planned)
+        plan_view.warn(planned.warnings)
+        if way.diff:
+            return
+        if not (way.dry_run or way.yes):
+            _confirm(planned, project, name)
+        if planned.creates:
+            written = them.create(project, wanted, dry_run=way.dry_run or None, reason=way.reason or None)
         else:
-            _said(
-                written.item, output, f"{written.message}; `pin status {target.typed(written.item)} --watch` shows the progress"
-            )
+            written = them.replace(project, name, wanted, dry_run=way.dry_run or None, reason=way.reason or None)
+    app, typed = written.item, target.typed(written.item)
+    effect = f"{written.message}\n" if planned.creates else ""  # of a change, the plan above has said it
+    if way.dry_run:
+        progress.say(app, output, f"{effect}checked by the server; nothing was changed")
+    elif app.paused or app.stopped:
+        progress.say(app, output, f"{effect}{wait_conditions.held(app)}")
+    elif way.wait.wait:
+        progress.follow(app, way.wait.timeout, FollowedChange("the deploy"), Settled(them), output)
+    else:
+        progress.say(app, output, progress.watched(written.message, typed))
+
+
+def _is_app(named: Path) -> bool:
+    """Whether a name is that of an app and not of a file."""
+    return named.suffix not in (".yaml", ".yml") and not named.exists()
+
+
+def _nearest_or_none() -> Path | None:
+    try:
+        return manifest_file.nearest(Path.cwd())
+    except CommandError:
+        return None
 
 
 def _kind(name: str) -> Kind:
@@ -85,7 +152,10 @@ def _kind(name: str) -> Kind:
 
 
 def _confirm(planned: Difference, project: str, name: str) -> None:
-    """Asks when a container disappears: the name may be that of another app."""
+    """Asks about amounts that are hardly ever meant, and when a container disappears: the name may be that of another app."""
+    prompt.doubt(
+        doubtful_amounts.of_changes(planned.changes), f"Deploy {project}/{name} with this?", "correct the file, or add --yes"
+    )
     removed = [found["name"] for change in planned.changes if change.after is None and (found := REMOVED.match(change.field))]
     if not removed:
         return
@@ -127,25 +197,3 @@ def _no_project(pin: Client, project: str, place: str) -> CommandError:
     message = f"there is no project {project}, or you may not see it; yours: {yours}"
     remedy = f"correct the name, or `pin project create {project}`"
     return CommandError(f"{place}: {message}" if place else message, remedy=remedy, code=NOT_FOUND)
-
-
-def _follow(them: WorkloadsResource, written: Workload, timeout: float, output: str) -> None:
-    app = written
-    with Picture() as picture:
-        for app in wait_.versions(them, written.project, written.name, timeout):
-            if output == "table":
-                picture.draw(status_tree.lines(app, ()))
-            if wait_.settled(app):
-                _said(app, output, f"{app.name} runs: {status_tree.wanted(app)} of {status_tree.wanted(app)} ready")
-                return
-            if wait_.ended(app):
-                _said(app, output, f"{app.name} has succeeded")
-                return
-    raise wait_.late(app, timeout, wait_.earlier_revisions(them, app))
-
-
-def _said(app: Workload, output: str, sentence: str) -> None:
-    if output == "table":
-        terminal.out(sentence)
-    else:
-        formats.one(view_of(target.kind_of(app)), app, output)

@@ -43,7 +43,7 @@ def report(error: errors.PinError) -> int:
         _line(f"  {field.field}" if field.field else "  input", field.sentence)
     if error.reason and not fields:
         _line("  reason", error.reason)
-    if error.remedy:
+    if error.remedy and not any(error.remedy in field.message for field in fields):
         _line("  remedy", error.remedy)
     if error.request_id:
         _line("  request", error.request_id)

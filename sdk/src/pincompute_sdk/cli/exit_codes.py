@@ -1,4 +1,4 @@
-"""Exit codes. They never change their meaning. The root's help lists them, so this module imports nothing."""
+"""Lists the exit codes. They never change their meaning. The root's help lists them, so this module imports nothing."""
 
 from __future__ import annotations
 

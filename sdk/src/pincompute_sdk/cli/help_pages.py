@@ -35,12 +35,22 @@ class HelpPage:
             _print(console, "\n".join(["", str(panel.title), *_lines(panel, min(options.max_width, WIDEST))]))
 
 
+class CommandGroup(App):
+    """A command of it shows the examples that are its own, and not those of its neighbours."""
+
+    def command(self, obj: Any = None, name: Any = None, *, alias: Any = None, **more: Any) -> Any:
+        if obj is not None and not isinstance(obj, App):
+            word = str(name or obj.__name__.strip("_").replace("_", "-"))
+            more.setdefault("help_epilogue", command_table.listed("pin", command_table.examples_of((*self.name, word))))
+        return super().command(obj, name, alias=alias, **more)
+
+
 def group(name: str) -> App:
     """A command that has commands of its own; its page is rendered from the table."""
     found = command_table.find(name)
     if found is None:
         raise LookupError(f"{name} is not in the table of commands")
-    return App(
+    return CommandGroup(
         name=name,
         help=found.summary,
         help_epilogue=command_table.examples("pin", found),

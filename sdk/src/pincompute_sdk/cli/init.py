@@ -1,9 +1,10 @@
-"""`pin init`: an app.yaml from this folder (its Dockerfile, its name), or from three questions."""
+"""`pin init`: an app.yaml from this folder (its Dockerfile, its Python project, its name), or from three questions."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,31 +18,47 @@ from pincompute_sdk.core import configuration
 
 NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
 EXPOSE = re.compile(r"^\s*EXPOSE\s+(?P<ports>.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+USER = re.compile(r"^\s*USER\s+(?P<user>\S+)", re.IGNORECASE | re.MULTILINE)
+HEALTH = re.compile(r"[\"'](?P<path>/(?:healthz?|health[-_]?check|readyz?|livez|ping|status)/?)[\"']")
+PORT = re.compile(r"[\"']PORT[\"']")
 REGISTRY = "registry.internal"  # what every region calls its own registry
+NOBODY = 65532  # an ordinary user, for an image that names none
 TEMPLATE = """\
 # What to run. `pin deploy` shows what will happen and does it; `pin status {name}` shows what runs.
 kind: App
 name: {name}
 {project}tier: OnDemand                # Reserved | OnDemand | Preemptible
-replicas: 2
+replicas: {replicas}
 containers:
 - name: web
   image: {image}
 {ports}  resources: {{cpu: 250m, memory: 128Mi}}
-"""
+{advanced}"""
 PORTS = """\
   ports: [{{name: http, port: {port}}}]
-  health: {{http: {{path: /, port: http}}}}   # change the path to one that answers 200
+"""
+HTTP_HEALTH = """\
+  health: {{http: {{path: {path}, port: http}}}}
+"""
+TCP_HEALTH = """\
+  health: {tcp: {port: http}}          # better a path that answers 200: {http: {path: /healthz, port: http}}
+"""
+ADVANCED = f"""\
+# The Dockerfile has no USER with a number, so the program would start as root, which a project refuses.
+advanced: {{template: {{spec: {{securityContext: {{runAsUser: {NOBODY}}}}}}}}}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class DetectedApp:
-    """What the folder tells."""
+    """What the folder tells. `built` is true when `pin image build` makes its image."""
 
     name: str
     image: str
     port: int  # 0 for none
+    health: str = ""  # a path, or none
+    root: bool = False  # the image starts as root
+    built: bool = False
 
 
 def init(
@@ -57,39 +74,95 @@ def init(
     target = folder / "app.yaml"
     if target.exists() and not force:
         raise CommandError(f"{target} exists already", remedy="edit it, or overwrite it with --force", code=CONFLICT)
-    found = detect(folder.resolve())
-    given = DetectedApp(name or found.name, image or found.image, found.port if port is None else port)
+    project = _project()
+    found = detect(folder.resolve(), project)
+    given = _chosen(found, name, image, project)
+    if port is not None:
+        given = replace(given, port=port)
     if not given.image:
         given = _ask(given, asked=port is not None)
     _check(given)
-    target.write_text(written(given, _project()), "utf-8")
-    terminal.out(f"{target} is written: app {given.name}, image {given.image}. Next: `pin deploy`")
+    target.write_text(written(given, project), "utf-8")
+    then = f"`pin image build{_argument(folder)}`, then `pin deploy{_argument(folder, 'app.yaml')}`"
+    terminal.out(f"{target} is written: app {given.name}, image {given.image}. Next: {then if given.built else '`pin deploy`'}")
 
 
-def detect(folder: Path) -> DetectedApp:
-    """Name from the folder, port from the Dockerfile's EXPOSE, image named after the app when there is a Dockerfile."""
+def detect(folder: Path, project: str = "") -> DetectedApp:
+    """The name of the folder, and the image that `pin image build` makes of it, with what its Dockerfile or code tells."""
+    from pincompute_sdk.images.build import dockerfile_image, image_recipe, python_project
+
     name = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
     name = name if NAME.match(name) else f"app-{name}".strip("-")
-    dockerfile = folder / "Dockerfile"
-    if not dockerfile.is_file():
-        return DetectedApp(name, "", 0)
-    exposed = EXPOSE.search(dockerfile.read_text("utf-8", "replace"))
-    number = re.match(r"\d+", exposed["ports"]) if exposed else None
-    return DetectedApp(name, f"{REGISTRY}/{name}:1", int(number[0]) if number else 0)
+    built = DetectedApp(name, image_of(name, project), 0, built=True)
+    if (folder / image_recipe.RECIPE).is_file():
+        return built
+    if dockerfile := dockerfile_image.find(folder):
+        return _of_dockerfile(built, _text(dockerfile), folder)
+    if python_project.is_project(folder):
+        web = python_project.detect(folder).web or any(PORT.search(_text(file)) for file in _code(folder))
+        return replace(built, port=python_project.PORT, health=_health(folder)) if web else built
+    return DetectedApp(name, "", 0)
+
+
+def image_of(name: str, project: str) -> str:
+    return f"{REGISTRY}/{project}/{name}:1" if project else f"{REGISTRY}/{name}:1"
 
 
 def written(found: DetectedApp, project: str) -> str:
+    checked = HTTP_HEALTH.format(path=found.health) if found.health else TCP_HEALTH
     return TEMPLATE.format(
         name=found.name,
         image=found.image,
+        replicas=3 if found.built else 2,
         project=f"project: {project}\n" if project else "",
-        ports=PORTS.format(port=found.port) if found.port else "",
+        ports=PORTS.format(port=found.port) + checked if found.port else "",
+        advanced=ADVANCED if found.root else "",
     )
+
+
+def _of_dockerfile(built: DetectedApp, text: str, folder: Path) -> DetectedApp:
+    """The last USER holds. A name could be root's, and a runtime refuses one that it cannot judge."""
+    exposed = EXPOSE.search(text)
+    number = re.match(r"\d+", exposed["ports"]) if exposed else None
+    users = [found["user"].partition(":")[0] for found in USER.finditer(text)]
+    root = not users or not users[-1].isdigit() or users[-1] == "0"
+    return replace(built, port=int(number[0]) if number else 0, health=_health(folder), root=root)
+
+
+def _health(folder: Path) -> str:
+    """A path that the program's own code names and that is there to be asked for its health."""
+    return next((found["path"] for file in _code(folder) if (found := HEALTH.search(_text(file)))), "")
+
+
+def _code(folder: Path) -> Iterator[Path]:
+    """Python files of the folder and of its packages."""
+    for file in sorted((*folder.glob("*.py"), *folder.glob("*/*.py"), *folder.glob("src/*/*.py"))):
+        hidden = any(part.startswith(".") or part == "venv" for part in file.relative_to(folder).parts)
+        if not hidden and file.is_file() and file.resolve().is_relative_to(folder):
+            yield file
+
+
+def _text(file: Path) -> str:
+    return file.read_text("utf-8", "replace")
+
+
+def _chosen(found: DetectedApp, name: str, image: str, project: str) -> DetectedApp:
+    """What the options overrule."""
+    if name and found.built:
+        found = replace(found, image=image_of(name, project))
+    if image:
+        found = replace(found, image=image, built=False, root=False)
+    return replace(found, name=name or found.name)
+
+
+def _argument(folder: Path, file: str = "") -> str:
+    """What a command needs to find the folder from here."""
+    return "" if folder.resolve() == Path.cwd() else f" {folder / file}"
 
 
 def _ask(found: DetectedApp, *, asked: bool) -> DetectedApp:
     name = prompt.text("Name of the app", found.name)
-    image = prompt.text("Image to run", f"{REGISTRY}/{name}:1")
+    image = prompt.text("Image to run", image_of(name, _project()))
     port = str(found.port) if asked else prompt.text("Port it listens on (0 for none)", "8080")
     if not port.isdigit():
         raise CommandError(f"{port!r} is not a port", remedy="give a number from 1 to 65535, or 0", code=USAGE)

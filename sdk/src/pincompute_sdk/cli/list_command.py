@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, status_tree
+from pincompute_sdk.cli import list_watch, options, status_tree
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
@@ -17,6 +18,7 @@ from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.cli.target import USUAL
+from pincompute_sdk.core.events import ServerEvent
 from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
 
 APPS: ResourceView[Workload] = ResourceView(
@@ -58,21 +60,53 @@ def list_(
     label: Annotated[str, Parameter(name=["--label", "-l"], help="Only with these labels: key=value,…")] = "",
     text: Annotated[str, Parameter(help="Only with this text in name, image or labels.")] = "",
     sort: Annotated[str, Parameter(help="Sort by this field; -field reverses the order.")] = "",
+    watch: Annotated[
+        bool, Parameter(name=["--watch", "-w"], negative="", help="Redraw while it changes; Ctrl-C ends.")
+    ] = False,
     output: OutputOption = "table",
     where: Where = ANYWHERE,
 ) -> None:
     """Apps of a project, or of all of yours."""
     formats.check(output)
     chosen = _kind(kind or ("units" if units else USUAL.plural))
+    shown = "wide" if everywhere and output == "table" else output
     with options.client(where) as pin:
         project = "" if everywhere else options.project(pin.context)
         asked: dict[str, Any] = {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort}
+        if watch:
+            _watch(options.workloads(pin, chosen), chosen, project, asked, shown)
+            return
         found, missing = list[Workload](), set[str]()
         for page in _pages(options.workloads(pin, chosen), project, {**asked, "limit": PAGE}):
             found += page.items
             missing.update(page.missing)
-    formats.many(view_of(chosen), found, "wide" if everywhere and output == "table" else output)
+    formats.many(view_of(chosen), found, shown)
     warn_of(missing)
+
+
+def _watch(them: WorkloadsResource, kind: Kind, project: str, asked: dict[str, Any], output: str) -> None:
+    """Raises CommandError for an output that is no table."""
+    if output not in ("table", "wide"):
+        remedy = "leave out -o, or use `watch` of the SDK, which yields every change as data"
+        raise CommandError(f"--watch shows a table, not {output}", remedy=remedy, code=USAGE)
+    sort = str(asked["sort"])
+
+    def events() -> Iterator[ServerEvent]:
+        return them.watch(project, **asked) if project else them.watch_all(**asked)
+
+    watched = list_watch.WatchedList(kind.model, _order(sort.removeprefix("-")), descending=sort.startswith("-"))
+    list_watch.follow(events, watched, view_of(kind), wide=output == "wide")
+
+
+def _order(sort: str) -> Callable[[Workload], Any]:
+    """The order of `pin list`; the stream of changes has none."""
+    by: dict[str, Callable[[Workload], Any]] = {
+        "created": lambda app: app.created or datetime.min.replace(tzinfo=UTC),
+        "state": lambda app: app.status.state if app.status else "",
+        "ready": lambda app: app.status.ready if app.status else 0,
+    }
+    chosen = by.get(sort, lambda _: "")
+    return lambda app: (chosen(app), app.project, app.name)
 
 
 def _kind(text: str) -> Kind:

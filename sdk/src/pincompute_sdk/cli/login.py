@@ -96,7 +96,7 @@ def _by_device(issuer: OidcIssuer) -> Grant:
 
 def _in_browser(issuer: OidcIssuer) -> Grant:
     at = issuer.endpoints()
-    with browser_callback.Listener() as listener:
+    with browser_callback.RedirectListener() as listener:
         attempt = oidc_login.browser_login(issuer, at, listener.redirect, listener.state)
         terminal.err(f"If no browser opens, open\n{attempt.url}")
         sys.stderr.flush()
@@ -133,6 +133,9 @@ def logout(*, where: Where = ANYWHERE) -> None:
     at = configuration.path()
     stored = configuration.load(at)
     called = where.context or stored.current
+    if where.context and called not in stored.contexts:
+        known = ", ".join(sorted(stored.contexts)) or "none"
+        raise CommandError(f"there is no context {called}", reason=f"known: {known}", remedy="choose one of them", code=USAGE)
     if called not in stored.contexts:
         raise CommandError("you are not logged in", remedy="`pin login`", code=ACCESS)
     context = stored.contexts[called]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
 import msgspec
@@ -14,6 +14,10 @@ from pincompute_sdk.cli.options import ANYWHERE, Replica, Where
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.models import LogLine
+
+if TYPE_CHECKING:
+    from pincompute_sdk.cli.target import WorkloadTarget
+    from pincompute_sdk.generated.kinds import WorkloadsResource
 
 PALETTE = ("cyan", "green", "yellow", "magenta", "blue")
 PATIENCE = 120.0  # seconds between two pieces
@@ -41,12 +45,32 @@ def logs(
         project, them = options.project(pin.context), options.workloads(pin, wanted.kind)
         asked: dict[str, Any] = {"since": since, "tail": tail, "grep": grep, "file": file, "container": container}
         asked["replica"] = wanted.replica
-        if follow:
-            for event in them.follow_logs(project, wanted.name, **asked, follow=True):
-                _print(msgspec.json.decode(event.data, type=LogLine), raw=raw)
-            return
-        for line in them.logs(project, wanted.name, **asked, previous=previous or None, within=PATIENCE):
-            _print(line, raw=raw)
+        with target.explained(pin, project, wanted):
+            printed = _lines(them, project, wanted, asked, follow=follow, previous=previous, raw=raw)
+    if previous and not printed:
+        terminal.err(f"there is no log of an earlier run: no container of {wanted} that you ask for has restarted")
+
+
+def _lines(
+    them: WorkloadsResource,
+    project: str,
+    wanted: WorkloadTarget,
+    asked: dict[str, Any],
+    *,
+    follow: bool,
+    previous: bool,
+    raw: bool,
+) -> int:
+    """Prints the lines and returns how many there were."""
+    if follow:
+        for event in them.follow_logs(project, wanted.name, **asked, follow=True):
+            _print(msgspec.json.decode(event.data, type=LogLine), raw=raw)
+        return 0
+    printed = 0
+    for line in them.logs(project, wanted.name, **asked, previous=previous or None, within=PATIENCE):
+        _print(line, raw=raw)
+        printed += 1
+    return printed
 
 
 def _print(line: LogLine, *, raw: bool) -> None:

@@ -1,4 +1,4 @@
-"""Options that many commands share, and the client that they select."""
+"""Defines options that many commands share, and makes the client that they select."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, Token
 
 from pincompute_sdk.cli.error_report import CommandError
-from pincompute_sdk.cli.exit_codes import USAGE
+from pincompute_sdk.cli.exit_codes import ACCESS, USAGE
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Context
@@ -54,6 +54,18 @@ class Where:
 
 
 ANYWHERE = Where()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class WaitOptions:
+    """Whether a command follows what it changed until it is done, and for how long."""
+
+    wait: Annotated[bool, Parameter(help="Follow it until it is done.", negative="--detach")] = True
+    timeout: Annotated[Seconds, Parameter(help="How long to wait: 90s, 10m, or seconds.", show_default=True)] = 600
+
+
+WAIT = WaitOptions()
 OutputOption = Annotated[
     str,
     Parameter(name=["--output", "-o"], help="table, wide, json, yaml, name, or jsonpath={.status.state}", show_default=True),
@@ -88,6 +100,13 @@ def workloads(pin: Client, kind: Kind) -> WorkloadsResource:
 
 
 def project(using: Context) -> str:
+    if not (using.project or using.token):
+        reason = f"no login at {using.server} is stored here"
+        raise CommandError("you are not logged in", reason=reason, remedy="`pin login`", code=ACCESS)
     if not using.project:
-        raise CommandError("no project is named", remedy="`pin project use NAME`, or --project NAME", code=USAGE)
+        raise CommandError(
+            "no project is named",
+            remedy="`pin project use NAME`, or --project NAME; `pin project list` shows yours",
+            code=USAGE,
+        )
     return using.project

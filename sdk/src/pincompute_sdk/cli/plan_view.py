@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.human_values import count
 from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.models import Change, Difference
+from pincompute_sdk.images import image_name
 
 LONGEST = 60  # characters of a value
+IMAGE_FIELDS = (".image", ".reference")
 
 
 def show(wanted: dict[str, Any], planned: Difference) -> None:
@@ -22,19 +24,38 @@ def show(wanted: dict[str, Any], planned: Difference) -> None:
         for sentence in _summary(wanted):
             terminal.out(f"    {sentence}")
         return
+    kept = [f"    {name}: {_value(value)} (kept)" for name, value in planned.kept.items()]
     if not planned.changes:
         terminal.out(f"{title}: nothing to change")
+        _lines(kept)
         return
-    change(title, planned.changes, planned.message)
+    change(title, planned.changes, planned.message, kept)
 
 
-def change(title: str, changes: Sequence[Change], message: str) -> None:
-    """Shows the changes field by field, and a sentence about their effect."""
+def change(title: str, changes: Sequence[Change], message: str, kept: Sequence[str] = ()) -> None:
+    """Shows the changes field by field, what stays although the file does not state it, and a sentence about their effect."""
     terminal.out(Styled("~ change", "yellow"), f" {title}")
-    for one in changes:
+    for one in (part for change in changes for part in _parts(change)):
         terminal.out("    ", line(one))
+    _lines(kept)
     if message:
         terminal.out(f"    {message}")
+
+
+def _parts(change: Change) -> Iterator[Change]:
+    """A map that comes or goes as a whole is shown entry by entry, as its later changes are."""
+    whole = change.after if change.before is None else change.before if change.after is None else None
+    if not isinstance(whole, dict) or not whole:
+        yield change
+        return
+    for name, value in cast("dict[str, Any]", whole).items():
+        before, after = (None, value) if change.before is None else (value, None)
+        yield Change(field=f"{change.field}.{name}", before=before, after=after)
+
+
+def _lines(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        terminal.out(sentence)
 
 
 def line(change: Change) -> Styled:
@@ -43,7 +64,26 @@ def line(change: Change) -> Styled:
         return Styled(f"+ {change.field}: {_value(change.after)}", "green")
     if change.after is None:
         return Styled(f"- {change.field}: {_value(change.before)}", "red")
+    if change.field.endswith(IMAGE_FIELDS) and isinstance(change.before, str) and isinstance(change.after, str):
+        return Styled(f"~ {change.field}: {_image(change.before, change.after)}", "yellow")
     return Styled(f"~ {change.field}: {_value(change.before)} → {_value(change.after)}", "yellow")
+
+
+def warn(warnings: Sequence[str]) -> None:
+    """What the server accepts although it could not check it."""
+    for warning in warnings:
+        terminal.err(Styled("warning:", "yellow"), f" {warning}")
+
+
+def _image(before: str, after: str) -> str:
+    """Says of an image with the same tag that the tag leads to other content now."""
+    name, other = image_name.shown(before), image_name.shown(after)
+    (_, _, old), (_, _, new) = before.partition("@"), after.partition("@")
+    if name != other:
+        return f"{name} → {other}"
+    if not old:
+        return f"{name} is pinned to its content {image_name.short(new)}"
+    return f"{name} changed its content: {image_name.short(old)} → {image_name.short(new) or 'whatever the tag points to'}"
 
 
 def _summary(wanted: dict[str, Any]) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -21,7 +23,7 @@ from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.cli.status_tree import TreeLine
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.errors import NotFoundError
-from pincompute_sdk.generated.models import Project, ProjectMember
+from pincompute_sdk.generated.models import LimitUse, Project, ProjectMember
 
 if TYPE_CHECKING:
     from pincompute_sdk.client import Client
@@ -61,12 +63,25 @@ PROJECTS: ResourceView[Project] = ResourceView(
     name=lambda p: p.name,
     nothing="no projects; `pin project create NAME` creates one",
 )
+LIMITS: ResourceView[LimitUse] = ResourceView(
+    kind="limit",
+    columns=(
+        TableColumn("limit", lambda use: use.name),
+        TableColumn("used", lambda use: use.used),
+        TableColumn("allowed", lambda use: use.allowed),
+        TableColumn("set by", lambda use: "default" if use.default else "an administrator"),
+    ),
+    name=lambda use: use.name,
+    nothing="no limits",
+)
 MEMBERS: ResourceView[ProjectMember] = ResourceView(
     kind="member",
     columns=(TableColumn("name", lambda m: m.name), TableColumn("role", lambda m: m.role)),
     name=lambda m: m.name,
     nothing="no members",
 )
+GROUP = "group:"
+MOST_PROJECTS = 2000  # in which a name is looked for
 Role = Literal["viewer", "developer", "operator", "owner"]
 
 
@@ -86,14 +101,32 @@ def get(
     output: OutputOption = "table",
     where: Where = ANYWHERE,
 ) -> None:
-    """One project."""
+    """One project, with its limits and what is used of them."""
     formats.check(output)
+    people = output in ("table", "wide")
     with options.client(where) as pin:
         found = pin.projects.get(name)
-    if output in ("table", "wide"):
+        uses = pin.limits.list(name).items if people else ()
+    if people:
         formats.many(PROJECTS, [found], output)
+        terminal.out("")
+        formats.many(LIMITS, uses, output)
     else:
         formats.one(PROJECTS, found, output)
+
+
+@app.command
+def limits(
+    name: Annotated[str, Parameter(help="A project. Default: the current project.")] = "",
+    /,
+    *,
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> None:
+    """What a project may use, and what it uses."""
+    formats.check(output)
+    with options.client(where) as pin:
+        formats.many(LIMITS, pin.limits.list(name or options.project(pin.context)).items, output)
 
 
 @app.command
@@ -202,14 +235,34 @@ def grant(
     ],
     /,
     *,
+    yes: Yes = False,
     reason: Reason = "",
     where: Where = ANYWHERE,
 ) -> None:
-    """Give somebody a role in the project."""
+    """Give somebody a role in the project; asks about a name that you know from nowhere."""
+    if not member:
+        raise CommandError("no member is named", remedy="name a user, or group:NAME", code=USAGE)
     with options.client(where) as pin:
         project = options.project(pin.context)
+        if not yes:
+            prompt.doubt(_unknown(pin, member), f"Give {member} the role {role}?", "correct the name, or add --yes")
         pin.members.replace(project, member, {"role": role}, reason=reason or None)
     terminal.out(f"{member} is {role} of project {project}")
+
+
+def _unknown(pin: Client, name: str) -> tuple[str, ...]:
+    """A sentence about a name that is nobody's, as far as the caller can see. The server cannot ask an issuer for names."""
+    known = {member.name for project in islice(pin.projects.iterate(), MOST_PROJECTS) for member in project.members}
+    session = pin.session.get()
+    known |= {session.name, *(f"{GROUP}{group}" for group in session.groups)}
+    if name in known:
+        return ()
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)
+    if not name.startswith(GROUP) and f"{GROUP}{name}" in known:
+        near = [f"{GROUP}{name}"]
+    meant = f"; did you mean {near[0]}?" if near else ""
+    what = "no group" if name.startswith(GROUP) else "nobody"
+    return (f"{what} named {name} is a member of any project that you see{meant}",)
 
 
 @app.command
@@ -221,5 +274,13 @@ def revoke(
         raise CommandError("no member is named", remedy="`pin project members` lists them", code=USAGE)
     with options.client(where) as pin:
         project = options.project(pin.context)
-        pin.members.delete(project, member, reason=reason or None)
-    terminal.out(f"{member} has no role of its own in project {project} any more")
+        try:
+            pin.members.delete(project, member, reason=reason or None)
+        except NotFoundError as error:
+            error.remedy = "`pin project members` lists them"
+            raise
+    terminal.out(f"{member} has no role in project {project} any more{_by_group(member)}")
+
+
+def _by_group(member: str) -> str:
+    return "" if member.startswith(GROUP) else ", except what a group of theirs gives"

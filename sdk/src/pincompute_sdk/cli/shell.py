@@ -13,6 +13,7 @@ from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Replica, Where
 from pincompute_sdk.cli.target import WorkloadTarget
+from pincompute_sdk.core.errors import NotFoundError
 from pincompute_sdk.core.websocket import Socket
 
 Container = Annotated[str, Parameter(name=["--container", "-c"], help="Default: the first container.")]
@@ -48,4 +49,8 @@ def _run(where: Where, wanted: WorkloadTarget, query: list[tuple[str, str]], *, 
     path = {"project": options.project(using.context), "kind": wanted.kind.plural, "name": wanted.name}
     asked = [(name, value) for name, value in [*query, ("replica", wanted.replica)] if value]
     socket = Socket("/v1/projects/{project}/{kind}/{name}/shell", path, asked)
-    return asyncio.run(remote_terminal.run(using, socket, terminal=terminal, reading=reading or terminal))
+    try:
+        return asyncio.run(remote_terminal.run(using, socket, terminal=terminal, reading=reading or terminal))
+    except NotFoundError as error:
+        with options.client(where) as pin, target.explained(pin, path["project"], wanted):
+            raise error from None

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, status_tree, target
+from pincompute_sdk.cli import last_lines, options, status_tree, target
 from pincompute_sdk.cli.list_command import view_of
 from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where, Workload
-from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.wait import PACE
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def _show(them: WorkloadsResource, project: str, wanted: WorkloadTarget, *, watc
         formats.one(view_of(wanted.kind), them.get(project, wanted.name), output)
         return
     if not watch:
-        status_tree.write(_look(them, project, wanted.name))
+        app, replicas = them.get(project, wanted.name), them.replicas(project, wanted.name).items
+        status_tree.write(status_tree.lines(app, replicas))
+        for line in last_lines.of(them, app, replicas):
+            terminal.out(line)
         return
     with Picture() as picture:
         while True:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pincompute_sdk.cli import rollout_lines
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.human_values import age, count
 from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.kinds import Workload
 from pincompute_sdk.generated.models import ReplicaStatus, ZoneStatus
+from pincompute_sdk.images import image_name
 
 BAR = 12  # cells of a zone's bar
 AGE = "age"
@@ -37,7 +39,7 @@ class TreeLine:
 
 
 def lines(app: Workload, replicas: Sequence[ReplicaStatus]) -> list[TreeLine]:
-    return [*_head(app), *_zones(app, replicas)]
+    return [*_head(app), *(TreeLine("", parts) for parts in rollout_lines.of(app)), *_zones(app, replicas)]
 
 
 def wanted(app: Workload) -> int:
@@ -50,7 +52,7 @@ def _head(app: Workload) -> Iterator[TreeLine]:
     state = "Deleting" if app.deleting else status.state if status else "Pending"
     ready = f"  {status.ready if status else 0}/{wanted(app)} ready"
     yield TreeLine("", ((app.name, "bold"), ("  ", ""), (state, terminal.style_of(state)), (ready, "")))
-    images = ", ".join(container.image or "?" for container in app.containers)
+    images = ", ".join(image_name.shown(container.image or "?") for container in app.containers)
     yield TreeLine("", ((" · ".join((app.project, app.tier, *_revision(app), images)), "dim"),))
     if status and status.unplaced:
         yield TreeLine("", ((f"no place for {status.unplaced} of {count(wanted(app), 'replica')}", "yellow"),))
@@ -72,7 +74,7 @@ def _zones(app: Workload, replicas: Sequence[ReplicaStatus]) -> Iterator[TreeLin
         last = index == len(zones) - 1
         yield TreeLine("└─ " if last else "├─ ", _zone(zone))
         deeper = "   " if last else "│  "
-        if zone.message:
+        if zone.message and zone.message not in (app.status.message if app.status else ""):
             yield TreeLine(deeper, ((zone.message, "yellow"),))
         inside = [replica for replica in replicas if replica.zone == zone.zone]
         for number, replica in enumerate(inside):
@@ -82,12 +84,25 @@ def _zones(app: Workload, replicas: Sequence[ReplicaStatus]) -> Iterator[TreeLin
 def _zone(zone: ZoneStatus) -> tuple[tuple[str, str], ...]:
     wanted = max(zone.wanted, zone.replicas)
     style = "green" if zone.ready >= zone.wanted else "yellow"
-    parts = [(f"{zone.zone}  ", "bold"), (bar(zone.ready, wanted), style), (f"  {zone.ready}/{zone.wanted} ready", "")]
-    if zone.updated < zone.replicas:
-        parts.append((f", {zone.updated} updated", "yellow"))
+    old = zone.replicas - zone.updated
+    parts = [(f"{zone.zone}  ", "bold"), *_bars(zone, wanted, style), (f"  {zone.ready}/{zone.wanted} ready", "")]
+    if old > 0:
+        parts.append((f", {zone.updated} new, {old} old", "yellow"))
     if zone.silent:
         parts.append(("  does not answer: last known figures", "red"))
     return tuple(parts)
+
+
+def _bars(zone: ZoneStatus, whole: int, style: str) -> Iterator[tuple[str, str]]:
+    """Yields the bar of a zone. In the middle of an update it shows new replicas, then old ones, then missing ones."""
+    if zone.updated >= zone.replicas or whole <= 0:
+        yield bar(zone.ready, whole), style
+        return
+    new = zone.updated * BAR // whole
+    old = min(BAR, zone.replicas * BAR // whole) - new
+    yield "█" * new, "green"
+    yield "▒" * old, "cyan"
+    yield "░" * (BAR - new - old), style
 
 
 def bar(done: int, whole: int) -> str:
@@ -112,7 +127,9 @@ def _replica(replica: ReplicaStatus, indent: str, *, last: bool) -> Iterator[Tre
         restarts = f"  {count(container.restarts, 'restart')}" if container.restarts else ""
         why = f"  {container.reason}" if container.reason else ""
         state = (container.state, terminal.style_of(container.state))
-        yield TreeLine(deeper + mark, ((container.name, ""), ("  ", ""), state, (restarts, "yellow"), (why, "red")))
+        owner = "  platform" if container.platform else ""
+        parts = ((container.name, ""), (owner, "dim"), ("  ", ""), state, (restarts, "yellow"), (why, "red"))
+        yield TreeLine(deeper + mark, parts)
 
 
 def write(drawn: Sequence[TreeLine]) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pincompute_sdk.cli import options
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.core.errors import NotFoundError, PinError
 from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
 
+LISTED = 500  # workloads among which a name that is written alike is looked for
+
 if TYPE_CHECKING:
+    from pincompute_sdk.cli.options import Where
     from pincompute_sdk.client import Client
+    from pincompute_sdk.generated.kinds import WorkloadsResource
 
 USUAL = KINDS["apps"]  # what a name means that says no kind
 PREFIXES = {kind.word: kind for kind in KINDS.values()}
@@ -59,13 +65,32 @@ def whole(text: str) -> WorkloadTarget:
 
 
 @contextmanager
+def opened(wanted: WorkloadTarget, where: Where) -> Generator[tuple[WorkloadsResource, str]]:
+    """The calls of the target's kind and its project; within it, a name that nothing has is explained."""
+    with options.client(where) as pin:
+        project = options.project(pin.context)
+        with explained(pin, project, wanted):
+            yield options.workloads(pin, wanted.kind), project
+
+
+@contextmanager
 def explained(pin: Client, project: str, wanted: WorkloadTarget) -> Generator[None]:
     """Where nothing has the name now, names what has it or had it."""
     try:
         yield
     except NotFoundError as error:
-        error.remedy = _other_kind(pin, project, wanted) or _deleted(pin, project, wanted) or error.remedy
+        if not _exists(pin, project, wanted):
+            near = _other_kind(pin, project, wanted) or _deleted(pin, project, wanted) or _near(pin, project, wanted)
+            error.remedy = near or error.remedy
         raise
+
+
+def _exists(pin: Client, project: str, wanted: WorkloadTarget) -> bool:
+    """Whether it is there, so that a part of it is missing."""
+    with suppress(PinError):
+        getattr(pin, wanted.kind.plural).get(project, wanted.name)
+        return True
+    return False
 
 
 def _other_kind(pin: Client, project: str, wanted: WorkloadTarget) -> str:
@@ -75,6 +100,15 @@ def _other_kind(pin: Client, project: str, wanted: WorkloadTarget) -> str:
         with suppress(PinError):
             getattr(pin, kind.plural).get(project, wanted.name)
             return f"there is {WorkloadTarget(kind, wanted.name)}: write {kind.word}/{wanted.name}"
+    return ""
+
+
+def _near(pin: Client, project: str, wanted: WorkloadTarget) -> str:
+    """A name that is written alike, among the first of the project."""
+    with suppress(PinError):
+        listed = getattr(pin, wanted.kind.plural).list(project, limit=LISTED).items
+        near = difflib.get_close_matches(wanted.name, [found.name for found in listed if found.name != wanted.name], n=1)
+        return f"did you mean {WorkloadTarget(wanted.kind, near[0]).typed}?" if near else ""
     return ""
 
 

@@ -1,24 +1,92 @@
-"""Polls a workload until a deadline, and says when it runs, has ended, or is late."""
+"""Waits for a workload until a change is done, it has ended, it cannot become what it should be, or the time is over.
+
+All commands that wait use the same rule. The server decides whether waiting helps (`status.stalled`): an image that does not
+exist, a command that cannot be started, a crash loop, a secret or config that an environment needs, fields that are refused, a
+request that no node can hold, and room or a registry that has not come for 30 s end the wait at once. What may heal by
+itself is shown while it lasts.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pincompute_sdk.cli import status_tree, target
+from pincompute_sdk.cli import last_lines, status_tree, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import FAILURE, INTERRUPTED, TIMEOUT
+from pincompute_sdk.cli.output.human_values import count
 from pincompute_sdk.core.errors import PinError
 from pincompute_sdk.generated.models import RevisionRecord
 
 if TYPE_CHECKING:
+    from pincompute_sdk.cli.wait_conditions import Settled
     from pincompute_sdk.generated.kinds import Workload, WorkloadsResource
 
 PACE = 0.5  # seconds between two polls
+OLD_STALL = 60.0  # seconds after which a stall that was there before the command is believed: the platform has tried again
 RECORDS = 20  # revisions that are looked at for one to go back to
 CANDIDATES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedChange:
+    """What a command changes: `name` is a noun, and `back` the command that undoes it. None stands for an earlier revision,
+    or the deletion of what has none.
+    """
+
+    name: str
+    back: str | None = None
+
+
+def follow(
+    written: Workload, seconds: float, change: FollowedChange, condition: Settled, draw: Callable[[Workload], None]
+) -> Workload:
+    """Draws the workload until the condition is met or it has ended well, and returns it. Raises CommandError when that cannot
+    be, or is late.
+    """
+    them, app = condition.them, written
+    old = OldStall(written.status.stalled if written.status else "")
+    for app in versions(them, written.project, written.name, seconds):
+        met = condition.met(app)
+        draw(app)
+        if undone_at(app) and not condition.undoes and (change.back is None or undone_at(app) != undone_at(written)):
+            raise undone(app)
+        if met or ended(app):
+            return app
+        if condition.undoes and undone_at(app):
+            continue  # it is what was asked for, and the last replicas start
+        if app.status is not None and old.is_over(app.status.stalled, time.monotonic()) and app.status.stalled:
+            raise stalled(them, app, change)
+    raise late(app, seconds, condition.missing(app), _undo(them, app, change), details(them, app))
+
+
+def standing(app: Workload) -> str:
+    """Returns the reason for which an app that a command did not change is stalled since before; empty for any other app."""
+    status = app.status
+    if status is None or not status.settled or not status.stalled:
+        return ""
+    return (
+        f"{app.name} was stalled before this command: {status.message}\n"
+        f"The platform tries again by itself; if it is still so in {OLD_STALL:.0f} s, this command ends"
+    )
+
+
+@dataclass(slots=True)
+class OldStall:
+    """A stall from before the command: its cause may be mended since, outside the file, and the platform tries again."""
+
+    reason: str
+    since: float = field(default_factory=time.monotonic)
+
+    def is_over(self, reason: str, now: float) -> bool:
+        """Tells whether the stall that is reported now may be believed."""
+        if reason != self.reason or now - self.since > OLD_STALL:
+            self.reason = ""
+        return not self.reason
 
 
 def versions(them: WorkloadsResource, project: str, name: str, seconds: float) -> Iterator[Workload]:
@@ -31,18 +99,10 @@ def versions(them: WorkloadsResource, project: str, name: str, seconds: float) -
         time.sleep(PACE)
 
 
-def settled(app: Workload) -> bool:
-    """Tells whether all replicas run in the present revision and none of an older one is left."""
-    status = app.status
-    if status is None or not status.settled:
-        return False
-    return status.ready == status.updated == status.replicas == status_tree.wanted(app)
-
-
 def ended(app: Workload) -> bool:
     """Tells whether it ran to its end and does not start again. Raises CommandError when it failed."""
     status = app.status
-    if status is None or status.state not in ("Succeeded", "Failed"):
+    if status is None or not status.settled or status.state not in ("Succeeded", "Failed"):
         return False
     if status.state == "Failed":
         remedy = f"`pin logs {target.typed(app)}` shows the end of its output"
@@ -50,16 +110,68 @@ def ended(app: Workload) -> bool:
     return True
 
 
-def late(app: Workload, seconds: float, earlier: Sequence[str]) -> CommandError:
-    """`earlier` are revisions to go back to, newest first."""
-    message, typed = app.status.message if app.status else "", target.typed(app)
-    back = f"`pin rollback {typed} --to REVISION`, one of {', '.join(earlier)}" if earlier else f"`pin delete {typed}`"
+def undone_at(app: Workload) -> datetime | None:
+    """Returns since when the last update is undone, and all replicas have the revision before it again."""
+    status = app.status
+    made = status.rollout if status is not None and status.settled else None  # else it speaks of what was deployed before
+    return made.since if made is not None and made.state == "RolledBack" else None
+
+
+def undone(app: Workload) -> CommandError:
+    """Says why the update was undone."""
+    wanted, ready = status_tree.wanted(app), app.status.ready if app.status else 0
+    message = f"the update of {app.name} failed, and it is undone; {min(ready, wanted)} of {count(wanted, 'replica')} serve"
+    remedy = f"correct the file and deploy again, or `pin rollout retry {target.typed(app)}`"
+    return CommandError(message, reason=app.status.message if app.status else "", remedy=remedy, code=FAILURE)
+
+
+def stalled(them: WorkloadsResource, app: Workload, change: FollowedChange) -> CommandError:
+    """Says why it cannot run as it is, what still serves, and the way back."""
+    status, typed = app.status, target.typed(app)
+    again = "correct the file and deploy again; the platform goes on by itself when the cause is gone"
+    ready, wanted = status.ready if status else 0, count(status_tree.wanted(app), "replica")
+    serve = "serves" if ready == 1 else "serve"
+    former = status is not None and status.ready > status.updated
+    if former or (change.back is None and ready and earlier_revisions(them, app)):
+        message, back = (
+            f"{app.name} cannot be updated; {ready} of {wanted} still {serve}",
+            change.back or f"pin rollback {typed}",
+        )
+    else:
+        message, back = f"{app.name} cannot run as it is", change.back
+        message += f"; {ready} of {wanted} {serve}" if ready else ""
+    reason = "\n".join((status.message if status else "", *details(them, app)))
+    return CommandError(message, reason=reason, remedy=f"`{back}`, or {again}" if back else again, code=FAILURE)
+
+
+def details(them: WorkloadsResource, app: Workload) -> tuple[str, ...]:
+    """What is reported of replicas that are not ready, and the last lines of one that crashed, or why they cannot be read."""
+    try:
+        replicas = them.replicas(app.project, app.name).items
+    except PinError as error:
+        return (f"the replicas of {app.name} cannot be read now: {error}",)
+    return (*last_lines.reported(replicas), *last_lines.of(them, app, replicas))
+
+
+def late(app: Workload, seconds: float, missing: str, undo: str, more: Sequence[str] = ()) -> CommandError:
+    """`missing` says what is not so yet, `undo` how to undo it; `more` are details."""
+    status, typed = app.status, target.typed(app)
+    ready, wanted = status.ready if status else 0, status_tree.wanted(app)
+    is_ready = f"{ready} of {count(wanted, 'replica')} {'is' if 1 in (ready, wanted) else 'are'} ready"
+    undo = f"; or undo it: {undo}" if undo else ""
     return CommandError(
-        f"{app.name} is not ready after {seconds:.0f} s",
-        reason=message,
-        remedy=f"the rollout continues when the problem is solved: `pin explain {typed}`; or undo it: {back}",
+        f"{missing} after {seconds:.0f} s: {is_ready}",
+        reason="\n".join(filter(None, (status.message if status else "", *more))),
+        remedy=f"it continues on the server when the cause is gone: `pin explain {typed}`{undo}",
         code=TIMEOUT,
     )
+
+
+def _undo(them: WorkloadsResource, app: Workload, change: FollowedChange) -> str:
+    if change.back is not None:
+        return f"`{change.back}`" if change.back else ""
+    typed, earlier = target.typed(app), earlier_revisions(them, app)
+    return f"`pin rollback {typed} --to REVISION`, one of {', '.join(earlier)}" if earlier else f"`pin delete {typed}`"
 
 
 def earlier_revisions(them: WorkloadsResource, app: Workload) -> list[str]:

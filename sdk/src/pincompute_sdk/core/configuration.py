@@ -1,4 +1,4 @@
-"""The stored servers and identities, in `~/.config/pincompute/config.yaml`; environment variables override them.
+"""Stores servers and identities in `~/.config/pincompute/config.yaml`. Environment variables override them.
 
 The file holds tokens, so it is written with mode 0600 and replaced as a whole; `pin` warns about one that others may read.
 Programs that change it hold the lock file beside it, so that none undoes what another has just stored.
@@ -64,6 +64,23 @@ def load(at: Path) -> Configuration:
         raise ConfigurationError(
             f"{at} is not a configuration of pin", reason=reason, remedy="correct it, or remove it and `pin login` again"
         ) from error
+
+
+def check_token(token: str) -> None:
+    """Raises ConfigurationError for a token that no header can carry. The message does not show it."""
+    if not token or all("!" <= letter <= "~" for letter in token):
+        return
+    holder = "PINCOMPUTE_TOKEN" if is_of_environment(token) else "the token"
+    found = "a line break" if "\n" in token or "\r" in token else "a blank" if " " in token else "a character that no token has"
+    raise ConfigurationError(
+        f"{holder} is not a token",
+        reason=f"it holds {found}",
+        remedy="give only the token itself: `pin token create NAME` prints it, alone, on stdout",
+    )
+
+
+def is_of_environment(token: str, environment: Mapping[str, str] = os.environ) -> bool:
+    return bool(token) and environment.get("PINCOMPUTE_TOKEN") == token
 
 
 def exposed(at: Path) -> bool:

@@ -6,17 +6,14 @@ Both drivers differ only in `await`; `exchange` makes all decisions.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import httpx2
 
-from pincompute_sdk.core.errors import ConfigurationError
 from pincompute_sdk.core.exchange import ClientSession, Exchange, Renew, Send, Sleep, exchange
 from pincompute_sdk.core.http_messages import HttpRequest, HttpResponse, NoResponse, Outcome
 
@@ -26,46 +23,6 @@ CONNECTIONS = httpx2.Limits(max_connections=20, max_keepalive_connections=10)
 
 class Dropped(Exception):  # noqa: N818 - not an error of its own: whoever follows a stream resumes it
     """A stream ended without the server's end event."""
-
-
-def check_address(url: str) -> None:
-    """Raises ConfigurationError for an address on the way to which others could read a token: not TLS, nor this machine."""
-    try:
-        scheme, hosts = urlsplit(url).scheme, (urlsplit(url).hostname or "", httpx2.URL(url).host)
-    except (ValueError, httpx2.InvalidURL) as error:
-        raise ConfigurationError(f"{url} is not an address", reason=str(error), remedy="write https://HOST:PORT") from error
-    if scheme not in ("https", "http") or not all(hosts):
-        raise ConfigurationError(f"{url} is not an address", remedy="write it with its scheme: https://HOST:PORT")
-    if scheme == "http" and not all(map(_is_loopback, hosts)):
-        raise ConfigurationError(
-            f"{url} is not encrypted, so others could read your token on the way", remedy="write https:// instead of http://"
-        )
-
-
-def may_use_proxy(url: str) -> bool:
-    """Plain HTTP stays on this machine, so it goes through no proxy."""
-    return urlsplit(url).scheme == "https"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def trust(ca: str) -> ssl.SSLContext:
-    """The system's authorities, and the one in `ca`, a PEM file, if it is named."""
-    context = ssl.create_default_context()
-    if not ca:
-        return context
-    try:
-        context.load_verify_locations(ca)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"the authority file {ca} cannot be used", reason=str(error), remedy="name a PEM file (PINCOMPUTE_CA, --ca)"
-        ) from error
-    return context
 
 
 @dataclass(slots=True)
@@ -234,7 +191,7 @@ def failed(error: BaseException) -> NoResponse:
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
-                return NoResponse("untrusted", cause.verify_message or str(cause))
+                return NoResponse("untrusted", cause.verify_message or str(cause), of_certificate=True)
             case ssl.SSLError():
                 return NoResponse("untrusted", _handshake(cause))
             case socket.gaierror():

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pincompute_sdk
-from pincompute_sdk.core import configuration, errors
+from pincompute_sdk.core import address_probe, configuration, errors
 from pincompute_sdk.core.http_messages import HttpResponse, NoResponse, Outcome
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ def error(session: ClientSession, outcome: Outcome) -> errors.PinError:
     if (isinstance(outcome, NoResponse) or not _is_problem(outcome)) and configuration.region_is_down(session.server):
         return _region_down(session.server)
     if isinstance(outcome, NoResponse):
-        return _no_answer(session.server, outcome)
+        strange = _stranger(session.server) if _may_be_strange(session, outcome) else None
+        return strange or _no_answer(session.server, outcome)
     if outcome.status == 401:
-        return _not_known(outcome, datetime.now(UTC))
+        return _not_known(session, outcome, datetime.now(UTC))
     if outcome.status in (404, 405, 501) and not _is_problem(outcome):
         return _unknown_call(session, outcome)
     found = errors.problem(outcome.status, outcome.body, request_id=outcome.request_id, retry_after=outcome.retry_after)
@@ -41,6 +42,28 @@ def undecodable(server_version: str, what: str, why: str, request_id: str = "") 
 def _region_down(server: str) -> errors.UnreachableError:
     reason = f"{server} is the address of the region in {configuration.region_home()}, which does not run"
     return errors.UnreachableError("the region is not up", reason=reason, remedy="`pincompute region up`")
+
+
+def _may_be_strange(session: ClientSession, failed: NoResponse) -> bool:
+    """Whether the address may be wrong: nothing was ever answered there, and something listens."""
+    silent = failed.trouble in ("dropped", "network", "untrusted")
+    return silent and not session.server_version and not failed.of_certificate
+
+
+def _stranger(server: str) -> errors.UnreachableError | None:
+    """The error for an address with the wrong scheme or port; None when what listens there is not known."""
+    secure, found = server.startswith("https:"), address_probe.listener(server)
+    if found == "tls" and not secure:
+        reason, remedy = "the address begins with http://, and TLS is spoken there", "write https:// instead of http://"
+        return errors.UnreachableError(f"{server} has the wrong scheme", reason=reason, remedy=remedy)
+    if found == "http" and secure:
+        reason = "it does not speak TLS; plain HTTP is spoken there"
+        remedy = "check the port; plain http:// is possible on this machine only"
+        return errors.UnreachableError(f"{server} has the wrong scheme", reason=reason, remedy=remedy)
+    if found == "other":
+        reason, remedy = "neither HTTP nor TLS is spoken there", "check the port: the gateway's address is https://HOST:PORT"
+        return errors.UnreachableError(f"{server} is not a pincompute server", reason=reason, remedy=remedy)
+    return None
 
 
 def _no_answer(server: str, failed: NoResponse) -> errors.PinError:
@@ -73,7 +96,7 @@ def _untrusted(server: str, message: str) -> errors.PinError:
     return errors.UntrustedServerError(f"{server} is not trusted", reason=message, remedy=remedy)
 
 
-def _not_known(answer: HttpResponse, now: datetime) -> errors.PinError:
+def _not_known(session: ClientSession, answer: HttpResponse, now: datetime) -> errors.PinError:
     found = errors.problem(answer.status, answer.body, request_id=answer.request_id)
     skew = (now - answer.date).total_seconds() if answer.date else 0.0
     if abs(skew) > SKEW:
@@ -86,6 +109,10 @@ def _not_known(answer: HttpResponse, now: datetime) -> errors.PinError:
             request_id=answer.request_id,
         )
     found.remedy = found.remedy or "log in again: `pin login`"
+    if configuration.is_of_environment(session.token()):
+        found.remedy = (
+            f"PINCOMPUTE_TOKEN holds this token: put a valid one there, or unset it and use `pin login` ({found.remedy})"
+        )
     return found
 
 

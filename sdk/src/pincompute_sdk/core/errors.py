@@ -1,4 +1,4 @@
-"""The errors of calls: one class for each stable problem code.
+"""Defines the errors of calls: one class for each stable problem code.
 
 Each error says what happened, why, and what to do; `request_id` finds it in the server's audit. A code this SDK does not know
 (a newer server) is still a `Problem`, so `except Problem` is always enough.
@@ -124,10 +124,22 @@ class ForbiddenError(Problem):
     code = "forbidden"
 
 
+class LimitExceededError(ForbiddenError):
+    """A limit of the project does not allow it; `fields` says how much is left of each."""
+
+    code = "limit-exceeded"
+
+
 class NotFoundError(Problem):
     """It does not exist, or the caller may not see it; the server does not tell which."""
 
     code = "not-found"
+
+
+class NoSuchFileError(NotFoundError):
+    """The container has no such file or folder."""
+
+    code = "no-such-file"
 
 
 class UnknownCallError(Problem, VersionError):
@@ -204,7 +216,9 @@ BY_CODE: dict[str, type[Problem]] = {
         UnauthenticatedError,
         TokenExpiredError,
         ForbiddenError,
+        LimitExceededError,
         NotFoundError,
+        NoSuchFileError,
         UnknownCallError,
         GoneError,
         ConflictError,

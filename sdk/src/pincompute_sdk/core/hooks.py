@@ -1,4 +1,4 @@
-"""Hooks that receive every attempt of a call. Logging and metrics are always on; callers may add hooks of their own."""
+"""Defines hooks that receive every attempt of a call. Logging and metrics are always on; callers may add hooks of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests and their outcomes as values, which the core exchanges with its drivers. The core does no I/O."""
+"""Defines requests and their outcomes as values, which the core exchanges with its drivers. The core does no I/O."""
 
 from __future__ import annotations
 
@@ -57,10 +57,14 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class NoResponse:
-    """The request got no answer. `unsent` says that the server cannot have acted on it."""
+    """The request got no answer. `unsent` says that the server cannot have acted on it.
+
+    `of_certificate`: the server speaks TLS, and its certificate is the trouble.
+    """
 
     trouble: Trouble
     message: str
+    of_certificate: bool = False
 
     @property
     def unsent(self) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import httpx2
 import msgspec
 
-from pincompute_sdk.core import drivers, error_mapping
+from pincompute_sdk.core import drivers, error_mapping, transport_security
 from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.core.errors import ConfigurationError, PinError
 from pincompute_sdk.core.exchange import ClientSession, user_agent
@@ -87,7 +87,7 @@ class OidcIssuer:
             raise _refused(_grant(body)) from error
 
     def poll(self, at: Endpoints, device: DeviceAuthorization) -> Iterator[Grant | None]:
-        """None while the person has not finished; then the grant. The consumer waits between two steps: see `pace`."""
+        """Yields None until the person has finished, and then the grant. The consumer waits between two steps (`pace`)."""
         form = {"grant_type": DEVICE_GRANT, "device_code": device.device_code, "client_id": self.client_id}
         while True:
             grant = _grant(self._post(at.token_endpoint, form))
@@ -128,10 +128,10 @@ class OidcIssuer:
 
 def fetch(method: str, url: str, ca: str, form: Mapping[str, str] | None = None) -> bytes:
     """One small exchange without an access token; errors name the address and what to do."""
-    drivers.check_address(url)
-    agent, proxy = {"User-Agent": user_agent()}, drivers.may_use_proxy(url)
+    transport_security.check_address(url)
+    agent, proxy = {"User-Agent": user_agent()}, transport_security.may_use_proxy(url)
     try:
-        with httpx2.Client(verify=drivers.trust(ca), timeout=15.0, headers=agent, trust_env=proxy) as http:
+        with httpx2.Client(verify=transport_security.trust(ca), timeout=15.0, headers=agent, trust_env=proxy) as http:
             response = http.request(method, url, data=dict(form) if form is not None else None)
     except httpx2.HTTPError as error:
         split = urlsplit(url)
@@ -145,6 +145,7 @@ def fetch(method: str, url: str, ca: str, form: Mapping[str, str] | None = None)
 
 
 def service(server: str, ca: str) -> ServerInfo:
+    transport_security.check_address(server)
     body = fetch("GET", server.rstrip("/") + "/.well-known/pincompute", ca)
     try:
         return msgspec.json.decode(body, type=ServerInfo)

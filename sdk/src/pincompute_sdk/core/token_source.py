@@ -23,11 +23,19 @@ EARLY = 30.0  # seconds before its expiry at which a token is renewed
 
 @dataclass(slots=True)
 class TokenSource:
-    """Holds the login of one client. `file` is the configuration that may hold it too."""
+    """Holds the login of one client. `file` is the configuration that may hold it too.
+
+    A login that the file held at the beginning ends with it: other programs may hold the same refresh token.
+    """
 
     context: Context
     file: Path
     _renewal: Lock = field(default_factory=Lock)
+    _was_stored: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        if self.renewable():
+            self._was_stored = _login_of(self.context, configuration.load(self.file)) is not None
 
     def token(self) -> str:
         """Returns the present token, without I/O."""
@@ -52,6 +60,9 @@ class TokenSource:
     def _renew(self) -> None:
         with configuration.locked(self.file):
             stored = _login_of(self.context, configuration.load(self.file))
+            if stored is None and self._was_stored:
+                self.context = replace(self.context, refresh_token="")
+                return
             if stored is not None and stored.token != self.context.token:
                 self.context = _with_tokens(self.context, stored)
                 if not _is_due(self.context):

@@ -1,4 +1,4 @@
-"""WebSocket connections to the gateway: shells and one-shot commands, and tunnels for port-forward.
+"""Opens WebSocket connections to the gateway: shells and one-shot commands, and tunnels for port-forward.
 
 The framing of a shell is Kubernetes' `v5.channel.k8s.io`: the first byte of a message is its channel; STATUS brings one JSON
 status when the program has ended.
@@ -16,7 +16,8 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
-from pincompute_sdk.core import drivers, error_mapping
+from pincompute_sdk.core import drivers, error_mapping, transport_security
+from pincompute_sdk.core.errors import ClockError, UnauthenticatedError
 from pincompute_sdk.core.exchange import ClientSession
 from pincompute_sdk.core.http_messages import HttpRequest, HttpResponse
 
@@ -63,13 +64,25 @@ class Socket:
 
 
 async def connect(session: ClientSession, ca: str, wanted: Socket) -> ClientConnection:
-    """An open connection; a refusal is the error that its problem document says."""
+    """An open connection; a refusal is the error that its problem document says. A token that is refused is renewed once."""
+    used = session.token()
+    if session.renewal_due():
+        await asyncio.to_thread(session.renew, used)
+        used = session.token()
+    try:
+        return await _open(session, ca, wanted)
+    except (UnauthenticatedError, ClockError):
+        if not session.renewable():
+            raise
+    await asyncio.to_thread(session.renew, used)
+    return await _open(session, ca, wanted)
+
+
+async def _open(session: ClientSession, ca: str, wanted: Socket) -> ClientConnection:
     from websockets.asyncio.client import connect as open_socket
     from websockets.exceptions import InvalidStatus, WebSocketException
 
     url = wanted.url(session.server)
-    if session.renewal_due():
-        await asyncio.to_thread(session.renew, session.token())
     headers = dict(session.dressed(HttpRequest("GET", wanted.route)).headers)
     agent = headers.pop("User-Agent")
     try:
@@ -77,7 +90,7 @@ async def connect(session: ClientSession, ca: str, wanted: Socket) -> ClientConn
             url,
             additional_headers=headers,
             user_agent_header=agent,
-            ssl=drivers.trust(ca) if url.startswith("wss:") else None,
+            ssl=transport_security.trust(ca) if url.startswith("wss:") else None,
             open_timeout=OPENING,
             ping_interval=KEEP_ALIVE,
             max_size=LARGEST,
@@ -121,7 +134,7 @@ class _Status(msgspec.Struct, frozen=True):
 
 
 def exit_of(payload: bytes) -> ProgramExit:
-    """From what came on the STATUS channel."""
+    """Returns the exit that a message on the STATUS channel tells."""
     try:
         status = msgspec.json.decode(payload, type=_Status)
     except msgspec.MsgspecError:
@@ -134,7 +147,7 @@ def exit_of(payload: bytes) -> ProgramExit:
 
 
 def unpacked(message: Any) -> tuple[ShellChannel, bytes] | None:
-    """None for what is not of this framing."""
+    """Returns channel and payload of a message; None for one of another framing."""
     if not isinstance(message, bytes) or not message or message[0] not in {*ShellChannel}:
         return None
     return ShellChannel(message[0]), message[1:]

@@ -13,6 +13,7 @@ from pincompute_sdk.core.events import ServerEvent
 from pincompute_sdk.core.operation import AsyncCaller, Input
 from pincompute_sdk.generated import operations as op
 from pincompute_sdk.generated.models import (
+    AccessRecord,
     App,
     AppList,
     AppWritten,
@@ -22,25 +23,37 @@ from pincompute_sdk.generated.models import (
     ClusterPage,
     CommandRequest,
     CommandResult,
+    Config,
+    ConfigList,
     CopyResult,
     DecisionRecord,
+    DeletedImages,
     Difference,
     EventRecord,
     ExitRecord,
     Explanation,
     Explanations,
+    KeptRevisions,
     LifecycleResult,
+    LimitUses,
     LogLine,
     MemberList,
     MemberRole,
+    NewConfig,
+    NewLogin,
     NewMember,
     NewPodSecurity,
+    NewProjectLimits,
+    NewSecret,
+    NewSidecar,
     NewToken,
     OperationRecord,
     PodSecurity,
     Project,
+    ProjectLimits,
     ProjectList,
     ProjectMember,
+    ProjectUsage,
     ProjectWritten,
     Reason,
     Records,
@@ -48,13 +61,20 @@ from pincompute_sdk.generated.models import (
     ReplicaList,
     ResourceList,
     RestartOptions,
+    RevisionDifference,
     RevisionRecord,
     RolePage,
+    Rollback,
     RollbackOptions,
     ScaleOptions,
+    Secret,
+    SecretList,
     Service,
     Session,
+    Sidecar,
+    SidecarPage,
     StateRecord,
+    StoredImages,
     Timeline,
     TimelineEntry,
     Token,
@@ -62,6 +82,7 @@ from pincompute_sdk.generated.models import (
     Unit,
     UnitList,
     UnitWritten,
+    WorkloadUsage,
 )
 
 
@@ -188,6 +209,35 @@ class AdminResource:
         """GET /v1/admin/clusters"""
         return await self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
 
+    async def delete_sidecars_one(self, name: str, *, reason: str | None = None, within: float = 30.0) -> Sidecar:
+        """DELETE /v1/admin/sidecars/{name}
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_DELETE_SIDECARS_ONE, Input({"name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+        )
+
+    async def get_sidecars_one(self, name: str, *, within: float = 30.0) -> Sidecar:
+        """GET /v1/admin/sidecars/{name}"""
+        return await self._caller.call(op.ADMIN_GET_SIDECARS_ONE, Input({"name": name}, {}, {}, None, within))
+
+    async def projects_limits(
+        self,
+        name: str,
+        body: NewProjectLimits | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> ProjectLimits:
+        """PUT /v1/admin/projects/{name}/limits
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_PROJECTS_LIMITS, Input({"name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
     async def projects_pod_security(
         self,
         name: str,
@@ -204,12 +254,93 @@ class AdminResource:
             op.ADMIN_PROJECTS_POD_SECURITY, Input({"name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
+    async def put_sidecars_one(
+        self,
+        name: str,
+        body: NewSidecar | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Sidecar:
+        """PUT /v1/admin/sidecars/{name}
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_PUT_SIDECARS_ONE, Input({"name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def sidecars(self, *, within: float = 30.0) -> SidecarPage:
+        """GET /v1/admin/sidecars"""
+        return await self._caller.call(op.ADMIN_SIDECARS, Input({}, {}, {}, None, within))
+
+    async def sidecars_pause(self, name: str, *, reason: str | None = None, within: float = 30.0) -> Sidecar:
+        """POST /v1/admin/sidecars/{name}/pause
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_SIDECARS_PAUSE, Input({"name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+        )
+
+    async def sidecars_resume(self, name: str, *, reason: str | None = None, within: float = 30.0) -> Sidecar:
+        """POST /v1/admin/sidecars/{name}/resume
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_SIDECARS_RESUME, Input({"name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+        )
+
+    async def sidecars_rollback(self, name: str, *, reason: str | None = None, within: float = 30.0) -> Sidecar:
+        """POST /v1/admin/sidecars/{name}/rollback
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_SIDECARS_ROLLBACK, Input({"name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+        )
+
 
 class AppsResource:
     """The `apps` of the interface."""
 
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
+
+    async def abort(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> LifecycleResult:
+        """POST /v1/projects/{project}/apps/{name}/abort
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.APPS_ABORT, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def approve(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> LifecycleResult:
+        """POST /v1/projects/{project}/apps/{name}/approve
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.APPS_APPROVE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
 
     async def create(
         self,
@@ -279,7 +410,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -319,12 +450,14 @@ class AppsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> AsyncIterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
+    ) -> AsyncIterator[
+        RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord | AccessRecord
+    ]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -457,7 +590,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -497,12 +630,14 @@ class AppsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> AsyncIterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
+    ) -> AsyncIterator[
+        RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord | AccessRecord
+    ]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1020,6 +1155,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        to_path: bool | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> CopyResult:
@@ -1028,13 +1164,14 @@ class AppsResource:
         path: A folder in the container.
         replica: A number, or cluster-number; default: the first that is ready.
         container: Default: the first of the replica.
+        to_path: `path` is where the top of the archive goes; a folder that is there gets it inside, under its own name.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.APPS_PUT_FILES,
             Input(
                 {"project": project, "name": name},
-                {"path": path, "replica": replica, "container": container},
+                {"path": path, "replica": replica, "container": container, "toPath": to_path},
                 {"Pincompute-Reason": reason},
                 None,
                 within,
@@ -1105,6 +1242,45 @@ class AppsResource:
         """
         return await self._caller.call(
             op.APPS_RESUME, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def retry(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> LifecycleResult:
+        """POST /v1/projects/{project}/apps/{name}/retry
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.APPS_RETRY, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def revisions(self, project: str, name: str, *, within: float = 30.0) -> KeptRevisions:
+        """GET /v1/projects/{project}/apps/{name}/revisions"""
+        return await self._caller.call(op.APPS_REVISIONS, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    async def revisions_diff(
+        self,
+        project: str,
+        name: str,
+        *,
+        from_: str | None = None,
+        to: str | None = None,
+        within: float = 30.0,
+    ) -> RevisionDifference:
+        """GET /v1/projects/{project}/apps/{name}/revisions/diff
+
+        from_: A number or a revision; empty for the one before `to`.
+        to: A number or a revision; empty for the present one.
+        """
+        return await self._caller.call(
+            op.APPS_REVISIONS_DIFF, Input({"project": project, "name": name}, {"from": from_, "to": to}, {}, None, within)
         )
 
     async def rollback(
@@ -1197,7 +1373,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1242,7 +1418,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1268,6 +1444,10 @@ class AppsResource:
         ):
             for item in page.items:
                 yield item
+
+    async def usage(self, project: str, name: str, *, within: float = 30.0) -> WorkloadUsage:
+        """GET /v1/projects/{project}/apps/{name}/usage"""
+        return await self._caller.call(op.APPS_USAGE, Input({"project": project, "name": name}, {}, {}, None, within))
 
     def watch(
         self,
@@ -1359,6 +1539,69 @@ class AppsResource:
         return self._caller.follow(op.APPS_WATCH_ONE, Input({"project": project, "name": name}, {}, {}, None, within))
 
 
+class ConfigsResource:
+    """The `configs` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def delete(self, project: str, name: str, *, reason: str | None = None, within: float = 30.0) -> None:
+        """DELETE /v1/projects/{project}/configs/{name}
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.CONFIGS_DELETE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+        )
+
+    async def get(self, project: str, name: str, *, version: int | None = None, within: float = 30.0) -> Config:
+        """GET /v1/projects/{project}/configs/{name}
+
+        version: A version that is kept. Default: the one in use.
+        """
+        return await self._caller.call(
+            op.CONFIGS_GET, Input({"project": project, "name": name}, {"version": version}, {}, None, within)
+        )
+
+    async def list(self, project: str, *, within: float = 30.0) -> ConfigList:
+        """GET /v1/projects/{project}/configs"""
+        return await self._caller.call(op.CONFIGS_LIST, Input({"project": project}, {}, {}, None, within))
+
+    async def replace(
+        self,
+        project: str,
+        name: str,
+        body: NewConfig | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Config:
+        """PUT /v1/projects/{project}/configs/{name}
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.CONFIGS_REPLACE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def rollback(
+        self,
+        project: str,
+        name: str,
+        body: Rollback | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Config:
+        """POST /v1/projects/{project}/configs/{name}/rollback
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.CONFIGS_ROLLBACK, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+
 class EventsResource:
     """The `events` of the interface."""
 
@@ -1383,7 +1626,7 @@ class EventsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1422,12 +1665,14 @@ class EventsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> AsyncIterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
+    ) -> AsyncIterator[
+        RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord | AccessRecord
+    ]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1490,7 +1735,7 @@ class HistoryResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1529,12 +1774,14 @@ class HistoryResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> AsyncIterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
+    ) -> AsyncIterator[
+        RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord | AccessRecord
+    ]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1560,6 +1807,61 @@ class HistoryResource:
         ):
             for item in page.items:
                 yield item
+
+
+class ImagesResource:
+    """The `images` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def delete(
+        self,
+        project: str,
+        name: str,
+        *,
+        tag: str | None = None,
+        digest: str | None = None,
+        dry_run: bool | None = None,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> DeletedImages:
+        """DELETE /v1/projects/{project}/images
+
+        name: The repository of the project, such as web.
+        tag: Only this tag, and the image with its last tag.
+        digest: Only the image with this digest, with all its tags.
+        dry_run: Judge, and delete nothing.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.IMAGES_DELETE,
+            Input(
+                {"project": project},
+                {"name": name, "tag": tag, "digest": digest, "dryRun": dry_run},
+                {"Pincompute-Reason": reason},
+                None,
+                within,
+            ),
+        )
+
+    async def list(self, project: str, *, name: str | None = None, within: float = 30.0) -> StoredImages:
+        """GET /v1/projects/{project}/images
+
+        name: Only of this repository of the project, such as web.
+        """
+        return await self._caller.call(op.IMAGES_LIST, Input({"project": project}, {"name": name}, {}, None, within))
+
+
+class LimitsResource:
+    """The `limits` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def list(self, project: str, *, within: float = 30.0) -> LimitUses:
+        """GET /v1/projects/{project}/limits"""
+        return await self._caller.call(op.LIMITS_LIST, Input({"project": project}, {}, {}, None, within))
 
 
 class MembersResource:
@@ -1833,6 +2135,30 @@ class ProjectsResource:
         )
 
 
+class RegistriesResource:
+    """The `registries` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def replace(
+        self,
+        project: str,
+        name: str,
+        body: NewLogin | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Secret:
+        """PUT /v1/projects/{project}/registries/{name}
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.REGISTRIES_REPLACE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+
 class RegistryResource:
     """The `registry` of the interface."""
 
@@ -1867,6 +2193,64 @@ class RolesResource:
     async def list(self, *, within: float = 30.0) -> RolePage:
         """GET /v1/roles"""
         return await self._caller.call(op.ROLES_LIST, Input({}, {}, {}, None, within))
+
+
+class SecretsResource:
+    """The `secrets` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def delete(self, project: str, name: str, *, reason: str | None = None, within: float = 30.0) -> None:
+        """DELETE /v1/projects/{project}/secrets/{name}
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.SECRETS_DELETE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+        )
+
+    async def get(self, project: str, name: str, *, within: float = 30.0) -> Secret:
+        """GET /v1/projects/{project}/secrets/{name}"""
+        return await self._caller.call(op.SECRETS_GET, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    async def list(self, project: str, *, within: float = 30.0) -> SecretList:
+        """GET /v1/projects/{project}/secrets"""
+        return await self._caller.call(op.SECRETS_LIST, Input({"project": project}, {}, {}, None, within))
+
+    async def replace(
+        self,
+        project: str,
+        name: str,
+        body: NewSecret | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Secret:
+        """PUT /v1/projects/{project}/secrets/{name}
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.SECRETS_REPLACE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def rollback(
+        self,
+        project: str,
+        name: str,
+        body: Rollback | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Secret:
+        """POST /v1/projects/{project}/secrets/{name}/rollback
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.SECRETS_ROLLBACK, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
 
 
 class ServiceResource:
@@ -1915,7 +2299,7 @@ class TimelineResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1959,7 +2343,7 @@ class TimelineResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -2017,6 +2401,40 @@ class UnitsResource:
 
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
+
+    async def abort(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> LifecycleResult:
+        """POST /v1/projects/{project}/units/{name}/abort
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.UNITS_ABORT, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def approve(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> LifecycleResult:
+        """POST /v1/projects/{project}/units/{name}/approve
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.UNITS_APPROVE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
 
     async def create(
         self,
@@ -2086,7 +2504,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -2126,12 +2544,14 @@ class UnitsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> AsyncIterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
+    ) -> AsyncIterator[
+        RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord | AccessRecord
+    ]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -2264,7 +2684,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -2304,12 +2724,14 @@ class UnitsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> AsyncIterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
+    ) -> AsyncIterator[
+        RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord | AccessRecord
+    ]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -2827,6 +3249,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        to_path: bool | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> CopyResult:
@@ -2835,13 +3258,14 @@ class UnitsResource:
         path: A folder in the container.
         replica: A number, or cluster-number; default: the first that is ready.
         container: Default: the first of the replica.
+        to_path: `path` is where the top of the archive goes; a folder that is there gets it inside, under its own name.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.UNITS_PUT_FILES,
             Input(
                 {"project": project, "name": name},
-                {"path": path, "replica": replica, "container": container},
+                {"path": path, "replica": replica, "container": container, "toPath": to_path},
                 {"Pincompute-Reason": reason},
                 None,
                 within,
@@ -2912,6 +3336,45 @@ class UnitsResource:
         """
         return await self._caller.call(
             op.UNITS_RESUME, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def retry(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> LifecycleResult:
+        """POST /v1/projects/{project}/units/{name}/retry
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.UNITS_RETRY, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def revisions(self, project: str, name: str, *, within: float = 30.0) -> KeptRevisions:
+        """GET /v1/projects/{project}/units/{name}/revisions"""
+        return await self._caller.call(op.UNITS_REVISIONS, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    async def revisions_diff(
+        self,
+        project: str,
+        name: str,
+        *,
+        from_: str | None = None,
+        to: str | None = None,
+        within: float = 30.0,
+    ) -> RevisionDifference:
+        """GET /v1/projects/{project}/units/{name}/revisions/diff
+
+        from_: A number or a revision; empty for the one before `to`.
+        to: A number or a revision; empty for the present one.
+        """
+        return await self._caller.call(
+            op.UNITS_REVISIONS_DIFF, Input({"project": project, "name": name}, {"from": from_, "to": to}, {}, None, within)
         )
 
     async def rollback(
@@ -3004,7 +3467,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -3049,7 +3512,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, by commas: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -3075,6 +3538,10 @@ class UnitsResource:
         ):
             for item in page.items:
                 yield item
+
+    async def usage(self, project: str, name: str, *, within: float = 30.0) -> WorkloadUsage:
+        """GET /v1/projects/{project}/units/{name}/usage"""
+        return await self._caller.call(op.UNITS_USAGE, Input({"project": project, "name": name}, {}, {}, None, within))
 
     def watch(
         self,
@@ -3166,21 +3633,38 @@ class UnitsResource:
         return self._caller.follow(op.UNITS_WATCH_ONE, Input({"project": project, "name": name}, {}, {}, None, within))
 
 
+class UsageResource:
+    """The `usage` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def list(self, project: str, *, within: float = 30.0) -> ProjectUsage:
+        """GET /v1/projects/{project}/usage"""
+        return await self._caller.call(op.USAGE_LIST, Input({"project": project}, {}, {}, None, within))
+
+
 class AsyncResources:
     """All of pincompute, resource by resource."""
 
     def __init__(self, caller: AsyncCaller) -> None:
         self.admin = AdminResource(caller)
         self.apps = AppsResource(caller)
+        self.configs = ConfigsResource(caller)
         self.events = EventsResource(caller)
         self.explain = ExplainResource(caller)
         self.history = HistoryResource(caller)
+        self.images = ImagesResource(caller)
+        self.limits = LimitsResource(caller)
         self.members = MembersResource(caller)
         self.projects = ProjectsResource(caller)
+        self.registries = RegistriesResource(caller)
         self.registry = RegistryResource(caller)
         self.roles = RolesResource(caller)
+        self.secrets = SecretsResource(caller)
         self.service = ServiceResource(caller)
         self.session = SessionResource(caller)
         self.timeline = TimelineResource(caller)
         self.tokens = TokensResource(caller)
         self.units = UnitsResource(caller)
+        self.usage = UsageResource(caller)

@@ -15,6 +15,23 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     """Base: camelCase on the wire, fields that this SDK does not know are skipped."""
 
 
+class AccessRecord(Model, tag_field="type", tag="access"):
+    project: str
+    at: datetime
+    request_id: str
+    verb: str
+    author: str
+    project_uid: str = ""
+    workload: str = ""
+    name: str = ""
+    uid: str = ""
+    cluster: str = ""
+    zone: str = ""
+    reason: str = ""
+    detail: str = ""
+    source: str = ""
+
+
 class AnchoredHead(Model):
     seq: int
     hash: str
@@ -24,14 +41,46 @@ class AnchoredHead(Model):
 class Update(Model):
     """How a change reaches what runs."""
 
-    type: str = "InPlaceIfPossible"
-    """InPlaceIfPossible restarts only containers whose image changed and keeps the pod; Recreate replaces pods. One of:
-    InPlaceIfPossible, Recreate.
+    in_place: str = "Prefer"
+    """Whether replicas are changed in place, so that only the changed containers restart: Prefer, where Kubernetes allows
+    it, else by new pods; Require refuses a change that needs new pods; Never makes new pods for every change. One of:
+    Prefer, Require, Never.
     """
     max_unavailable: int | str = "25%"
     """How many replicas may be down during an update: a number, or a percentage of replicas, rounded down."""
     max_surge: int | str = "25%"
     """How many replicas may be added during an update: a number, or a percentage of replicas, rounded up."""
+    strategy: str = "Parallel"
+    """Which replicas change first: ZoneByZone completes one zone before the next; Canary changes a share in every zone
+    first; Parallel changes one replica, then all zones together; Recreate ends all replicas before the first new one
+    starts, so that nothing serves meanwhile. One of: Parallel, ZoneByZone, Canary, Recreate.
+    """
+    zone_order: tuple[str, ...] = ()
+    """ZoneByZone: these zones come first, in this order. The others follow, those with the fewest replicas first."""
+    steps: tuple[int | str, ...] = ()
+    """How many replicas, counted over all zones, have the new revision after each step: numbers, or percentages of replicas,
+    rounded up. The last step is always all replicas.
+    """
+    bake_seconds: int = 0
+    """For how long all replicas of a step must be available before the next step begins."""
+    progress_deadline_seconds: int = 600
+    """How long a step may take, without its bake time. A step that takes longer has failed."""
+    metrics: tuple[HealthMetric, ...] = ()
+    """Figures that must be within their bounds from the beginning of a step's bake time to its end. An unknown figure holds
+    the step up; one that leaves its bounds in the bake time fails it.
+    """
+    approval: str = "Never"
+    """After which steps the rollout waits until somebody approves it: Never, FirstStep, EveryStep. The last needs none. One
+    of: Never, FirstStep, EveryStep.
+    """
+    on_failure: str = "Hold"
+    """What happens when a step fails: Hold leaves everything as it is; Rollback returns to the revision before. One of:
+    Hold, Rollback.
+    """
+    settings: str = "NextStart"
+    """How a new value of a secret or configuration reaches running pods: NextStart, when they start next (mounted files
+    within a minute); Roll, as an update, which a rollback takes back. One of: NextStart, Roll.
+    """
     min_ready_seconds: int = 0
     """For how long a new pod must be ready before it counts as available."""
 
@@ -69,12 +118,16 @@ class App(Model, tag_field="kind", tag="App"):
     """What runs: at least one container."""
     init_containers: tuple[InitContainer, ...] | None = None
     """What runs before the containers, in order."""
+    sidecars: tuple[str, ...] | None = None
+    """Sidecars of the platform that run beside the containers, by name. Administrators write them."""
     volumes: tuple[Volume, ...] | None = None
     """Files that containers mount."""
     termination_grace_period: str | None = None
     """Time to end after being asked to. Default: 30s."""
     update: Update = Update()
     """How a change reaches what runs."""
+    history_limit: int | None = None
+    """How many superseded revisions are kept. Default: 10."""
     paused: bool | None = None
     """No change reaches what runs. Kept by a replacement that does not say it."""
     stopped: bool | None = None
@@ -109,6 +162,8 @@ class AppWritten(Model):
     """What still has to happen until a deletion is complete."""
     dry_run: bool = False
     """Nothing was written."""
+    warnings: tuple[str, ...] = ()
+    """What was accepted although nobody could check it."""
 
 
 class AuditFinding(Model):
@@ -150,6 +205,7 @@ class AuditRecord(Model):
     why: str = ""
     reason: str = ""
     stream: ReplicaStream | None = None
+    changes: tuple[RecordedChange, ...] = ()
     torn: TornLine | None = None
     lost: int = 0
     anchor: AnchoredHead | None = None
@@ -184,12 +240,30 @@ class Cluster(Model):
     """Its zone."""
     ready: bool
     """It takes work."""
+    state: str = "Unknown"
+    """Unschedulable takes no new work by request; Unknown does not answer; Leaving is being removed. One of: Ready,
+    Unschedulable, NotReady, Unknown, Leaving.
+    """
+    since: datetime | None = None
+    """When it became ready or not ready; for Leaving, when the removal began."""
     nodes: int = 0
-    """Nodes, as last reported."""
+    """Nodes."""
+    ready_nodes: int = 0
+    """Nodes that are ready."""
     pods: int = 0
-    """Pods that run, as last reported."""
+    """Pods that run."""
+    waiting: int = 0
+    """Pods that wait for a node or for their start."""
+    allocatable: Room | None = None
+    """What the ready nodes that take work have for pods; absent if unknown."""
+    free: Room | None = None
+    """What no pod requests of it; absent if unknown."""
+    largest: Room | None = None
+    """The largest replica that fits on a node, by cpu and then by memory."""
+    free_nodes: tuple[FreeNode, ...] = ()
+    """Nodes by the room that they have left, the roomiest first."""
     message: str = ""
-    """If it is not ready: why."""
+    """If it takes no work: why."""
 
 
 class ClusterPage(Model):
@@ -226,6 +300,32 @@ class CommandResult(Model):
     truncated: bool = False
 
 
+class Config(Model):
+    name: str
+    """Its name, unique among its kind in its project."""
+    version: int
+    """The version in use."""
+    set: datetime | None = None
+    """When the version in use was set."""
+    author: str = ""
+    """Who set the version in use."""
+    versions: tuple[ValueVersion, ...] = ()
+    """The versions that are kept, oldest first."""
+    used_by: tuple[str, ...] = ()
+    """What uses it, such as `app hello`."""
+    rolls: tuple[str, ...] = ()
+    """Of these, what a new value rolls out to at once, because it has `update.settings: Roll`."""
+    deleting: datetime | None = None
+    """Since when it is being deleted."""
+    files: dict[str, str] | None = None
+    """Content in base64 by file name, in the answer about one."""
+
+
+class ConfigList(Model):
+    items: tuple[Config, ...]
+    """The configurations of the project, by name."""
+
+
 class Container(Model):
     name: str
     """Lower-case letters, digits and '-', unique in the workload."""
@@ -241,6 +341,10 @@ class Container(Model):
     """Variables by name: a text, or where the value comes from."""
     env_from: tuple[EnvFrom, ...] | None = None
     """Secrets and configurations whose entries become variables."""
+    secrets: tuple[str, ...] | None = None
+    """Secrets of the project that become variables: db-password is DB_PASSWORD. Shown as `env`, which can name others."""
+    files: Any = None
+    """Files by path, read-only: a configuration of the project, whose files stand in that folder, or another source."""
     ports: tuple[Port, ...] | None = None
     """Ports it listens on."""
     resources: Resources | None = None
@@ -253,6 +357,26 @@ class Container(Model):
     """The other checks begin when this one has succeeded."""
     mounts: tuple[Mount, ...] | None = None
     """Volumes it sees, and where."""
+
+
+class ResourceUse(Model):
+    """Used by replicas whose use of it is known; requests and limits of all."""
+
+    used: int | None = None
+    """What is used now; absent when that is unknown."""
+    requested: int | None = None
+    """What is set aside; absent when nothing is."""
+    limit: int | None = None
+    """What may be used at most; absent when there is no limit."""
+
+
+class ContainerFigures(Model):
+    name: str
+    """Container."""
+    cpu: ResourceUse = ResourceUse()
+    """CPU, averaged over the last seconds."""
+    memory: ResourceUse = ResourceUse()
+    """Memory that cannot be taken back (the working set)."""
 
 
 class CopyResult(Model):
@@ -274,15 +398,24 @@ class DecisionRecord(Model, tag_field="type", tag="decision"):
     zone: str = ""
 
 
+class DeletedImages(Model):
+    items: tuple[str, ...]
+    """NAME@DIGEST for an image with all its tags, NAME:TAG for a tag beside others."""
+
+
 class Difference(Model):
     changes: tuple[Change, ...] = ()
     """Field by field; empty when nothing would change."""
     text: str = ""
     """The same as a unified diff of YAML."""
+    kept: dict[str, Any] = {}
+    """What the document does not state and what stays as it is, such as a scaled count."""
     creates: bool = False
     """There is no such object yet."""
     message: str = ""
     """What would happen, in a sentence."""
+    warnings: tuple[str, ...] = ()
+    """What would be accepted although nobody can check it."""
 
 
 class Disruption(Model):
@@ -319,11 +452,11 @@ class EnvFrom(Model):
 
 class EnvSource(Model):
     secret: str | None = None
-    """A secret of the project; `key` says which entry."""
+    """A secret of the project, as in `pin secret list`."""
     config: str | None = None
     """A configuration of the project; `key` says which entry."""
     key: str | None = None
-    """The entry of the secret or configuration."""
+    """The file of the configuration. A secret has one entry, `value`."""
     optional: bool | None = None
     """Start even if the secret or configuration is not there."""
     field: str | None = None
@@ -396,6 +529,43 @@ class FieldError(Model):
     message: str
 
 
+class FileSource(Model):
+    secret: str | None = None
+    """The path is a file with the value of this secret of the project."""
+    config: str | None = None
+    """The path is a folder with the files of this configuration of the project."""
+    key: str | None = None
+    """The path is this one file of the configuration."""
+
+
+class FleetUpdate(Model):
+    """How another version reaches running pods."""
+
+    strategy: str = "ZoneByZone"
+    """ZoneByZone completes one zone before the next; Canary changes a share in every zone first; Parallel all. One of:
+    Parallel, ZoneByZone, Canary, Recreate.
+    """
+    zone_order: tuple[str, ...] = ()
+    """ZoneByZone: these zones come first, in this order."""
+    steps: tuple[int | str, ...] = ()
+    """How many pods over all clusters have the new version after each step: numbers or percentages."""
+    bake_seconds: int = 10
+    """For how long all pods of a step must be healthy before the next one begins."""
+    progress_deadline_seconds: int = 600
+    """How long a step may take, without its bake time, before it has failed."""
+    on_failure: str = "Rollback"
+    """What happens when a step fails: Rollback brings the version before back; Hold leaves all as it is. One of: Hold,
+    Rollback.
+    """
+
+
+class FreeNode(Model):
+    nodes: int
+    """How many."""
+    room: Room
+    """What each of them has left at least."""
+
+
 class GrpcCheck(Model):
     port: int
     """Number of a port."""
@@ -424,13 +594,44 @@ class Health(Model):
     """Successes in a row until it counts as healthy. Default: 1."""
 
 
+class HealthMetric(Model):
+    name: str
+    """What people call the figure."""
+    metric: str
+    """Name of the metric. Quantile wants that of a histogram's buckets."""
+    function: str = "Rate"
+    """Rate is the sum of the rates per second of counters; Ratio the part of that rate which the series of `part` have;
+    Average and Maximum are those of gauges; Quantile is one of a histogram. Each over all series, within the window. One
+    of: Rate, Ratio, Average, Maximum, Quantile.
+    """
+    labels: dict[str, str] = {}
+    """Only series with these labels. Each value is a regular expression that matches the whole value."""
+    part: dict[str, str] = {}
+    """Ratio: labels of the series whose part is measured, for example `code: 5..`."""
+    quantile: float = 0.99
+    """Quantile: which one, from 0 to 1."""
+    window_seconds: int = 60
+    """Over which time. bakeSeconds must be at least as long."""
+    min: float | None = None
+    """The figure must be at least this."""
+    max: float | None = None
+    """The figure must be at most this."""
+
+
 class HttpCheck(Model):
     port: int | str
     """Number or name of a port."""
     path: str | None = None
     """Path to ask for. Default: /."""
     scheme: str | None = None
-    """Default: HTTP. One of: HTTP, HTTPS, null."""
+    """HTTPS without a check of the certificate, or HTTP. Default: HTTP. One of: HTTP, HTTPS, null."""
+
+
+class ImageUser(Model):
+    name: str
+    """Such as app hello, or app hello, revision v1."""
+    tag: str = ""
+    """The tag that nodes pull; empty where it names the digest."""
 
 
 class InitContainer(Model):
@@ -448,6 +649,10 @@ class InitContainer(Model):
     """Variables by name: a text, or where the value comes from."""
     env_from: tuple[EnvFrom, ...] | None = None
     """Secrets and configurations whose entries become variables."""
+    secrets: tuple[str, ...] | None = None
+    """Secrets of the project that become variables: db-password is DB_PASSWORD. Shown as `env`, which can name others."""
+    files: Any = None
+    """Files by path, read-only: a configuration of the project, whose files stand in that folder, or another source."""
     ports: tuple[Port, ...] | None = None
     """Ports it listens on."""
     resources: Resources | None = None
@@ -464,6 +669,22 @@ class InitContainer(Model):
     """Runs for as long as the replica."""
 
 
+class KeptRevision(Model):
+    number: int
+    revision: str
+    present: bool = False
+    at: datetime | None = None
+    author: str = ""
+    note: str = ""
+    ran_well: bool | None = None
+    failure: str = ""
+    images: tuple[str, ...] = ()
+
+
+class KeptRevisions(Model):
+    items: tuple[KeptRevision, ...]
+
+
 class LifecycleResult(Model):
     verb: str
     project: str
@@ -476,11 +697,28 @@ class LifecycleResult(Model):
     dry_run: bool = False
     changes: tuple[Change, ...] = ()
     revision: str = ""
+    replica: str = ""
+
+
+class LimitUse(Model):
+    name: str
+    """As in the project's limits."""
+    used: str
+    """What it takes. Workloads that are being deleted count until they are gone. `unknown` is possible."""
+    allowed: str
+    """What they may take together."""
+    default: bool = False
+    """No administrator has set this limit."""
+
+
+class LimitUses(Model):
+    items: tuple[LimitUse, ...]
+    """Every limit."""
 
 
 class Limits(Model):
     cpu: int | float | str | None = None
-    """More is not given, for example 2 or 500m."""
+    """Cores that it gets at most, for example 2 or 500m."""
     memory: int | float | str | None = None
     """A container that takes more is restarted, for example 1Gi."""
     storage: int | float | str | None = None
@@ -522,6 +760,23 @@ class MemberRole(Model):
     """viewer, developer, operator, owner, or a role of this region."""
 
 
+class MetricStatus(Model):
+    name: str
+    """What people call the figure."""
+    state: str = "Unknown"
+    """Holds, Broken or Unknown. One of: Holds, Broken, Unknown."""
+    value: str = ""
+    """The figure; empty while it is unknown."""
+    bound: str = ""
+    """What it must be."""
+    message: str = ""
+    """Why it is unknown, in a sentence."""
+    since: datetime | None = None
+    """Since when it has been so."""
+    at: datetime | None = None
+    """When this figure was written. A new one is written once a minute at most."""
+
+
 class Mount(Model):
     volume: str
     """Name of one of `volumes`."""
@@ -531,6 +786,18 @@ class Mount(Model):
     """The container cannot change it."""
     sub_path: str | None = None
     """Only this path of the volume."""
+
+
+class NewConfig(Model):
+    files: dict[str, str]
+    """Content in base64 by file name, at most 512 KiB together."""
+
+
+class NewLogin(Model):
+    user: str
+    """User name at the registry."""
+    password: str
+    """Password, or an access token of the registry."""
 
 
 class NewMember(Model):
@@ -553,6 +820,51 @@ class NewPodSecurity(Model):
     """Who approved it."""
     until: str = ""
     """When the project is back at restricted, for example 2027-01-31T00:00:00Z. Empty: never."""
+
+
+class NewProjectLimits(Model):
+    workloads: int | None = None
+    """Apps and units together. Default: 2500."""
+    pods: int | None = None
+    """Replicas of all workloads that are not stopped. Default: 5000."""
+    cpu: int | str | None = None
+    """CPU that these pods request. Default: 2000."""
+    memory: int | str | None = None
+    """Memory that these pods request. Default: 8Ti."""
+    storage: int | str | None = None
+    """Ephemeral storage that these pods request. Default: 16Ti."""
+    documents: int | str | None = None
+    """Bytes of the documents of its apps and units, and of the revisions that are kept. Default: 64Mi."""
+    settings: int | str | None = None
+    """Bytes of all versions that are kept of its secrets and configurations. Default: 64Mi."""
+    images: int | str | None = None
+    """Bytes of its images in the region's registry, parts that images share once. Default: 20Gi."""
+
+
+class NewSecret(Model):
+    data: str
+    """The value in base64, at most 512 KiB of it."""
+
+
+class NewSidecar(Model):
+    container: SidecarContainer
+    """What runs."""
+    description: str = ""
+    """What it is for, in a sentence for users."""
+    selector: SidecarSelector | None = None
+    """Which workloads get it besides those that name it."""
+    other_changes: str = "NextRecreation"
+    """What a change of more than the image does to pods that run: NextRecreation waits until a pod is made anew for another
+    reason; Replace replaces pods, and draws on the disruption account of each workload. One of: NextRecreation, Replace.
+    """
+    update: FleetUpdate = FleetUpdate()
+    """How another version reaches running pods."""
+    channel: str = "Stable"
+    """Stable brings another version to all pods; Canary to the first step's share only, until this is Stable. One of:
+    Stable, Canary.
+    """
+    paused: bool = False
+    """Pods keep the version that they have until this is false again."""
 
 
 class NewToken(Model):
@@ -587,6 +899,29 @@ class OperationRecord(Model, tag_field="type", tag="operation"):
     source: str = ""
 
 
+class PinSidecarSpec(Model):
+    """What an administrator has written."""
+
+    container: SidecarContainer
+    """What runs."""
+    description: str = ""
+    """What it is for, in a sentence for users."""
+    selector: SidecarSelector | None = None
+    """Which workloads get it besides those that name it."""
+    other_changes: str = "NextRecreation"
+    """What a change of more than the image does to pods that run: NextRecreation waits until a pod is made anew for another
+    reason; Replace replaces pods, and draws on the disruption account of each workload. One of: NextRecreation, Replace.
+    """
+    update: FleetUpdate = FleetUpdate()
+    """How another version reaches running pods."""
+    channel: str = "Stable"
+    """Stable brings another version to all pods; Canary to the first step's share only, until this is Stable. One of:
+    Stable, Canary.
+    """
+    paused: bool = False
+    """Pods keep the version that they have until this is false again."""
+
+
 class PodSecurity(Model):
     level: str = "restricted"
     """restricted; or lowered for this project: to baseline, which allows root, or to privileged, which allows everything and
@@ -606,7 +941,7 @@ class Port(Model):
     name: str | None = None
     """Name that checks and services may use, for example http."""
     protocol: str | None = None
-    """Default: TCP. One of: TCP, UDP, SCTP, null."""
+    """Protocol that it speaks. Default: TCP. One of: TCP, UDP, SCTP, null."""
 
 
 class Problem(Model):
@@ -615,8 +950,8 @@ class Problem(Model):
     type: str
     code: str
     """One of: already-exists, clock-wrong, conflict, forbidden, gone, headers-too-large, internal, invalid, key-reused,
-    malformed, method-not-allowed, not-found, precondition-failed, timeout, token-expired, too-large, too-many-requests,
-    unauthenticated, unavailable, unknown-path, unsupported-media-type, wrong-state.
+    limit-exceeded, malformed, method-not-allowed, no-such-file, not-found, precondition-failed, timeout, token-expired,
+    too-large, too-many-requests, unauthenticated, unavailable, unknown-path, unsupported-media-type, wrong-state.
     """
     title: str
     status: int
@@ -664,6 +999,8 @@ class Project(Model, tag_field="kind", tag="Project"):
     """What its pods may do on their nodes. Only an administrator changes it."""
     network: ProjectNetwork = ProjectNetwork()
     """Who may connect to its pods from outside, and where they may connect to."""
+    limits: ProjectLimits | None = None
+    """How much it may ask for. Only an administrator changes it."""
     status: ProjectStatus | None = None
     """Whether it is ready."""
 
@@ -675,6 +1012,25 @@ class ProjectEgress(Model):
     """
     ports: tuple[EgressPort, ...] = ()
     """Every port when empty."""
+
+
+class ProjectLimits(Model):
+    workloads: int | None = None
+    """Apps and units together. Default: 2500."""
+    pods: int | None = None
+    """Replicas of all workloads that are not stopped. Default: 5000."""
+    cpu: int | str | None = None
+    """CPU that these pods request. Default: 2000."""
+    memory: int | str | None = None
+    """Memory that these pods request. Default: 8Ti."""
+    storage: int | str | None = None
+    """Ephemeral storage that these pods request. Default: 16Ti."""
+    documents: int | str | None = None
+    """Bytes of the documents of its apps and units, and of the revisions that are kept. Default: 64Mi."""
+    settings: int | str | None = None
+    """Bytes of all versions that are kept of its secrets and configurations. Default: 64Mi."""
+    images: int | str | None = None
+    """Bytes of its images in the region's registry, parts that images share once. Default: 20Gi."""
 
 
 class ProjectList(Model):
@@ -707,6 +1063,15 @@ class ProjectStatus(Model):
     """Of a project that is being deleted: where something of it is left."""
 
 
+class ProjectUsage(Model):
+    items: tuple[WorkloadFigures, ...]
+    """By kind and name."""
+    missing: tuple[UnknownFigures, ...] = ()
+    """Clusters and nodes whose figures are unknown."""
+    starting: bool = False
+    """Measuring has just begun: more is known in half a minute."""
+
+
 class ProjectWritten(Model):
     message: str
     """What will happen, in a sentence."""
@@ -719,14 +1084,22 @@ class ProjectWritten(Model):
     """What still has to happen until a deletion is complete."""
     dry_run: bool = False
     """Nothing was written."""
+    warnings: tuple[str, ...] = ()
+    """What was accepted although nobody could check it."""
 
 
 class Reason(Model):
     reason: str = ""
 
 
+class RecordedChange(Model):
+    field: str
+    before: Any = None
+    after: Any = None
+
+
 class Records(Model):
-    items: tuple[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord, ...]
+    items: tuple[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord | AccessRecord, ...]
     cursor: str
     waiting: int
     missing: tuple[str, ...] = ()
@@ -749,7 +1122,9 @@ class Rejection(Model):
     reason: str
     """One CamelCase word for programs."""
     message: str
-    """A sentence: why not, and what would change it."""
+    """Why not, as the end of a sentence that begins with the cluster or its zone."""
+    zone: str = ""
+    """Its zone."""
 
 
 class RemainingNamespace(Model):
@@ -770,8 +1145,29 @@ class ReplicaContainerStatus(Model):
     """How often it was started again."""
     image: str = ""
     """What it runs."""
+    started: datetime | None = None
+    """Since when it runs."""
     reason: str = ""
     """Why it does not run, or why it ended before."""
+    platform: bool = False
+    """A sidecar of the platform, which no user changes."""
+    crashed: bool = False
+    """It ended by itself, and has not been ready since: its last lines may say why."""
+
+
+class ReplicaFigures(Model):
+    name: str
+    """Replica, as `hello/3`."""
+    zone: str
+    """Its zone."""
+    cpu: ResourceUse = ResourceUse()
+    """Of all its containers."""
+    memory: ResourceUse = ResourceUse()
+    """Of all its containers."""
+    containers: tuple[ContainerFigures, ...] = ()
+    """Its containers, then its sidecars."""
+    reason: str = ""
+    """If its use is unknown: why."""
 
 
 class ReplicaList(Model):
@@ -799,7 +1195,7 @@ class ReplicaStatus(Model):
     reason: str = ""
     """Why it does not run, if it does not."""
     containers: tuple[ReplicaContainerStatus, ...] = ()
-    """Its containers, then its sidecars."""
+    """Its containers, its sidecars, then init containers that have not ended well."""
 
 
 class ReplicaStream(Model):
@@ -830,7 +1226,7 @@ class Resources(Model):
     cpu: int | float | str | None = None
     """Cores that are set aside, for example 2, 0.5 or 250m. Default: 100m."""
     memory: int | float | str | None = None
-    """Memory that is set aside, for example 128Mi, the default."""
+    """Memory that is set aside, for example 512Mi. Default: 128Mi."""
     gpu: int | str | None = None
     """GPUs of its own."""
     storage: int | float | str | None = None
@@ -843,6 +1239,13 @@ class RestartOptions(Model):
     reason: str = ""
     replica: str = ""
     container: str = ""
+
+
+class RevisionDifference(Model):
+    before: KeptRevision
+    after: KeptRevision
+    changes: tuple[Change, ...]
+    text: str
 
 
 class RevisionRecord(Model, tag_field="type", tag="revision"):
@@ -860,6 +1263,9 @@ class RevisionRecord(Model, tag_field="type", tag="revision"):
     author: str = ""
     reason: str = ""
     manager: str = ""
+    settings: tuple[str, ...] = ()
+    observed: bool = False
+    rolled: bool = False
 
 
 class Role(Model):
@@ -874,9 +1280,49 @@ class RolePage(Model):
     """By name."""
 
 
+class Rollback(Model):
+    to: int = 0
+    """The version to use again. Default: the one before the present one."""
+
+
 class RollbackOptions(Model):
     revision: str = ""
+    force: bool = False
     reason: str = ""
+
+
+class RolloutProgress(Model):
+    revision: str
+    """Revision that is rolled out."""
+    former: str = ""
+    """Revision that served before. Empty when none did."""
+    state: str = "Progressing"
+    """Progressing, AwaitingApproval, Complete, RollingBack or RolledBack."""
+    step: int = 0
+    """Steps that are complete."""
+    steps: int = 1
+    """Steps in all."""
+    replicas: int = 0
+    """How many replicas may have the revision in the present step."""
+    zones: tuple[str, ...] = ()
+    """The zones in the order of their turns."""
+    since: datetime | None = None
+    """When the present step or state began."""
+    healthy_since: datetime | None = None
+    """Since when all replicas of the step have been available."""
+    failure: str = ""
+    """Why it failed, in a sentence."""
+    metrics: tuple[MetricStatus, ...] = ()
+    """The figures of the health gate."""
+
+
+class Room(Model):
+    cpu: int = 0
+    """In milli-cores."""
+    memory: int = 0
+    """In bytes."""
+    pods: int = 0
+    """Pods."""
 
 
 class ScaleOptions(Model):
@@ -912,11 +1358,39 @@ class Score(Model):
     """What each scorer contributed."""
 
 
+class Secret(Model):
+    name: str
+    """Its name, unique among its kind in its project."""
+    version: int
+    """The version in use."""
+    set: datetime | None = None
+    """When the version in use was set."""
+    author: str = ""
+    """Who set the version in use."""
+    versions: tuple[ValueVersion, ...] = ()
+    """The versions that are kept, oldest first."""
+    used_by: tuple[str, ...] = ()
+    """What uses it, such as `app hello`."""
+    rolls: tuple[str, ...] = ()
+    """Of these, what a new value rolls out to at once, because it has `update.settings: Roll`."""
+    deleting: datetime | None = None
+    """Since when it is being deleted."""
+    registry: str = ""
+    """The image registry that it is a login for; empty for other secrets."""
+
+
+class SecretList(Model):
+    items: tuple[Secret, ...]
+    """The secrets of the project, by name."""
+
+
 class Service(Model):
     version: str
     issuer: str
     client_id: str
     registry: str = ""
+    registry_ca: str = ""
+    platform: str = ""
 
 
 class Session(Model):
@@ -936,6 +1410,111 @@ class Session(Model):
     """When the credential ends."""
     limit: str = ""
     """What the service token is limited to, such as viewer in project demo; empty for a login."""
+
+
+class SharedVolume(Model):
+    name: str
+    """What it is called; containers mount it as platform-SIDECAR-NAME."""
+    path: str
+    """Where the sidecar sees it."""
+    size_limit: int | str = "16Mi"
+    """A pod that puts more into it is replaced."""
+    memory: bool = False
+    """It is kept in memory."""
+
+
+class Sidecar(Model):
+    name: str
+    """Name, by which workloads ask for it."""
+    spec: PinSidecarSpec
+    """What an administrator has written."""
+    state: str
+    """Pending, Progressing, Complete, RollingBack, RolledBack, Paused or Deleting."""
+    revision: str = ""
+    """The version that the spec asks for."""
+    stable: str = ""
+    """The version that reached all pods last."""
+    stable_image: str = ""
+    """Image of that version."""
+    step: int = 0
+    """Steps of the rollout that are complete."""
+    steps: int = 0
+    """Steps in all."""
+    since: datetime | None = None
+    """When the step or state began."""
+    pods: int = 0
+    """Pods that have it."""
+    updated: int = 0
+    """Of these, pods with the wanted version."""
+    skipped: int = 0
+    """Pods that take the wanted version only when they are made anew."""
+    zones: tuple[SidecarZone, ...] = ()
+    """The pods by zone."""
+    users: tuple[str, ...] = ()
+    """Workloads that have it, as PROJECT/NAME; the first of them."""
+    message: str = ""
+    """What waits or is wrong, and what to do."""
+
+
+class SidecarContainer(Model):
+    """What runs."""
+
+    image: str
+    """Image to run, by a name that every node can pull."""
+    command: tuple[str, ...] = ()
+    """Program to run instead of the image's."""
+    args: tuple[str, ...] = ()
+    """Its arguments instead of the image's."""
+    env: dict[str, str] = {}
+    """Variables by name."""
+    pod_fields: dict[str, str] = {}
+    """Variables with fields of the pod, such as NODE: spec.nodeName."""
+    cpu: int | str = "20m"
+    """CPU that is set aside in each pod."""
+    memory: int | str = "32Mi"
+    """Memory that is set aside in each pod, and the most it may take."""
+    user: int | None = None
+    """Number of the user that it runs as; by default the image's, which must not be 0."""
+    health: SidecarHealth | None = None
+    """When it counts as ready; by default when it runs."""
+    shared: tuple[SharedVolume, ...] = ()
+    """Folders that it shares with containers of the user."""
+
+
+class SidecarHealth(Model):
+    port: int
+    """Port of the sidecar."""
+    path: str = "/"
+    """Path to ask for."""
+    period_seconds: int = 10
+    """Time between checks."""
+
+
+class SidecarPage(Model):
+    items: tuple[Sidecar, ...]
+    """By name."""
+
+
+class SidecarSelector(Model):
+    match_labels: dict[str, str] = {}
+    """Pods that carry all these labels."""
+    projects: tuple[str, ...] = ()
+    """Pods of these projects; * stands for all."""
+
+
+class SidecarZone(Model):
+    zone: str
+    """The zone."""
+    pods: int = 0
+    """Pods that have it."""
+    updated: int = 0
+    """Of these, pods with the wanted version."""
+    ready: int = 0
+    """Of these, pods in which it is ready."""
+    silent: bool = False
+    """The zone does not answer, at least in part; its last figures are shown."""
+    message: str = ""
+    """What waits or is wrong there."""
 
 
 class StateRecord(Model, tag_field="type", tag="state"):
@@ -973,8 +1552,36 @@ class Status(Model):
     """Where it runs."""
     message: str = ""
     """If it is not running as wanted: why, and what to do."""
+    stalled: str = ""
+    """Why it cannot become what it should be before somebody changes it or what it needs: one CamelCase word. Empty while
+    waiting may help. `message` says it in a sentence.
+    """
     changed: datetime | None = None
     """When this last changed."""
+    rollout: RolloutProgress | None = None
+    """The last change of what runs; none before the first."""
+
+
+class StoredImage(Model):
+    name: str
+    """The repository below the project, such as web."""
+    image: str
+    """How app.yaml names the repository: registry.internal/PROJECT/NAME."""
+    digest: str
+    """The digest of its content."""
+    tags: tuple[str, ...] = ()
+    """Tags that point to it; none after another push took them."""
+    size: int = 0
+    """Bytes of its parts; parts that images share count in each."""
+    created: datetime | None = None
+    """When it was built, as it says itself."""
+    used_by: tuple[ImageUser, ...] = ()
+    """Workloads that use it, and revisions to which they can go back."""
+
+
+class StoredImages(Model):
+    items: tuple[StoredImage, ...]
+    """By name."""
 
 
 class TcpCheck(Model):
@@ -992,7 +1599,7 @@ class Timeline(Model):
 class TimelineEntry(Model):
     at: datetime
     type: str
-    """One of: revision, decision, state, exit, event, operation."""
+    """One of: revision, decision, state, exit, event, operation, access."""
     sentence: str
     name: str = ""
     uid: str = ""
@@ -1070,12 +1677,16 @@ class Unit(Model, tag_field="kind", tag="Unit"):
     """What runs: at least one container."""
     init_containers: tuple[InitContainer, ...] | None = None
     """What runs before the containers, in order."""
+    sidecars: tuple[str, ...] | None = None
+    """Sidecars of the platform that run beside the containers, by name. Administrators write them."""
     volumes: tuple[Volume, ...] | None = None
     """Files that containers mount."""
     termination_grace_period: str | None = None
     """Time to end after being asked to. Default: 30s."""
     update: Update = Update()
     """How a change reaches what runs."""
+    history_limit: int | None = None
+    """How many superseded revisions are kept. Default: 10."""
     paused: bool | None = None
     """No change reaches what runs. Kept by a replacement that does not say it."""
     stopped: bool | None = None
@@ -1110,6 +1721,30 @@ class UnitWritten(Model):
     """What still has to happen until a deletion is complete."""
     dry_run: bool = False
     """Nothing was written."""
+    warnings: tuple[str, ...] = ()
+    """What was accepted although nobody could check it."""
+
+
+class UnknownFigures(Model):
+    zone: str
+    """Zone."""
+    cluster: str
+    """Member cluster."""
+    reason: str
+    """Why."""
+    node: str = ""
+    """Node; absent when the whole cluster is unknown."""
+    replicas: int = 0
+    """Replicas there."""
+
+
+class ValueVersion(Model):
+    number: int
+    """Counts the versions from 1."""
+    set: datetime
+    """When it was set."""
+    author: str = ""
+    """Who set it."""
 
 
 class Volume(Model):
@@ -1123,6 +1758,47 @@ class Volume(Model):
     """The entries of this secret of the project as files."""
     claim: str | None = None
     """This persistent volume claim of the project."""
+
+
+class WorkloadFigures(Model):
+    kind: str
+    """What it is, such as app."""
+    name: str
+    """Workload."""
+    replicas: int = 0
+    """Replicas that exist."""
+    known: int = 0
+    """Of how many the use of both is known."""
+    cpu: ResourceUse = ResourceUse()
+    """Used by replicas whose use of it is known; requests and limits of all."""
+    memory: ResourceUse = ResourceUse()
+    """Used by replicas whose use of it is known; requests and limits of all."""
+    zones: tuple[ZoneFigures, ...] = ()
+    """By zone."""
+
+
+class WorkloadUsage(Model):
+    total: WorkloadFigures
+    """All replicas together, and by zone."""
+    replicas: tuple[ReplicaFigures, ...]
+    """In the order of their numbers."""
+    missing: tuple[UnknownFigures, ...] = ()
+    """Clusters and nodes whose figures are unknown."""
+    starting: bool = False
+    """Measuring has just begun: more is known in half a minute."""
+
+
+class ZoneFigures(Model):
+    zone: str
+    """Zone."""
+    replicas: int = 0
+    """Replicas there."""
+    known: int = 0
+    """Of how many the use of both is known."""
+    cpu: ResourceUse = ResourceUse()
+    """Used by replicas whose use of it is known; requests and limits of all."""
+    memory: ResourceUse = ResourceUse()
+    """Used by replicas whose use of it is known; requests and limits of all."""
 
 
 class ZoneStatus(Model):

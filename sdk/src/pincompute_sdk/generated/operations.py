@@ -16,37 +16,61 @@ from pincompute_sdk.generated.models import (
     AuditReport,
     ClusterPage,
     CommandResult,
+    Config,
+    ConfigList,
     CopyResult,
+    DeletedImages,
     Difference,
     Explanation,
     Explanations,
+    KeptRevisions,
     LifecycleResult,
+    LimitUses,
     LogLine,
     MemberList,
     PodSecurity,
     Project,
+    ProjectLimits,
     ProjectList,
     ProjectMember,
+    ProjectUsage,
     ProjectWritten,
     Records,
     RegistryToken,
     ReplicaList,
     ResourceList,
+    RevisionDifference,
     RolePage,
+    Secret,
+    SecretList,
     Service,
     Session,
+    Sidecar,
+    SidecarPage,
+    StoredImages,
     Timeline,
     Token,
     TokenPage,
     Unit,
     UnitList,
     UnitWritten,
+    WorkloadUsage,
 )
 
 ADMIN_AUDIT = Operation("GET", "/v1/admin/audit", AuditPage)
 ADMIN_AUDIT_VERIFY = Operation("POST", "/v1/admin/audit/verify", AuditReport)
 ADMIN_CLUSTERS = Operation("GET", "/v1/admin/clusters", ClusterPage)
+ADMIN_DELETE_SIDECARS_ONE = Operation("DELETE", "/v1/admin/sidecars/{name}", Sidecar)
+ADMIN_GET_SIDECARS_ONE = Operation("GET", "/v1/admin/sidecars/{name}", Sidecar)
+ADMIN_PROJECTS_LIMITS = Operation("PUT", "/v1/admin/projects/{name}/limits", ProjectLimits)
 ADMIN_PROJECTS_POD_SECURITY = Operation("PUT", "/v1/admin/projects/{name}/pod-security", PodSecurity)
+ADMIN_PUT_SIDECARS_ONE = Operation("PUT", "/v1/admin/sidecars/{name}", Sidecar)
+ADMIN_SIDECARS = Operation("GET", "/v1/admin/sidecars", SidecarPage)
+ADMIN_SIDECARS_PAUSE = Operation("POST", "/v1/admin/sidecars/{name}/pause", Sidecar, keyed=True)
+ADMIN_SIDECARS_RESUME = Operation("POST", "/v1/admin/sidecars/{name}/resume", Sidecar, keyed=True)
+ADMIN_SIDECARS_ROLLBACK = Operation("POST", "/v1/admin/sidecars/{name}/rollback", Sidecar, keyed=True)
+APPS_ABORT = Operation("POST", "/v1/projects/{project}/apps/{name}/abort", LifecycleResult, keyed=True)
+APPS_APPROVE = Operation("POST", "/v1/projects/{project}/apps/{name}/approve", LifecycleResult, keyed=True)
 APPS_CREATE = Operation("POST", "/v1/projects/{project}/apps", AppWritten, keyed=True)
 APPS_DELETE = Operation("DELETE", "/v1/projects/{project}/apps/{name}", AppWritten)
 APPS_DIFF = Operation("POST", "/v1/projects/{project}/apps/{name}/diff", Difference)
@@ -71,17 +95,29 @@ APPS_REPLACE = Operation("PUT", "/v1/projects/{project}/apps/{name}", AppWritten
 APPS_REPLICAS = Operation("GET", "/v1/projects/{project}/apps/{name}/replicas", ReplicaList)
 APPS_RESTART = Operation("POST", "/v1/projects/{project}/apps/{name}/restart", LifecycleResult, keyed=True)
 APPS_RESUME = Operation("POST", "/v1/projects/{project}/apps/{name}/resume", LifecycleResult, keyed=True)
+APPS_RETRY = Operation("POST", "/v1/projects/{project}/apps/{name}/retry", LifecycleResult, keyed=True)
+APPS_REVISIONS = Operation("GET", "/v1/projects/{project}/apps/{name}/revisions", KeptRevisions)
+APPS_REVISIONS_DIFF = Operation("GET", "/v1/projects/{project}/apps/{name}/revisions/diff", RevisionDifference)
 APPS_ROLLBACK = Operation("POST", "/v1/projects/{project}/apps/{name}/rollback", LifecycleResult, keyed=True)
 APPS_SCALE = Operation("POST", "/v1/projects/{project}/apps/{name}/scale", LifecycleResult, keyed=True)
 APPS_START = Operation("POST", "/v1/projects/{project}/apps/{name}/start", LifecycleResult, keyed=True)
 APPS_STOP = Operation("POST", "/v1/projects/{project}/apps/{name}/stop", LifecycleResult, keyed=True)
 APPS_TIMELINE = Operation("GET", "/v1/projects/{project}/apps/{name}/timeline", Timeline)
+APPS_USAGE = Operation("GET", "/v1/projects/{project}/apps/{name}/usage", WorkloadUsage)
 APPS_WATCH = Operation("GET", "/v1/projects/{project}/apps/watch", type(None), accept="text/event-stream")
 APPS_WATCH_ALL = Operation("GET", "/v1/apps/watch", type(None), accept="text/event-stream")
 APPS_WATCH_ONE = Operation("GET", "/v1/projects/{project}/apps/{name}/watch", type(None), accept="text/event-stream")
+CONFIGS_DELETE = Operation("DELETE", "/v1/projects/{project}/configs/{name}", type(None))
+CONFIGS_GET = Operation("GET", "/v1/projects/{project}/configs/{name}", Config)
+CONFIGS_LIST = Operation("GET", "/v1/projects/{project}/configs", ConfigList)
+CONFIGS_REPLACE = Operation("PUT", "/v1/projects/{project}/configs/{name}", Config, keyed=True)
+CONFIGS_ROLLBACK = Operation("POST", "/v1/projects/{project}/configs/{name}/rollback", Config, keyed=True)
 EVENTS_LIST = Operation("GET", "/v1/projects/{project}/events", Records)
 EXPLAIN_LIST = Operation("GET", "/v1/projects/{project}/explain", Explanations)
 HISTORY_LIST = Operation("GET", "/v1/projects/{project}/history", Records)
+IMAGES_DELETE = Operation("DELETE", "/v1/projects/{project}/images", DeletedImages)
+IMAGES_LIST = Operation("GET", "/v1/projects/{project}/images", StoredImages)
+LIMITS_LIST = Operation("GET", "/v1/projects/{project}/limits", LimitUses)
 MEMBERS_CREATE = Operation("POST", "/v1/projects/{project}/members", ProjectMember)
 MEMBERS_DELETE = Operation("DELETE", "/v1/projects/{project}/members/{name}", type(None))
 MEMBERS_GET = Operation("GET", "/v1/projects/{project}/members/{name}", ProjectMember)
@@ -98,14 +134,22 @@ PROJECTS_PATCH = Operation(
 )
 PROJECTS_REPLACE = Operation("PUT", "/v1/projects/{project}", ProjectWritten, keyed=True)
 PROJECTS_WATCH = Operation("GET", "/v1/projects/watch", type(None), accept="text/event-stream")
+REGISTRIES_REPLACE = Operation("PUT", "/v1/projects/{project}/registries/{name}", Secret, keyed=True)
 REGISTRY_TOKEN = Operation("GET", "/v1/registry/token", RegistryToken)
 ROLES_LIST = Operation("GET", "/v1/roles", RolePage)
+SECRETS_DELETE = Operation("DELETE", "/v1/projects/{project}/secrets/{name}", type(None))
+SECRETS_GET = Operation("GET", "/v1/projects/{project}/secrets/{name}", Secret)
+SECRETS_LIST = Operation("GET", "/v1/projects/{project}/secrets", SecretList)
+SECRETS_REPLACE = Operation("PUT", "/v1/projects/{project}/secrets/{name}", Secret, keyed=True)
+SECRETS_ROLLBACK = Operation("POST", "/v1/projects/{project}/secrets/{name}/rollback", Secret, keyed=True)
 SERVICE_GET = Operation("GET", "/.well-known/pincompute", Service)
 SESSION_GET = Operation("GET", "/v1/session", Session)
 TIMELINE_LIST = Operation("GET", "/v1/projects/{project}/timeline", Timeline)
 TOKENS_CREATE = Operation("POST", "/v1/tokens", Token)
 TOKENS_DELETE = Operation("DELETE", "/v1/tokens/{name}", type(None))
 TOKENS_LIST = Operation("GET", "/v1/tokens", TokenPage)
+UNITS_ABORT = Operation("POST", "/v1/projects/{project}/units/{name}/abort", LifecycleResult, keyed=True)
+UNITS_APPROVE = Operation("POST", "/v1/projects/{project}/units/{name}/approve", LifecycleResult, keyed=True)
 UNITS_CREATE = Operation("POST", "/v1/projects/{project}/units", UnitWritten, keyed=True)
 UNITS_DELETE = Operation("DELETE", "/v1/projects/{project}/units/{name}", UnitWritten)
 UNITS_DIFF = Operation("POST", "/v1/projects/{project}/units/{name}/diff", Difference)
@@ -130,11 +174,16 @@ UNITS_REPLACE = Operation("PUT", "/v1/projects/{project}/units/{name}", UnitWrit
 UNITS_REPLICAS = Operation("GET", "/v1/projects/{project}/units/{name}/replicas", ReplicaList)
 UNITS_RESTART = Operation("POST", "/v1/projects/{project}/units/{name}/restart", LifecycleResult, keyed=True)
 UNITS_RESUME = Operation("POST", "/v1/projects/{project}/units/{name}/resume", LifecycleResult, keyed=True)
+UNITS_RETRY = Operation("POST", "/v1/projects/{project}/units/{name}/retry", LifecycleResult, keyed=True)
+UNITS_REVISIONS = Operation("GET", "/v1/projects/{project}/units/{name}/revisions", KeptRevisions)
+UNITS_REVISIONS_DIFF = Operation("GET", "/v1/projects/{project}/units/{name}/revisions/diff", RevisionDifference)
 UNITS_ROLLBACK = Operation("POST", "/v1/projects/{project}/units/{name}/rollback", LifecycleResult, keyed=True)
 UNITS_SCALE = Operation("POST", "/v1/projects/{project}/units/{name}/scale", LifecycleResult, keyed=True)
 UNITS_START = Operation("POST", "/v1/projects/{project}/units/{name}/start", LifecycleResult, keyed=True)
 UNITS_STOP = Operation("POST", "/v1/projects/{project}/units/{name}/stop", LifecycleResult, keyed=True)
 UNITS_TIMELINE = Operation("GET", "/v1/projects/{project}/units/{name}/timeline", Timeline)
+UNITS_USAGE = Operation("GET", "/v1/projects/{project}/units/{name}/usage", WorkloadUsage)
 UNITS_WATCH = Operation("GET", "/v1/projects/{project}/units/watch", type(None), accept="text/event-stream")
 UNITS_WATCH_ALL = Operation("GET", "/v1/units/watch", type(None), accept="text/event-stream")
 UNITS_WATCH_ONE = Operation("GET", "/v1/projects/{project}/units/{name}/watch", type(None), accept="text/event-stream")
+USAGE_LIST = Operation("GET", "/v1/projects/{project}/usage", ProjectUsage)

@@ -16,6 +16,6 @@ Part: TypeAlias = Literal["pincompute.kinds", "pincompute.behaviours", "pincompu
 
 
 def load(part: Part) -> tuple[Any, ...]:
-    """In the order of their names, so that every process has the same table."""
+    """Loads them in the order of their names, so that every process has the same table."""
     found = {entry.name: entry for entry in metadata.entry_points(group=part)}
     return tuple(found[name].load() for name in sorted(found))

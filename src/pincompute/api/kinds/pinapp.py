@@ -16,6 +16,10 @@ PINAPP = WorkloadKind(
     shard_short="pas",
     strategy="spread",
     scalable=True,
-    rules={"spec.update": validation_rules.UPDATE, "spec.disruption": (validation_rules.DISRUPTION,)},
+    rules={
+        "spec": validation_rules.SERVICE,
+        "spec.update": validation_rules.UPDATE,
+        "spec.disruption": (validation_rules.DISRUPTION,),
+    },
     pod_rules=validation_rules.SERVICE_POD_SPEC,
 )

@@ -15,5 +15,5 @@ PINPOD = WorkloadKind(
     short="pp",
     shard_short="pps",
     strategy="spread",
-    rules={"spec.update": validation_rules.UPDATE},
+    rules={"spec": (validation_rules.ZONES_PLACED,), "spec.update": validation_rules.UPDATE},
 )

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from pincompute.api.meta import Key, Manifest, ObjectMeta, Resource
 from pincompute.api.validation_rules import Rule
-from pincompute.api.workloads import Placement, Tier, Update, WorkloadStatus
+from pincompute.api.workloads import Placement, RolloutControl, Tier, Update, WorkloadStatus
 
 Strategy: TypeAlias = Literal["spread", "pack", "every node"]
 """How its pods are placed: balanced over zones and members, all in one member, or one on every node that suits."""
@@ -28,6 +28,12 @@ class WorkloadSpec(Protocol):
 
     @property
     def update(self) -> Update: ...
+
+    @property
+    def history_limit(self) -> int: ...
+
+    @property
+    def rollout(self) -> RolloutControl | None: ...
 
     @property
     def paused(self) -> bool: ...
@@ -121,9 +127,13 @@ class WorkloadKind:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Of `kubectl get`: whether it runs stands first."""
+        """Returns the columns of `kubectl get`. Whether it runs stands first."""
         first, *rest = _COLUMNS
         return (first, *((_WANTED,) if self.scalable else ()), *rest, *self.more_columns)
+
+    def typed(self, name: str) -> str:
+        """Returns a workload of the kind as users of `pin` type it."""
+        return name if self.word == "app" else f"{self.word}/{name}"
 
     def replicas(self, obj: WorkloadObject) -> int:
         """How many its spec asks for, whether or not it is stopped."""

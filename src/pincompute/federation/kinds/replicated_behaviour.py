@@ -38,7 +38,7 @@ def share(obj: WorkloadObject, part: ShardInput) -> ShardSpec:
         zone=part.zone,
         mix=part.mix,
         tier=spec.tier,
-        update_type=spec.update.type,
+        in_place=spec.update.in_place,
         min_ready_seconds=spec.update.min_ready_seconds,
         budget=part.budget,
         paused=spec.paused,
@@ -53,10 +53,10 @@ def summarise(obj: WorkloadObject, revision: str, reports: Sequence[MemberReport
 
 
 def _line(report: MemberReport, revision: str, before: ClusterStatus | None) -> ClusterStatus:
-    """Of a silent member the last figures stay, marked as such: unknown is not zero."""
+    """Returns a member's line. A silent member keeps its last figures, marked as such: unknown is not zero."""
     if not report.known:
         last = before or ClusterStatus(cluster=report.cluster, zone=report.zone)
-        message = f"{report.cluster} does not answer; these are its last figures"
+        message = f"zone {report.zone} does not answer, at least in part; its last figures are shown"
         return msgspec.structs.replace(last, known=False, message=message)
     if report.shard is None:
         return ClusterStatus(cluster=report.cluster, zone=report.zone)

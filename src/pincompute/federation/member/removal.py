@@ -1,8 +1,8 @@
 """Removes a member: a MemberCluster that is being deleted goes only when its work runs elsewhere (S-007).
 
 Scheduling moves the replicas because the member is leaving, and dispatch hands them over; this controller only decides when
-that is done. A dead member can be removed too: the controller does not wait for what it cannot ask, but the member's replicas
-must be ready elsewhere.
+that is done, and that the copies of secrets and configurations there are removed. A dead member can be removed too: the
+controller does not wait for what it cannot ask, but the member's replicas must be ready elsewhere.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.meta import Key, Object
+from pincompute.api.settings import SETTINGS, Setting
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess
 from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, plan
 from pincompute.federation.controller_keys import MemberKey
 from pincompute.federation.member import member_state
+from pincompute.federation.settings.setting_references import BY_CLUSTER
 from pincompute.federation.workload import workload_model
 from pincompute.federation.workload.workload_model import WorkloadObject
 from pincompute.kube.cache_views import Unknown, Views
@@ -29,12 +31,14 @@ WAIT = 5.0  # seconds until a member that still has work is judged again: a stat
 @dataclass(frozen=True, slots=True)
 class ObservedRemoval:
     """`placed`: workloads whose placement names the member, or whose last report came from it and that are not ready
-    elsewhere. `shards`: names of shards still there; None when the member cannot be asked.
+    elsewhere. `shards`: names of shards still there; None when the member cannot be asked. `copies`: secrets and
+    configurations of which the member may hold a copy.
     """
 
     cluster: MemberCluster
     placed: tuple[Key, ...]
     shards: tuple[Key, ...] | None
+    copies: tuple[Key, ...] = ()
 
 
 def decide(observed: ObservedRemoval) -> Plan:
@@ -44,6 +48,9 @@ def decide(observed: ObservedRemoval) -> Plan:
     if observed.placed or observed.shards:
         rest = ", ".join(str(key) for key in (observed.placed or observed.shards or ())[:5])
         return Plan(why=f"waits until {rest} runs elsewhere", wake_after=WAIT)
+    if observed.copies and observed.shards is not None:
+        rest = ", ".join(str(key) for key in observed.copies[:5])
+        return Plan(why=f"waits until the copies of {rest} are removed", wake_after=WAIT)
     proofs = (
         ()
         if observed.shards is None
@@ -62,7 +69,8 @@ def observe(key: MemberKey, views: Views, _now: datetime) -> ObservedRemoval | N
         return ObservedRemoval(cluster, (), ())
     objects = [obj for kind in KINDS for obj in views.view(HOST, kind.workload).by(workload_model.BY_MEMBER, key.name)]
     placed = tuple(sorted(obj.key for obj in objects if _depends(obj, key.name)))
-    return ObservedRemoval(cluster, placed, _shards(cluster, views))
+    copies = tuple(each.key for kind in SETTINGS for each in views.view(HOST, kind.resource).by(BY_CLUSTER, key.name))
+    return ObservedRemoval(cluster, placed, _shards(cluster, views), copies)
 
 
 def _depends(obj: WorkloadObject, cluster: str) -> bool:
@@ -104,6 +112,10 @@ def _placed_in(_cluster: str, obj: WorkloadObject) -> tuple[MemberKey, ...]:
     return tuple({MemberKey(line.cluster) for line in obj.status.clusters})
 
 
+def _copied_to(_cluster: str, setting: Setting) -> tuple[MemberKey, ...]:
+    return tuple({MemberKey(copy.cluster) for copy in setting.status.copies})
+
+
 def _of_cluster(cluster: str, _obj: Object) -> tuple[MemberKey, ...]:
     return (MemberKey(cluster),)
 
@@ -116,6 +128,7 @@ CONTROLLER = Controller(
         reads=(
             ReadAccess("host", MEMBERCLUSTERS, _itself),
             *(ReadAccess("host", kind.workload, _placed_in) for kind in KINDS),
+            *(ReadAccess("host", kind.resource, _copied_to) for kind in SETTINGS),
             *(ReadAccess("members", kind.shard, _of_cluster) for kind in KINDS),
         ),
         writes=(WriteAccess("host", MEMBERCLUSTERS, ("patch",)),),

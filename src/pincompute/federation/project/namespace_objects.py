@@ -1,9 +1,9 @@
-"""Lists the objects that every member namespace of a project must hold before a pod may run there, such as its NetworkPolicy.
+"""Lists the objects that every namespace of a project must hold, such as the NetworkPolicy in members, before a pod may run.
 
-To add a kind, add its resource with the names to `NAMES` and its manifests to `of`. The project controller then applies them,
-repairs what somebody changes or removes, and removes what is no longer listed; a member gets no shard before it holds all of
-them. Admission policies let nobody but the federation and administrators write these objects.
-Write out every field that an API server would fill in, in its own notation ("1", not "1000m"): a spec that differs from the
+To add a kind, add its resource with the names to `IN_MEMBERS` or `ON_HOST` and its manifests to `of`. The project controller
+then applies them, repairs what somebody changes or removes, and removes what is no longer listed; a member gets no shard before
+it holds all of them. Admission policies let nobody but the federation and administrators write these objects.
+Write out every field that an API server would fill in, in its own notation ("1", not "1000m"): content that differs from the
 listed one counts as changed.
 """
 
@@ -13,19 +13,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pincompute.api.builtin import NAMESPACES, NETWORKPOLICIES
+from pincompute.api import labels
+from pincompute.api.builtin import LIMITRANGES, NAMESPACES, NETWORKPOLICIES, RESOURCEQUOTAS, ROLEBINDINGS
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import PROJECTS, Project
-from pincompute.domain import network_isolation, project_namespace
+from pincompute.domain import namespace_quotas, network_isolation, project_namespace, setting_rights
 from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.plan import Apply, Delete, Ref, Replace, update
 from pincompute.kube.cache_views import Views
 
-NAMES: Mapping[Resource[Any], tuple[str, ...]] = {NETWORKPOLICIES: (network_isolation.NAME,)}
+Names: TypeAlias = Mapping[Resource[Any], tuple[str, ...]]
+
+IN_MEMBERS: Names = {
+    NETWORKPOLICIES: (network_isolation.NAME,),
+    RESOURCEQUOTAS: (namespace_quotas.PODS_QUOTA, namespace_quotas.OBJECTS_QUOTA),
+    LIMITRANGES: (namespace_quotas.LIMIT_RANGE,),
+    ROLEBINDINGS: tuple(map(labels.settings_role, setting_rights.IN_MEMBERS)),
+}
+ON_HOST: Names = {ROLEBINDINGS: tuple(map(labels.settings_role, setting_rights.ON_HOST))}
 """All names of listed objects, by kind: an admission policy lets the federation take one back that lost its label."""
 
-KINDS: tuple[Resource[Any], ...] = tuple(NAMES)
 LABELS: Mapping[str, str] = {MANAGED_BY: PINCOMPUTE}
 """Processes cache only objects of these kinds that carry these labels: the platform's."""
 
@@ -38,12 +46,26 @@ _OTHERS = {
     NamespaceOwner.FORMER: "a former project's",
     NamespaceOwner.UNCLAIMED: "not adopted yet",
 }
-_BY_KIND = {(resource.api_version, resource.kind): resource for resource in KINDS}
+_BY_KIND = {(resource.api_version, resource.kind): resource for resource in (*IN_MEMBERS, *ON_HOST)}
+_CONTENT = {"spec": "spec", "roleRef": "role_ref", "subjects": "subjects"}  # parts of manifests, and the fields that hold them
+_FIXED = "roleRef"  # an API server lets nobody change it
 
 
-def of(project: Project) -> tuple[Manifest, ...]:
-    """Returns the listed objects: kind, name and spec; `listed` adds namespace and labels."""
-    return (network_isolation.policy(project),)
+def kinds(cluster: str) -> tuple[Resource[Any], ...]:
+    """Returns the kinds of which the project's namespace in the cluster must hold objects."""
+    return tuple(ON_HOST if cluster == HOST else IN_MEMBERS)
+
+
+def of(project: Project, cluster: str) -> tuple[Manifest, ...]:
+    """Returns the listed objects: kind, name and content; `listed` adds namespace and labels."""
+    if cluster == HOST:
+        return tuple(map(setting_rights.binding, setting_rights.ON_HOST))
+    return (
+        network_isolation.policy(project),
+        *namespace_quotas.quotas(project),
+        namespace_quotas.limit_range(),
+        *map(setting_rights.binding, setting_rights.IN_MEMBERS),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,69 +78,80 @@ class ListedObject:
 
     def equals(self, there: Object | None) -> bool:
         """Returns whether the object is there, as it is listed."""
-        if there is None or there.deleting or there.spec != self.body["spec"]:  # type: ignore[attr-defined]
+        if there is None or there.deleting or not all(self.holds(there, part) for part in _CONTENT):
             return False
         return self.body["metadata"]["labels"].items() <= there.metadata.labels.items()
 
+    def holds(self, there: Object, part: str) -> bool:
+        """Returns whether a part of the object's content is as listed."""
+        return part not in self.body or getattr(there, _CONTENT[part]) == self.body[part]
 
-_listed: dict[str, tuple[Project, tuple[ListedObject, ...]]] = {}  # by name, with the project they were made for
+
+_listed: dict[tuple[str, bool], tuple[Project, tuple[ListedObject, ...]]] = {}  # with the project they were made for
 
 
-def listed(project: Project) -> tuple[ListedObject, ...]:
-    """Returns the listed objects complete, made once for as long as the project stays the same."""
-    name = project.metadata.name
-    known = _listed.get(name)
+def listed(project: Project, cluster: str) -> tuple[ListedObject, ...]:
+    """Returns the listed objects complete, made once for as long as the project stays the same; all members hold the same."""
+    place = (project.metadata.name, cluster == HOST)
+    known = _listed.get(place)
     if known is None or known[0] is not project:
-        known = _listed[name] = (project, tuple(_complete(project, manifest) for manifest in of(project)))
+        known = _listed[place] = (project, tuple(_complete(project, manifest) for manifest in of(project, cluster)))
     return known[1]
 
 
 def forget(project: str) -> None:
     """Forgets a project that is gone."""
-    _listed.pop(project, None)
+    for on_host in (True, False):
+        _listed.pop((project, on_host), None)
 
 
 def _complete(project: Project, manifest: Manifest) -> ListedObject:
     name = project.metadata.name
     resource = _BY_KIND[manifest["apiVersion"], manifest["kind"]]
     metadata = manifest["metadata"]
-    labels = {**metadata.get("labels", {}), **project_namespace.labels_of(name, project.metadata.uid)}
-    return ListedObject(resource, metadata["name"], {**manifest, "metadata": {**metadata, "namespace": name, "labels": labels}})
+    marks = {**metadata.get("labels", {}), **project_namespace.labels_of(name, project.metadata.uid)}
+    return ListedObject(resource, metadata["name"], {**manifest, "metadata": {**metadata, "namespace": name, "labels": marks}})
 
 
-def present(project: Project, member: str, views: Views) -> Present:
+def present(project: Project, cluster: str, views: Views) -> Present:
     """Returns the platform's objects in the project's namespace. Raises Unknown until every kind has synced there."""
     namespace = project.metadata.name
-    return {(resource, obj.metadata.name): obj for resource in KINDS for obj in views.view(member, resource).list(namespace)}
+    return {
+        (resource, obj.metadata.name): obj
+        for resource in kinds(cluster)
+        for obj in views.view(cluster, resource).list(namespace)
+    }
 
 
-def writes(project: Project, member: str, there: Present) -> tuple[Write, ...]:
+def writes(project: Project, cluster: str, there: Present) -> tuple[Write, ...]:
     """Returns what makes the namespace hold the listed objects and none of an earlier list."""
-    wanted = {(made.resource, made.name): made for made in listed(project)}
-    repairs = (_repair(project, member, made, there.get(place)) for place, made in wanted.items())
-    surplus = (_delete(member, place[0], obj) for place, obj in there.items() if place not in wanted and not obj.deleting)
+    wanted = {(made.resource, made.name): made for made in listed(project, cluster)}
+    repairs = (_repair(project, cluster, made, there.get(place)) for place, made in wanted.items())
+    surplus = (_delete(cluster, place[0], obj) for place, obj in there.items() if place not in wanted and not obj.deleting)
     return (*(repair for repair in repairs if repair is not None), *surplus)
 
 
-def _repair(project: Project, member: str, made: ListedObject, there: Object | None) -> Apply | Replace | None:
+def _repair(project: Project, cluster: str, made: ListedObject, there: Object | None) -> Write | None:
     if made.equals(there) or (there is not None and there.deleting):
         return None
-    ref = Ref(member, made.resource, Key(project.metadata.name, made.name))
+    ref = Ref(cluster, made.resource, Key(project.metadata.name, made.name))
     if there is None:
-        return Apply(ref, made.body, f"the namespace of {project.metadata.name} in {member} lacks it")
-    return update(ref, there.metadata, made.body, f"somebody changed it in {member}")  # a replacement drops added fields too
+        return Apply(ref, made.body, f"the namespace of {project.metadata.name} in {cluster} lacks it", reserved=True)
+    if not made.holds(there, _FIXED):
+        return Delete(ref, there.metadata.uid, f"somebody changed it in {cluster}, and it has to be made anew")
+    return update(ref, there.metadata, made.body, f"somebody changed it in {cluster}")  # a replacement drops added fields too
 
 
-def _delete(member: str, resource: Resource[Any], obj: Object) -> Delete:
-    return Delete(Ref(member, resource, obj.key), obj.metadata.uid, "the project no longer needs it")
+def _delete(cluster: str, resource: Resource[Any], obj: Object) -> Delete:
+    return Delete(Ref(cluster, resource, obj.key), obj.metadata.uid, "the project no longer needs it")
 
 
-def lacking(project: str, member: str, views: Views) -> str:
-    """Returns why no pod of the project may start in the member, as a clause; empty when its namespace is the project's own and
-    holds every listed object. Raises Unknown until that can be seen.
+def lacking(project: str, cluster: str, views: Views) -> str:
+    """Returns why no pod of the project may start in the cluster, as a clause; empty when its namespace is the project's own
+    and holds every listed object. Raises Unknown until that can be seen.
     """
     found = views.view(HOST, PROJECTS).get(Key("", project))
-    namespace = views.view(member, NAMESPACES).get(Key("", project))
+    namespace = views.view(cluster, NAMESPACES).get(Key("", project))
     if found is None:
         return f"Project {project} does not exist"
     if namespace is None:
@@ -130,8 +163,8 @@ def lacking(project: str, member: str, views: Views) -> str:
         return f"namespace {project} is {_OTHERS[owner]}"
     missing = (
         f"{made.resource.kind} {made.name}"
-        for made in listed(found)
-        if not made.equals(views.view(member, made.resource).get(Key(project, made.name)))
+        for made in listed(found, cluster)
+        if not made.equals(views.view(cluster, made.resource).get(Key(project, made.name)))
     )
     names = ", ".join(missing)
     return f"namespace {project} lacks {names}" if names else ""

@@ -18,11 +18,12 @@ import msgspec
 from pincompute.api import conditions
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.conditions import Condition
+from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST, NAMESPACES_FINALIZER
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Object
 from pincompute.api.projects import PROJECTS, RESTRICTED, AllowedProject, PodSecurityLevel, Project
-from pincompute.domain import network_isolation, pod_security_defaults, project_namespace
+from pincompute.domain import network_isolation, pod_security_defaults, project_limits, project_namespace
 from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Action, Apply, Confirm, Create, Patch, Plan, Ref, Replace, cluster_of, plan, status_update
@@ -42,14 +43,23 @@ def decide(observed: ObservedProject) -> Plan:
         return project_deletion.decide(observed)
     if NAMESPACES_FINALIZER not in project.metadata.finalizers:  # a project of a version that left the namespaces behind
         return plan((_add_finalizer(project),))
-    allowed = network_isolation.allowed_projects(project, observed.uids)
-    if allowed != project.status.allowed_projects:
-        project = msgspec.structs.replace(project, status=msgspec.structs.replace(project.status, allowed_projects=allowed))
+    project = _with_status(observed)
     body = manifest(project, project.spec.pod_security.level_at(observed.now))
     writes = tuple(write for found in observed.namespaces for write in _writes(project, body, found))
-    report = _report(observed, allowed, _condition(observed, writes))
+    report = _report(observed, project, _condition(observed, writes))
     wake_after = UNSYNCED_POLL if observed.unsynced else _seconds_lowered(project, observed.now)
     return plan(_confirm_project(project) if writes else (), (*writes, *report), wake_after=wake_after)
+
+
+def _with_status(observed: ObservedProject) -> Project:
+    """Returns the project with the parts of its status that its namespaces follow from, as they are to be written."""
+    project = observed.project
+    status = msgspec.structs.replace(
+        project.status,
+        allowed_projects=network_isolation.allowed_projects(project, observed.uids),
+        quota_basis=project_limits.quota_basis(project, observed.used),
+    )
+    return project if status == project.status else msgspec.structs.replace(project, status=status)
 
 
 def manifest(project: Project, level: PodSecurityLevel = RESTRICTED) -> Manifest:
@@ -87,21 +97,19 @@ def _writes(project: Project, body: Manifest, found: ProjectNamespace) -> Iterat
     elif found.claimable and not found.there.deleting:
         if not body["metadata"]["labels"].items() <= found.there.metadata.labels.items():
             yield Apply(found.ref, body, f"the namespace in {found.cluster} lacks labels", found.there.metadata.uid)
-        if found.owner is NamespaceOwner.PROJECT and found.cluster != HOST:
+        if found.owner is NamespaceOwner.PROJECT:
             yield from namespace_objects.writes(project, found.cluster, found.objects)
 
 
-def _report(observed: ObservedProject, allowed: tuple[AllowedProject, ...], condition: Condition) -> tuple[Replace, ...]:
-    project = observed.project
-    wanted = (condition, *_network_condition(observed, allowed))
+def _report(observed: ObservedProject, project: Project, condition: Condition) -> tuple[Replace, ...]:
+    wanted = (condition, *_network_condition(observed, project.status.allowed_projects))
     status = msgspec.structs.replace(
         project.status,
         observed_generation=project.metadata.generation,
         pod_security=project.spec.pod_security.level_at(observed.now),
-        allowed_projects=allowed,
         conditions=conditions.merge(project.status.conditions, wanted, observed.now),
     )
-    return status_update(Ref(HOST, PROJECTS, project.key), project.metadata, project.status, status, condition.message)
+    return status_update(Ref(HOST, PROJECTS, project.key), project.metadata, observed.project.status, status, condition.message)
 
 
 def _condition(observed: ObservedProject, writes: tuple[Action, ...]) -> Condition:
@@ -141,11 +149,11 @@ def _network_condition(observed: ObservedProject, allowed: tuple[AllowedProject,
     if later:
         message = (
             f"{later}: another project has this name than when you allowed it, and it is not let in; to let it in, remove the "
-            "name from spec.network.allowFrom, save, and add it again"
+            "name from network.allowFrom, save, and add it again"
         )
         yield msgspec.structs.replace(made, status="False", reason="LaterProject", message=message)
     else:
-        message = "the projects in spec.network.allowFrom are let in"
+        message = "the projects in network.allowFrom are let in"
         yield msgspec.structs.replace(made, reason="Allowed", message=message)
 
 
@@ -171,6 +179,21 @@ def _allowing(_cluster: str, project: Project, views: Views) -> Iterator[Key]:
         yield found.key
 
 
+def _changing_quotas(_cluster: str, workload: Object, views: Views) -> Iterator[Key]:
+    """Yields the project of the workload if its quotas are to follow from other amounts than its status holds."""
+    project = views.view(HOST, PROJECTS).get(Key("", workload.metadata.namespace))
+    if project is None or project.deleting:
+        return
+    if project_limits.quota_basis(project, project_namespaces.used(project.metadata.name, views)) != project.status.quota_basis:
+        yield project.key
+
+
+def _every_project(_member: str, views: Views) -> Iterator[Key]:
+    """Yields all projects: each has a namespace in every member."""
+    for project in views.view(HOST, PROJECTS).list():
+        yield project.key
+
+
 def _named_like(_cluster: str, namespace: Object) -> tuple[Key, ...]:
     return (Key("", namespace.metadata.name),)
 
@@ -189,14 +212,18 @@ CONTROLLER = Controller(
             ReadAccess("host", NAMESPACES, _named_like),
             ReadAccess("members", NAMESPACES, _named_like),
             ReadAccess("host", MEMBERCLUSTERS, lambda _cluster, _obj: ()),
-            *(ReadAccess("members", kind, _within) for kind in namespace_objects.KINDS),
+            *(ReadAccess("host", kind.workload, lambda _cluster, _obj: (), _changing_quotas) for kind in KINDS),
+            *(ReadAccess("host", kind, _within) for kind in namespace_objects.ON_HOST),
+            *(ReadAccess("members", kind, _within) for kind in namespace_objects.IN_MEMBERS),
         ),
         writes=(
             WriteAccess("host", NAMESPACES, ("create", "apply", "delete")),
             WriteAccess("members", NAMESPACES, ("create", "apply", "delete")),
-            *(WriteAccess("members", kind, ("apply", "update", "delete")) for kind in namespace_objects.KINDS),
+            *(WriteAccess("host", kind, ("apply", "update", "delete")) for kind in namespace_objects.ON_HOST),
+            *(WriteAccess("members", kind, ("apply", "update", "delete")) for kind in namespace_objects.IN_MEMBERS),
             WriteAccess("host", PROJECTS, ("patch", "status")),
         ),
+        contact=_every_project,
     ),
     project_namespaces.observe,
     decide,

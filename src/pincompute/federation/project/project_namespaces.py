@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from pincompute.api import resource_requests
 from pincompute.api.builtin import NAMESPACES, Namespace
+from pincompute.api.kinds import KINDS, WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.api.projects import PROJECTS, Project
-from pincompute.domain import project_namespace
+from pincompute.api.resource_requests import NOTHING, Requests
+from pincompute.domain import project_limits, project_namespace
 from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.plan import Ref
 from pincompute.federation.member import member_state
 from pincompute.federation.project import namespace_objects
 from pincompute.federation.project.namespace_objects import Present
 from pincompute.kube.cache_views import Unknown, Views
+from pincompute.kube.indexer import Index, IndexEntry, Sum
 
 BY_ALLOWED = "allowed"  # index over projects: the names in spec.network.allowFrom
+BY_PROJECT = "project"  # sum over workloads: what they take of the limits of their project
 
 
 def _allowed(project: Project) -> Iterable[str]:
     return project.spec.network.allow_from
 
 
-INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {PROJECTS: {BY_ALLOWED: _allowed}}
+def _entry(kind: WorkloadKind, obj: WorkloadObject) -> Iterable[IndexEntry]:
+    return (IndexEntry(obj.metadata.namespace, 0, project_limits.counted_use(kind, obj)),)
+
+
+INDEXES: Mapping[Resource[Any], Mapping[str, Index[Any]]] = {
+    PROJECTS: {BY_ALLOWED: _allowed},
+    **{kind.workload: {BY_PROJECT: Sum(partial(_entry, kind))} for kind in KINDS},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,7 @@ class ProjectNamespace:
 class ObservedProject:
     """`namespaces`: of the clusters that can be seen, the host's first. `silent`: members that do not answer. `unsynced`:
     members that answer and cannot be seen yet. `uids`: of the projects that `spec.network.allowFrom` names, by name.
+    `used`: what its workloads take of its limits, by resource.
     """
 
     now: datetime
@@ -61,6 +75,7 @@ class ObservedProject:
     silent: tuple[str, ...] = ()
     unsynced: tuple[str, ...] = ()
     uids: Mapping[str, str] = field(default_factory=dict[str, str])
+    used: Requests = field(default_factory=dict[str, int])
 
 
 def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
@@ -74,7 +89,15 @@ def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
     silent = tuple(member.name for member in concerned if not member.reachable and not member.leaving)
     seen = [_in_cluster(HOST, project, views), *_in_members(answering, project, views)]
     unsynced = tuple(name for name in answering if not any(found.cluster == name for found in seen))
-    return ObservedProject(now, project, tuple(seen), silent, unsynced, _uids(project, views))
+    return ObservedProject(now, project, tuple(seen), silent, unsynced, _uids(project, views), used(key.name, views))
+
+
+def used(project: str, views: Views) -> Requests:
+    """Returns what the project's workloads take of its limits. Raises Unknown until every kind has synced."""
+    found: Requests = NOTHING
+    for kind in KINDS:
+        found = resource_requests.plus(found, views.view(HOST, kind.workload).total(BY_PROJECT, project))
+    return found
 
 
 def _uids(project: Project, views: Views) -> dict[str, str]:
@@ -93,6 +116,6 @@ def _in_members(members: list[str], project: Project, views: Views) -> Iterator[
 
 def _in_cluster(cluster: str, project: Project, views: Views) -> ProjectNamespace:
     there = views.view(cluster, NAMESPACES).get(Key("", project.metadata.name))
-    objects: Present = namespace_objects.present(project, cluster, views) if cluster != HOST else {}
+    objects = namespace_objects.present(project, cluster, views)
     owner = project_namespace.owner(there, project.metadata) if there is not None else None
     return ProjectNamespace(cluster, there, owner, objects)

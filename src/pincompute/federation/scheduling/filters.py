@@ -28,14 +28,14 @@ def zone(demand: Demand, member: MemberState) -> RejectionReason | None:
     zones = demand.placement.zones
     if not zones or member.zone in zones:
         return None
-    return RejectionReason("ZoneNotWanted", f"is in zone {member.zone}; spec.placement.zones allows {', '.join(zones)}")
+    return RejectionReason("ZoneNotWanted", f"is not in `zones` ({', '.join(zones)})")
 
 
 def name(demand: Demand, member: MemberState) -> RejectionReason | None:
     clusters = demand.placement.clusters
     if not clusters or member.name in clusters:
         return None
-    return RejectionReason("ClusterNotWanted", f"is not in spec.placement.clusters ({', '.join(clusters)})")
+    return RejectionReason("ClusterNotWanted", f"is not in `clusters` ({', '.join(clusters)})")
 
 
 def selector(demand: Demand, member: MemberState) -> RejectionReason | None:
@@ -50,9 +50,7 @@ def selector(demand: Demand, member: MemberState) -> RejectionReason | None:
 def taints(demand: Demand, member: MemberState) -> RejectionReason | None:
     for taint in member.taints:
         if not any(_tolerates(t, taint.key, taint.value, taint.effect) for t in demand.tolerations):
-            return RejectionReason(
-                "Tainted", f"has the taint {taint.key}:{taint.effect}, which the pod template does not tolerate"
-            )
+            return RejectionReason("Tainted", f"has the taint {taint.key}:{taint.effect}, which its tolerations do not cover")
     return None
 
 

@@ -12,7 +12,7 @@ from operator import attrgetter
 from pincompute.api import resource_requests
 from pincompute.api.resource_requests import NOTHING, Requests
 from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling
-from pincompute.domain import zone_spread
+from pincompute.domain import replica_fit, zone_spread
 from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.scheduling import feasibility
 from pincompute.federation.scheduling.demand import Demand, demand
@@ -20,6 +20,7 @@ from pincompute.federation.scheduling.feasibility import MemberFeasibility
 from pincompute.federation.scheduling.filters import RejectionReason
 from pincompute.federation.workload.workload_model import Workload
 
+INSUFFICIENT, TOO_LARGE = "InsufficientCapacity", "TooLarge"  # reasons of a cluster that matches and takes no more
 KEPT_REASONS = 20  # clusters whose reasons and scores are kept; status stays small with 100 clusters
 
 
@@ -36,6 +37,7 @@ def place(workload: Workload, members: tuple[MemberState, ...], promised: Mappin
         else:
             standings.append(feasibility.member_feasibility(member, wants, promised.get(member.name, NOTHING)))
     division = _divide(workload, wants, standings)
+    zones = {member.name: member.zone for member in members}
     return Scheduling(
         generation=workload.generation,
         demand=wants.hash,
@@ -44,7 +46,7 @@ def place(workload: Workload, members: tuple[MemberState, ...], promised: Mappin
         unplaced=division.unplaced,
         passed_over=tuple(s.member.name for s in standings if s.silent and wants.replicas),
         scores=tuple(s.score for s in sorted(standings, key=attrgetter("order"))[:KEPT_REASONS]),
-        rejections=tuple(_rejections(workload, wants, rejected, standings, division)),
+        rejections=tuple(_rejections(wants, rejected, standings, division, zones)),
     )
 
 
@@ -112,29 +114,29 @@ def _row(workload: Workload, member: MemberState, count: int, before: ClusterRep
 
 
 def _rejections(
-    workload: Workload,
     wants: Demand,
     rejected: Mapping[str, RejectionReason],
     standings: Iterable[MemberFeasibility],
     division: zone_spread.Division,
+    zones: Mapping[str, str],
 ) -> Iterable[Rejection]:
     """Returns why clusters are rejected, and why the others got no more although some replicas have no place."""
     short = {s.member.name: s for s in standings if s.silent or division.unplaced}
-    present = _present(workload)
     for name in sorted((*rejected, *short))[:KEPT_REASONS]:
-        if name in rejected:
-            reason = rejected[name]
-        else:
-            reason = _shortage(wants, short[name], division.replicas.get(name, 0) - present.get(name, 0))
-        yield Rejection(cluster=name, reason=reason.word, message=f"{name} {reason.sentence}")
+        reason = rejected[name] if name in rejected else _shortage(wants, short[name])
+        yield Rejection(cluster=name, reason=reason.word, message=reason.sentence, zone=zones[name])
 
 
-def _shortage(wants: Demand, standing: MemberFeasibility, taken: int) -> RejectionReason:
+def _shortage(wants: Demand, standing: MemberFeasibility) -> RejectionReason:
     if standing.silent:
         return standing.silent
     if standing.member.unschedulable:
         return RejectionReason("Unschedulable", "is closed for new work by its operator")
-    room = taken if wants.strategy == "spread" else standing.newcomer.room
+    capacity = standing.member.capacity
+    if capacity is not None and (compared := replica_fit.too_large(capacity.largest, wants.requests)):
+        return RejectionReason(TOO_LARGE, f"has no node that is large enough: {compared}")
     lacks = feasibility.lacks(standing.member, wants, standing.promised)
     each = resource_requests.part(lacks, wants.requests.get(lacks, 0))
-    return RejectionReason("InsufficientCapacity", f"has room for {room} more of {each} each")
+    if wants.strategy == "spread":
+        return RejectionReason(INSUFFICIENT, f"has no room for another replica, which asks for {each}")
+    return RejectionReason(INSUFFICIENT, f"has room for {standing.newcomer.room} more of {each} each")

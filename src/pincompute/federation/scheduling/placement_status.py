@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import msgspec
@@ -9,8 +10,12 @@ import msgspec
 from pincompute.api import conditions
 from pincompute.api.conditions import Condition
 from pincompute.api.workloads import ClusterReplicas, Scheduling, WorkloadStatus
+from pincompute.domain import zone_text
+from pincompute.federation.scheduling.placement import INSUFFICIENT, TOO_LARGE
 from pincompute.federation.scheduling.scheduling_queue import SCHEDULED, UNUSABLE
 from pincompute.federation.workload.workload_model import Workload
+
+FILTERED = frozenset({"ZoneNotWanted", "ClusterNotWanted", "LabelMismatch", "Tainted", "Leaving"})  # reasons of filters
 
 
 def status(workload: Workload, decision: Scheduling, now: datetime) -> WorkloadStatus:
@@ -27,7 +32,7 @@ def refused(workload: Workload, now: datetime) -> WorkloadStatus:
         status="False",
         observed_generation=workload.generation,
         reason=UNUSABLE,
-        message=f"spec.template cannot be used: {workload.rendered.problem}",
+        message=f"its containers cannot be used: {workload.rendered.problem}",
     )
     return _with(workload, condition, now, workload.status.scheduling)
 
@@ -66,12 +71,32 @@ def _condition(workload: Workload, decision: Scheduling) -> Condition:
 
 
 def _main_reason(decision: Scheduling) -> str:
-    reasons = {r.reason for r in decision.rejections}
-    return "InsufficientCapacity" if "InsufficientCapacity" in reasons else "NoClusterMatches"
+    """Returns NoClusterMatches when the rules of placement leave no cluster, TooLarge when those that match are too small."""
+    reasons = {r.reason for r in decision.rejections} - FILTERED
+    if not reasons:
+        return "NoClusterMatches"
+    return TOO_LARGE if reasons == {TOO_LARGE} else INSUFFICIENT
 
 
 def _shortage(workload: Workload, decision: Scheduling) -> str:
+    one = decision.unplaced == 1
+    waiting = f"{decision.unplaced} of {workload.replicas} {'replica' if workload.replicas == 1 else 'replicas'}"
+    wait = "waits" if one else "wait"
     if not decision.rejections:
-        return f"{decision.unplaced} of {workload.replicas} replicas wait: the region has no member cluster; add one"
-    reasons = "; ".join(r.message for r in decision.rejections)
-    return f"{decision.unplaced} of {workload.replicas} replicas wait: {reasons}"
+        return f"{waiting} {wait}: the region has no member cluster; add one"
+    main = _main_reason(decision)
+    told = [r for r in decision.rejections if main == "NoClusterMatches" or r.reason not in FILTERED]
+    why = "; ".join(zone_text.about(told))
+    match main:
+        case "NoClusterMatches":
+            return f"{waiting} {'has' if one else 'have'} no place: {why}; correct `zones` and the other rules of placement"
+        case "TooLarge":
+            return f"{waiting} {'fits' if one else 'fit'} on no node: {why}; ask for less{_unit(why)}"
+        case _:
+            return f"{waiting} {wait} for room: {why}; they start when there is room: free some, or ask for less"
+
+
+def _unit(why: str) -> str:
+    """Returns a hint for those who left the unit of cpu out."""
+    found = re.search(r"asks for cpu (\d+)(?!\d*m)\b", why)
+    return f" (cpu {found[1]} is {found[1]} whole processors; {found[1]}m is a thousandth of that)" if found else ""

@@ -19,7 +19,7 @@ from pincompute.api.meta import Resource
 from pincompute.api.workloads import Rejection, Scheduling
 from pincompute.federation.scheduling import reservations
 from pincompute.federation.scheduling.demand import Demand, demand, stands
-from pincompute.federation.scheduling.placement import KEPT_REASONS
+from pincompute.federation.scheduling.placement import INSUFFICIENT, KEPT_REASONS, TOO_LARGE
 from pincompute.federation.workload import workload_model
 from pincompute.federation.workload.workload_model import TIERS, Workload, WorkloadObject
 from pincompute.kube.indexer import Index, Ranked, Sum
@@ -35,7 +35,7 @@ PASSED_OVER = "passed over"  # got nothing from this cluster only because it was
 NO_ROOM = "no room"  # a part of it has no place: of this class of demands, for these reasons
 EVERYWHERE = "everywhere"  # has a share in every cluster that matches
 
-_SHORT = frozenset({"InsufficientCapacity", "Unreachable", "NotReady", "CapacityUnknown", "NoReadyNode"})
+_SHORT = frozenset({INSUFFICIENT, TOO_LARGE, "Unreachable", "NotReady", "CapacityUnknown", "NoReadyNode"})
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 

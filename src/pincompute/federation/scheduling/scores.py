@@ -8,7 +8,7 @@ from __future__ import annotations
 from pincompute.api.resource_requests import Requests
 from pincompute.api.workloads import Score
 from pincompute.domain.replica_fit import used_share
-from pincompute.domain.weights import WEIGHTS
+from pincompute.domain.score_weights import WEIGHTS
 from pincompute.federation.member.member_state import MemberState
 
 CHEAPEST = 100  # relative price that earns the full cost score

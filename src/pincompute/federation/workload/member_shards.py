@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pincompute.api import conditions
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
@@ -20,13 +20,21 @@ STARTING = ("Starting", "PodsMissing")  # reasons of a shard that is not ready a
 
 
 @dataclass(frozen=True, slots=True)
+class MissingSetting:
+    """Why a revision cannot run in a member yet, as a clause. `final`: waiting does not help."""
+
+    message: str
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class MemberShard:
     """One member as far as this workload is concerned.
 
     `shard`: the workload's own, as it is or was when the member last answered; `orphan`: one that a deleted workload of the
     same name left. `known`: the member's shards can be seen right now. `lacks`: why no pod of the project may
     start there, because its namespace is missing, is not the project's own or does not hold what it must hold; empty when
-    nothing is missing.
+    nothing is missing. `unready`: revisions that cannot run there yet, with the setting that is missing.
     """
 
     member: MemberState
@@ -34,6 +42,7 @@ class MemberShard:
     orphan: Shard | None = None
     known: bool = True
     lacks: str = ""
+    unready: Mapping[str, MissingSetting] = field(default_factory=dict[str, MissingSetting])
 
     @property
     def name(self) -> str:
@@ -75,6 +84,8 @@ class MemberShard:
         """It says that something is wrong, and not only that pods are starting."""
         if self.shard is None or not self.known:
             return False
+        if getattr(self.shard.status, "causes", ()):
+            return True
         ready = conditions.find(self.shard.status.conditions, "Ready")
         return ready is not None and ready.status == "False" and ready.reason not in STARTING
 

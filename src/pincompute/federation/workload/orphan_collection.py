@@ -38,8 +38,7 @@ class ObservedOrphan:
 
 def decide(observed: ObservedOrphan) -> Plan:
     shard = observed.shard
-    ours = shard.metadata.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE
-    if shard.deleting or not ours or observed.namesake == shard.spec.origin.uid:
+    if shard.deleting or not labels.is_ours(shard.metadata.labels) or observed.namesake == shard.spec.origin.uid:
         return Plan()
     proof = Confirm(Ref(HOST, observed.kind.workload, shard.key), observed.namesake)
     delete = Delete(

@@ -10,16 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pincompute.api import labels
-from pincompute.api.kinds import WorkloadKind
+from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.revisions import PINREVISIONS, PinRevision
+from pincompute.api.workloads import RevisionNote
+from pincompute.domain import change_cause
 from pincompute.engine.plan import Action, Create, Delete, Patch, Ref
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Views
 
-KEPT = 10  # superseded revisions of a workload that are kept, as a Deployment keeps
+LONGEST_FAILURE = 1000  # characters
 BY_WORKLOAD = "workload"  # index over PinRevisions
 
 
@@ -59,6 +61,18 @@ def observe(workload: Workload, views: Views) -> Revisions:
     return Revisions(tuple(kept), tuple(stray))
 
 
+def note(obj: WorkloadObject, revision: str) -> RevisionNote | None:
+    """Returns what is noted on the workload about the revision that its spec asks for."""
+    line = change_cause.note(obj.metadata.annotations)
+    return RevisionNote(revision=revision, note=line) if line else None
+
+
+def _notes(workload: Workload, asked: str) -> dict[str, str]:
+    """Returns the notes that are known, by revision: of the former one asked for, and of the present one."""
+    found = (workload.status.note, note(workload.obj, asked))
+    return {each.revision: each.note for each in found if each is not None}
+
+
 def _prefix(kind: WorkloadKind) -> str:
     return f"{kind.workload.kind.lower()}-"
 
@@ -70,7 +84,7 @@ def _base(revision: PinRevision) -> str:
 
 
 def _is_present(revision: PinRevision) -> bool:
-    return revision.metadata.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE and not revision.deleting
+    return labels.is_ours(revision.metadata.labels) and not revision.deleting
 
 
 def _is_owned(workload: Workload, revision: PinRevision) -> bool:
@@ -82,6 +96,18 @@ def templates(kept: Iterable[PinRevision]) -> dict[str, Manifest]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is kept of a revision beside its template."""
+
+    note: str
+    failure: str
+
+    @property
+    def stated(self) -> Manifest:
+        return {name: text for name, text in (("note", self.note), ("failure", self.failure)) if text}
+
+
+@dataclass(frozen=True, slots=True)
 class _Superseded:
     """A template that still runs somewhere and is no longer wanted."""
 
@@ -89,30 +115,44 @@ class _Superseded:
     template: Manifest
 
 
-def decide(workload: Workload, sites: Iterable[MemberShard], kept: tuple[PinRevision, ...]) -> tuple[Action, ...]:
-    """Returns what has to be written before the next revision is dispatched; nothing for a workload that never changed."""
+def decide(
+    workload: Workload, sites: Iterable[MemberShard], kept: tuple[PinRevision, ...], asked: str = ""
+) -> tuple[Action, ...]:
+    """Returns what has to be written before the next revision is dispatched; nothing for a workload that never changed.
+    `asked` is the revision of the spec, where another one is brought about because it has failed.
+    """
+    notes = _notes(workload, asked or workload.rendered.revision)
     known = {revision.spec.revision: revision for revision in kept}
     number = max((revision.spec.number for revision in kept), default=0)
     writes: list[Action] = []
     for old in _superseded(workload, sites):
-        present = known.get(old.revision)
+        present, facts = known.get(old.revision), _Facts(notes.get(old.revision, ""), _failure(workload, old.revision))
         last = old.revision == workload.status.revision
         if present is None:
             number += 1
-            writes.append(_create(workload, old, number))
+            writes.append(_create(workload, old, number, facts))
         elif last and present.spec.number < number:
             number += 1
-            writes.append(_renumber(present, number))
+            writes.append(_renumber(present, number, facts))
     return tuple(writes)
 
 
+def _failure(workload: Workload, revision: str) -> str:
+    """Returns why the update to the revision failed; empty where it did not, or where that is not known."""
+    record = workload.status.rollout
+    return record.failure[:LONGEST_FAILURE] if record is not None and record.revision == revision else ""
+
+
 def expired(workload: Workload, sites: tuple[MemberShard, ...], kept: tuple[PinRevision, ...]) -> tuple[Delete, ...]:
-    """Returns the oldest beyond the limit, except those that still run somewhere."""
+    """Returns the oldest beyond the limit, except those that still run somewhere, and the one that a rollback returns to."""
     used = {revision for site in sites for revision in (*site.figures, *(share.revision for share in site.mix))}
+    if (record := workload.status.rollout) is not None and record.state != "Complete":
+        used.add(record.stable)
+    limit = workload.obj.spec.history_limit
     old = [r for r in kept if r.spec.revision != workload.rendered.revision]
     return tuple(
-        Delete(_ref(r.key), r.metadata.uid, f"more than {KEPT} revisions are kept")
-        for r in old[: max(0, len(old) - KEPT)]
+        Delete(_ref(r.key), r.metadata.uid, f"more than {limit} revisions are kept")
+        for r in old[: max(0, len(old) - limit)]
         if r.spec.revision not in used
     )
 
@@ -131,7 +171,7 @@ def _superseded(workload: Workload, sites: Iterable[MemberShard]) -> Iterator[_S
             yield _Superseded(revision, found[revision])
 
 
-def _create(workload: Workload, old: _Superseded, number: int) -> Create:
+def _create(workload: Workload, old: _Superseded, number: int, facts: _Facts) -> Create:
     meta = workload.obj.metadata
     kind = workload.kind.workload
     owner: Manifest = {"apiVersion": kind.api_version, "kind": kind.kind, "name": meta.name, "uid": meta.uid}
@@ -141,14 +181,14 @@ def _create(workload: Workload, old: _Superseded, number: int) -> Create:
             "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.ORIGIN_UID: meta.uid},
             "ownerReferences": [owner],
         },
-        "spec": {"revision": old.revision, "number": number, "template": old.template},
+        "spec": {"revision": old.revision, "number": number, "template": old.template, **facts.stated},
     }
     return Create(_ref(key), body, f"revision {old.revision} is superseded")
 
 
-def _renumber(revision: PinRevision, number: int) -> Patch:
+def _renumber(revision: PinRevision, number: int, facts: _Facts) -> Patch:
     meta = revision.metadata
-    body: Manifest = {"spec": {"number": number}}
+    body: Manifest = {"spec": {"number": number, "note": facts.note, "failure": facts.failure}}
     return Patch(_ref(revision.key), body, meta.uid, meta.resource_version, "it is superseded once more")
 
 

@@ -6,37 +6,41 @@ with what should run, so another change in the middle of one, a rollback include
 
 A new revision first runs as a **canary**, in one replica: a surge replica if the account has surge, else one that does not
 serve, else one from the account. Until a replica of it is available all others keep what they have, so a bad image stops after
-the first. Then the others follow, as many at a time as the account allows. Where nothing serves, nothing needs protection: all
-replicas take the new revision at once (S-159). A paused workload keeps its revisions, replica by replica (S-258).
+the first. Then the others follow, as many at a time as the account allows, and as many of each member as the present step of
+the rollout allows (`rollout_progress`). Where nothing serves, nothing needs protection: all replicas take the new revision at
+once (S-159). A paused workload keeps its revisions, replica by replica (S-258).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from pincompute.api import template_hash
+from pincompute.api import resource_requests, template_hash
+from pincompute.api.member_clusters import Capacity
 from pincompute.api.meta import Manifest
-from pincompute.api.shards import DisruptionRequests, RevisionStatus, ShardBudget, Share
+from pincompute.api.shards import DisruptionRequests, RevisionStatus, Shard, ShardBudget, Share
 from pincompute.api.workloads import Scheduling
-from pincompute.domain import disruption_account, surge_placement
+from pincompute.domain import disruption_account, replica_fit, surge_placement
 from pincompute.domain.disruption_account import Account, Part
 from pincompute.domain.surge_placement import SurgeCandidate
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.workload_model import Workload
 
+PROOF = 10  # seconds a canary, or a replica of a step, without a health check must run before it has proved its revision
 MOST_SHARES = 16  # revisions of one mix; a shard takes no more
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one member should have now; an empty mix means no shard."""
+    """What one member should have now; an empty mix means no shard. The rollout asks for `min_ready_seconds` at least."""
 
     site: MemberShard
     mix: tuple[Share, ...]
     budget: ShardBudget
+    min_ready_seconds: int = 0
 
     @property
     def replicas(self) -> int:
@@ -46,13 +50,17 @@ class Assignment:
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """The decision. `account` is the sum that the members' allotments may reach. `without_surge` is the revision that goes
-    on without surge, because no node took its surge replica. `waiting`: replicas that wait for the account.
+    on without surge, because no node took its surge replica. `waiting`: replicas that wait for the account. `lacks_room`: no
+    node has room for a replica of the target, and none is known to have it when one that serves leaves. `blocked`: what an
+    update waits for that ends all replicas first, in a sentence.
     """
 
     assignments: tuple[Assignment, ...]
     account: Account
     without_surge: str = ""
     waiting: int = 0
+    lacks_room: bool = False
+    blocked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,9 @@ class _State:
 
     `serving` counts available replicas of other revisions by member, `updated` those of the target. `proven`: a replica of
     the target is available, or there is nothing that it could harm. `changing`: something else than the target runs or is
-    wanted. `in_place`: revisions whose pods become pods of the target by changing images alone.
+    wanted. `in_place`: revisions whose pods become pods of the target by changing images alone. `limits`: how many replicas
+    of each member may have the target now; None where nothing limits them. `stepwise`: every replica of the target has to
+    prove it, not only the canary.
     """
 
     workload: Workload
@@ -74,6 +84,8 @@ class _State:
     proven: bool
     changing: bool
     in_place: frozenset[str]
+    limits: Mapping[str, int] | None = None
+    stepwise: bool = False
 
     @property
     def target(self) -> str:
@@ -83,6 +95,19 @@ class _State:
     def reachable(self) -> list[MemberShard]:
         return [site for site in self.sites if site.known and not site.deleting]
 
+    def limit(self, site: MemberShard) -> int:
+        """Returns how many replicas there may have the target now."""
+        wanted = self.wanted.get(site.name, 0)
+        return wanted if self.limits is None else min(wanted, self.limits.get(site.name, 0))
+
+    def is_limited(self, site: MemberShard) -> bool:
+        """Returns whether replicas there keep what they have, also those that are on their way to another member."""
+        return self.limits is not None and (self.limit(site) < self.wanted.get(site.name, 0) or not self.wanted.get(site.name))
+
+    def in_turn(self, site: MemberShard) -> bool:
+        """Returns whether the target may run there now."""
+        return self.limits is None or self.limit(site) > 0
+
 
 def decide(
     workload: Workload,
@@ -90,12 +115,19 @@ def decide(
     sites: tuple[MemberShard, ...],
     earlier: Mapping[str, Manifest],
     without_surge: str,
+    limits: Mapping[str, int] | None = None,
+    *,
+    stepwise: bool = False,
 ) -> Rollout:
     """Returns the rollout. `earlier` are templates by revision that no shard may hold any more; `without_surge` is the
-    former result.
+    former result; `limits` says how many replicas of each member may have the target now, in one of several steps
+    where it is `stepwise`.
     """
     state = _state(workload, _wanted(workload, decision, sites), sites, earlier)
-    whole = workload.account(sum(row.replicas for row in decision.placement))
+    own = workload.account(sum(row.replicas for row in decision.placement))
+    if any(state.serving.values()):
+        state = replace(state, limits=_with_broken(state, limits, own), stepwise=stepwise)
+    whole = own
     busy = state.changing or _requested_by_others(state) > 0
     if without_surge == state.target and busy:
         whole = whole.without_surge()
@@ -108,12 +140,19 @@ def decide(
         whole, extra = whole.without_surge(), {}
     extra |= _still_needed(state, extra)
     canary = _canary(state, extra)
+    lacks_room = state.changing and not state.proven and canary is None and _measured(state)
+    blocked = lacks_room or any(_is_full(site) for site in sites if site.name == canary)
+    if blocked and _may_end_together(state, own):
+        state, lacks_room = replace(state, proven=True), False
+    elif lacks_room and (waiting := _waiting_surge(state)):
+        extra, kept = waiting, ""
+        canary = _canary(state, extra)
     before = [_part(state, site, extra.get(site.name, 0), canary) for site in sites]
     parts = disruption_account.allot(whole, before)
     assignments = tuple(
         _assignment(state, site, part, canary, extra.get(site.name, 0)) for site, part in zip(sites, parts, strict=True)
     )
-    return Rollout(assignments, whole, kept, sum(_waiting(part) for part in parts))
+    return Rollout(assignments, whole, kept, sum(_waiting(part) for part in parts), lacks_room)
 
 
 def _wanted(workload: Workload, decision: Scheduling, sites: tuple[MemberShard, ...]) -> dict[str, int]:
@@ -151,6 +190,21 @@ def _state(
     )
 
 
+def _with_broken(state: _State, limits: Mapping[str, int] | None, own: Account) -> Mapping[str, int] | None:
+    """Returns the limits with which replicas that are in trouble may take the target before their turn, where they use up the
+    account: nothing else could change then, and a correction would never reach them.
+    """
+    if limits is None or sum(site.available for site in state.reachable) > own.promised:
+        return limits
+    broken = {site.name: _broken(state, site) for site in state.reachable if site.in_trouble}
+    return {**limits, **{name: limits.get(name, 0) + count for name, count in broken.items() if count}}
+
+
+def _broken(state: _State, site: MemberShard) -> int:
+    """Returns the replicas of other revisions there that do not serve."""
+    return sum(row.replicas - row.available for row in state.old[site.name])
+
+
 def _old(site: MemberShard, target: str) -> tuple[RevisionStatus, ...]:
     """Returns the pods of other revisions there, those that serve most first."""
     rows = [row for row in site.figures.values() if row.revision != target and row.replicas]
@@ -158,7 +212,7 @@ def _old(site: MemberShard, target: str) -> tuple[RevisionStatus, ...]:
 
 
 def _in_place(workload: Workload, known: Mapping[str, Manifest], old: Mapping[str, Sequence[RevisionStatus]]) -> frozenset[str]:
-    if workload.obj.spec.update.type == "Recreate":
+    if workload.obj.spec.update.in_place == "Never":
         return frozenset()
     shape = template_hash.shape(workload.rendered.template)
     revisions = {row.revision for rows in old.values() for row in rows} & known.keys()
@@ -217,15 +271,18 @@ def _for_update(state: _State, whole: Account) -> int:
         return 0
     if not state.proven:
         return 1
-    remaining = [row for rows in state.old.values() for row in rows]
+    left = {site.name: max(0, state.limit(site) - state.updated.get(site.name, 0)) for site in state.reachable}
+    remaining = [row for site in state.sites if state.in_turn(site) for row in state.old[site.name]]
     if all(row.revision in state.in_place for row in remaining):
         present = sum(site.budget.surge for site in state.sites)
-        return min(1, present) if whole.unavailable else sum(row.replicas for row in remaining)
-    return sum(max(0, state.wanted.get(site.name, 0) - state.updated.get(site.name, 0)) for site in state.reachable)
+        most = sum(row.replicas for row in remaining)
+        return min(1, present) if whole.unavailable else most if state.limits is None else min(most, sum(left.values()))
+    return sum(left.values())
 
 
 def _candidate(state: _State, site: MemberShard) -> SurgeCandidate:
-    takes = site.known and not site.deleting and site.prepared and site.member.open and not _is_full(site)
+    concerned = state.in_turn(site) or _requested_by_others(state) > 0
+    takes = concerned and site.known and not site.deleting and site.prepared and site.member.open and not _is_full(site)
     room = surge_placement.room_for(site.member.capacity, state.workload.rendered.requests) if takes else 0
     held = site.budget.surge if site.known and not _is_full(site) else 0
     return SurgeCandidate(site.name, state.wanted.get(site.name, 0), held, room)
@@ -243,19 +300,22 @@ def _measured(state: _State) -> bool:
 
 def _held(state: _State, whole: Account, without_surge: str) -> Rollout:
     """Returns the present state, which stays until it is known whether there is room."""
-    assignments = tuple(Assignment(site, site.mix, site.budget) for site in state.sites)
-    return Rollout(assignments, whole, without_surge)
+    return Rollout(tuple(map(present, state.sites)), whole, without_surge)
 
 
 def _canary(state: _State, extra: Mapping[str, int]) -> str | None:
-    """Returns the member that runs the canary, always the same one; None once it is proven, or where nothing changes."""
+    """Returns the member that runs the canary, always the same one; None once it is proven, where nothing changes, or where
+    a replica that serves would be given up for one that is not known to have a place.
+    """
     if not state.changing or state.proven:
         return None
-    spare = [site for site in state.reachable if extra.get(site.name)]
-    begun = (site.name for site in spare or state.sites if _has_begun(state, site))
-    broken = (s.name for s in state.reachable if _attainable(s, state.wanted.get(s.name, 0)) > state.serving.get(s.name, 0))
-    able = (s.name for s in state.reachable if state.serving.get(s.name))
-    return next((name for names in (begun, (site.name for site in spare), broken, able) for name in names), None)
+    reachable = [site for site in state.reachable if state.in_turn(site)]
+    spare = [site for site in reachable if extra.get(site.name)]
+    begun = [site for site in spare or state.sites if _has_begun(state, site) and state.in_turn(site)]
+    broken = [s for s in reachable if _attainable(s, state.wanted.get(s.name, 0)) > state.serving.get(s.name, 0)]
+    able = [site for site in reachable if state.serving.get(site.name)]
+    candidates = (*begun, *spare, *broken, *able)
+    return next((s.name for s in candidates if s in spare or s in broken or _has_place(state, s)), None)
 
 
 def _attainable(site: MemberShard, wanted: int) -> int:
@@ -308,7 +368,81 @@ def _assignment(state: _State, site: MemberShard, part: Part, canary: str | None
     begins = canary == site.name and (extra > 0 or part.updating + part.unavailable > 0 or _has_canary(state, site))
     mix = _mix(state, site, part.replicas, canary if begins else None)
     over = max(0, part.replicas - state.wanted.get(site.name, 0))
-    return Assignment(site, mix, ShardBudget(unavailable=part.unavailable, updating=part.updating, surge=min(over, extra)))
+    budget = ShardBudget(unavailable=part.unavailable, updating=part.updating, surge=min(over, extra))
+    proves = begins or (state.stepwise and state.changing and state.in_turn(site))
+    return Assignment(site, mix, budget, PROOF if proves and not is_checked(state.workload.rendered.template) else 0)
+
+
+def present(site: MemberShard) -> Assignment:
+    """Returns what the member has. One that does not answer is left alone in any case."""
+    proof = site.shard.spec.min_ready_seconds if site.shard is not None else 0
+    return Assignment(site, site.mix, site.budget, proof)
+
+
+def is_checked(template: Manifest) -> bool:
+    """Returns whether every container and sidecar has a check by which it becomes ready. One without is ready as soon as it
+    starts.
+    """
+    spec: Manifest = template.get("spec") or {}
+    containers: list[Manifest] = spec.get("containers") or []
+    before: list[Manifest] = spec.get("initContainers") or []
+    sidecars = [container for container in before if container.get("restartPolicy") == "Always"]
+    return all(container.get("readinessProbe") for container in (*containers, *sidecars))
+
+
+def _has_place(state: _State, site: MemberShard) -> bool:
+    """Returns whether nothing there that serves is given up for a replica of the target that has no place."""
+    if not state.serving.get(site.name):
+        return True
+    capacity = site.member.capacity
+    if capacity is not None and _is_full(site):
+        capacity = msgspec.structs.replace(capacity, free=())  # the scheduler there has found that no node takes a pod
+    leaving = _old_templates(state, site)
+    return bool(leaving) and _fits_in_place_of(state.workload, capacity, leaving)
+
+
+def _old_templates(state: _State, site: MemberShard) -> list[Manifest]:
+    """Returns the templates of the replicas there that have another revision; none unless all are known."""
+    found = [template for row in state.old[site.name] if (template := state.templates.get(row.revision)) is not None]
+    return found if len(found) == len(state.old[site.name]) else []
+
+
+def _fits_in_place_of(workload: Workload, capacity: Capacity | None, leaving: Sequence[Manifest], count: int = 1) -> bool:
+    """Returns whether it is certain that a replica of the wanted revision has a place there when `count` replicas leave,
+    whichever of these templates they have.
+    """
+    if capacity is None:
+        return False
+    leaves = (resource_requests.requests(template, resource_requests.DEFAULTS) for template in leaving)
+    return all(replica_fit.fits_after(capacity, left, workload.rendered.requests, count) for left in leaves)
+
+
+def may_have_room(workload: Workload, capacity: Capacity | None, shard: Shard | None) -> bool:
+    """Returns whether an update that has waited for room may go on with a member's room as it is now."""
+    if capacity is None:
+        return False
+    if replica_fit.by_node(capacity, workload.rendered.requests):
+        return True
+    mix = shard.spec.mix if shard is not None else ()
+    former = [share.template for share in mix if share.replicas and share.revision != workload.rendered.revision]
+    count = sum(share.replicas for share in mix)
+    return any(_fits_in_place_of(workload, capacity, [template], count) for template in former)
+
+
+def _may_end_together(state: _State, own: Account) -> bool:
+    """Returns whether the workload promises no replica, and one of the target has a place when all in a member have left."""
+    if own.promised or own.single:
+        return False
+    return any(
+        _fits_in_place_of(state.workload, site.member.capacity, leaving, sum(row.replicas for row in state.old[site.name]))
+        for site in state.reachable
+        if (leaving := _old_templates(state, site))
+    )
+
+
+def _waiting_surge(state: _State) -> dict[str, int]:
+    """Returns the surge replicas that wait for a node. They stay, so that they start as soon as there is room."""
+    return {site.name: site.budget.surge for site in state.reachable if site.budget.surge and _is_full(site)}
 
 
 def _has_canary(state: _State, site: MemberShard) -> bool:
@@ -322,7 +456,7 @@ def _mix(state: _State, site: MemberShard, replicas: int, canary: str | None) ->
         return ()
     if state.workload.paused:
         return _unchanged(state, site, replicas)
-    kept = () if state.proven else _kept(state, site, replicas, canary)
+    kept = () if state.proven and not state.is_limited(site) else _kept(state, site, replicas, canary)
     rest = replicas - sum(share.replicas for share in kept)
     rendered = state.workload.rendered
     new = (Share(revision=rendered.revision, template=rendered.template, replicas=rest),) if rest else ()
@@ -330,11 +464,12 @@ def _mix(state: _State, site: MemberShard, replicas: int, canary: str | None) ->
 
 
 def _kept(state: _State, site: MemberShard, replicas: int, canary: str | None) -> tuple[Share, ...]:
-    """Returns the revisions that replicas keep: all but the canary and those that have the target already. A missing one is
-    created again with the revision that serves most there, or elsewhere where there is none.
+    """Returns the revisions that replicas keep: all but the canary, or as many as the limit allows, and those that have the
+    target already. A missing one is created again with the revision that serves most there, or elsewhere where there is none.
     """
-    there, own = site.figures.get(state.target), 1 if canary == site.name else 0
-    targets = max(there.replicas if there is not None else 0, own)
+    there = site.figures.get(state.target)
+    own = state.limit(site) if state.proven else 1 if canary == site.name else 0
+    targets = max(there.replicas if there is not None else 0, own, _asked_in_vain(state, site))
     left = max(0, replicas - targets, min(replicas - own, state.serving.get(site.name, 0)))
     shares: list[Share] = []
     for row in state.old[site.name][: MOST_SHARES - 1]:
@@ -347,6 +482,15 @@ def _kept(state: _State, site: MemberShard, replicas: int, canary: str | None) -
     elif left and (former := _running_elsewhere(state, site)) is not None:
         shares.append(msgspec.structs.replace(former, replicas=left))
     return tuple(shares)
+
+
+def _asked_in_vain(state: _State, site: MemberShard) -> int:
+    """Returns how many replicas there are asked to have the target where none serves. A report is behind what the operator has
+    done since, so a mix that follows it would turn replicas of two failing revisions into each other for ever.
+    """
+    if not site.settled or state.serving.get(site.name):
+        return 0
+    return sum(share.replicas for share in site.mix if share.revision == state.target)
 
 
 def _running_elsewhere(state: _State, site: MemberShard) -> Share | None:

@@ -6,6 +6,8 @@ the decision was made from, because a stale view could give the same part away t
 
 from __future__ import annotations
 
+import msgspec
+
 from pincompute.api import labels, merge_patch
 from pincompute.api.meta import Manifest
 from pincompute.api.shards import Shard, ShardSpec
@@ -26,6 +28,12 @@ def writes(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Act
     return orphans + tuple(write for a in assignments if (write := _write(workload, a)))
 
 
+def generation_of(action: Action) -> str:
+    """Returns the workload's generation that a write of a shard is to bring about; empty for any other action."""
+    spec: Manifest = action.body.get("spec", {}) if isinstance(action, Create | Replace) else {}
+    return str(spec.get("origin", {}).get("generation", ""))
+
+
 def removals(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Delete, ...]:
     return tuple(
         _delete(workload, a.site, a.site.shard, "its replicas run elsewhere")
@@ -44,6 +52,26 @@ def guard(workload: Workload, assignments: tuple[Assignment, ...]) -> Stage:
     if not any(_moves_floor(a) for a in assignments):
         return (present,)
     return (present, *(_proof(workload, a.site, a.site.shard) for a in assignments if a.site.known and a.site.shard))
+
+
+def proof_of_end(workload: Workload, assignments: tuple[Assignment, ...]) -> Stage:
+    """Returns the proof that the members hold exactly the shards that are seen, before one gets the first shard of a revision
+    beside which no other may run.
+    """
+    if not any(a.site.shard is None and a.mix for a in assignments):
+        return ()
+    return tuple(
+        ConfirmSet(
+            a.site.name,
+            workload.kind.shard,
+            workload.key.namespace,
+            labels.ORIGIN_UID,
+            workload.uid,
+            frozenset({a.site.shard.metadata.uid} if a.site.shard is not None else ()),
+        )
+        for a in assignments
+        if a.site.known
+    )
 
 
 def _moves_floor(assignment: Assignment) -> bool:
@@ -69,6 +97,8 @@ def _write(workload: Workload, assignment: Assignment) -> Create | Replace | Non
     spec = _spec(workload, assignment)
     if site.shard is not None and site.shard.spec == spec:
         return None
+    if _lacks_settings(assignment):
+        return None
     counts = ", ".join(f"{share.replicas} of revision {share.revision}" for share in assignment.mix)
     why, body = f"{site.name} should run {counts}", manifest(workload, spec)
     if site.shard is None:
@@ -76,10 +106,21 @@ def _write(workload: Workload, assignment: Assignment) -> Create | Replace | Non
     return update(_ref(workload, site), site.shard.metadata, body, why)
 
 
+def _lacks_settings(assignment: Assignment) -> bool:
+    """Returns whether it asks for more replicas of a revision than the shard has, and a setting that they need is not there."""
+    there = {share.revision: share.replicas for share in assignment.site.mix}
+    return any(
+        share.revision in assignment.site.unready and share.replicas > there.get(share.revision, 0) for share in assignment.mix
+    )
+
+
 def _spec(workload: Workload, assignment: Assignment) -> ShardSpec:
     member = assignment.site.member
     part = ShardInput(member.name, member.zone, mix=assignment.mix, budget=assignment.budget)
-    return workload.behaviour.share(workload.obj, part)
+    spec = workload.behaviour.share(workload.obj, part)
+    if spec.min_ready_seconds >= assignment.min_ready_seconds:
+        return spec
+    return msgspec.structs.replace(spec, min_ready_seconds=assignment.min_ready_seconds)
 
 
 def manifest(workload: Workload, spec: ShardSpec) -> Manifest:

@@ -1,10 +1,12 @@
 """Runs a workload in its members and reports the result in one status.
 
-There is one controller per kind of workload, keyed by the workload, because the workload owns the disruption account. Four
+There is one controller per kind of workload, keyed by the workload, because the workload owns the disruption account. Five
 steps use the same observation, one after the other, and end in one write of the status:
 
     revision_history   keeps superseded templates as objects
-    rollout            decides each member's revisions and how many replicas may be disrupted there
+    rollout_progress   decides how many replicas may have the wanted revision now, or that the rollout is undone
+    rollout            decides each member's revisions and how many replicas may be disrupted there (`recreation` does while
+                       all replicas have to end first)
     shard_dispatch     brings the members' shards up to date
     workload_status    summarises the members' reports
 
@@ -17,31 +19,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pincompute.api import labels
 from pincompute.api import template_hash as podtemplates
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.kinds import KINDS, WorkloadKind
-from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
-from pincompute.api.meta import Key, Object, Resource
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, ClusterCapacity
+from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS, PinRevision
+from pincompute.api.workloads import Scheduling
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Plan, plan
+from pincompute.engine.plan import Confirm, Plan, plan
 from pincompute.federation.project import namespace_objects
 from pincompute.federation.scheduling import demand
+from pincompute.federation.settings import setting_references
+from pincompute.federation.sidecar import sidecar_references
 from pincompute.federation.workload import (
     member_shards,
+    metric_gate,
+    recreation,
     revision_history,
     rollout,
+    rollout_progress,
+    setting_readiness,
+    setting_rendering,
     shard_dispatch,
     workload_model,
     workload_status,
 )
 from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.metric_gate import Measurement
 from pincompute.federation.workload.revision_history import NO_REVISIONS, Revisions
+from pincompute.federation.workload.rollout import Rollout
+from pincompute.federation.workload.rollout_progress import Progress
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Views
 
@@ -53,13 +67,15 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class ObservedWorkload:
-    """`refused` is what a member did not take last time."""
+    """`refused` is what a member did not take of this generation; `measured` are the figures of the health gate."""
 
     now: datetime
     workload: Workload
     sites: tuple[MemberShard, ...]
     revisions: Revisions = NO_REVISIONS
     refused: str = ""
+    proof: tuple[Confirm, ...] = ()  # that the settings are as they were seen
+    measured: tuple[Measurement, ...] = ()
 
 
 def decide(observed: ObservedWorkload) -> Plan:
@@ -70,33 +86,62 @@ def decide(observed: ObservedWorkload) -> Plan:
     if decision is None or workload.rendered.problem:
         told = workload_status.decide(workload, observed.sites, None, observed.now, observed.refused)
         return plan(told.write, wake_after=told.wake_after, why=told.why or "waits for a scheduling decision")
-    made = rollout.decide(
-        workload, decision, observed.sites, revision_history.templates(observed.revisions.kept), workload.status.without_surge
-    )
-    told = workload_status.decide(workload, observed.sites, made, observed.now, observed.refused)
+    kept = revision_history.templates(observed.revisions.kept)
+    progress = rollout_progress.decide(workload, decision, observed.sites, kept, observed.now, observed.measured)
+    workload = progress.workload
+    made = _rollout(observed.sites, progress, decision, kept)
+    told = workload_status.decide(workload, observed.sites, made, observed.now, observed.refused, progress.record)
+    if progress.turned:
+        return plan(told.write, wake_after=told.wake_after, why=told.why)
     stray = revision_history.stray_deletions(observed.revisions.stray)
-    superseded = revision_history.decide(workload, observed.sites, observed.revisions.kept)
+    asked = observed.workload.rendered.revision
+    superseded = revision_history.decide(workload, observed.sites, observed.revisions.kept, asked)
     writes = shard_dispatch.writes(workload, made.assignments)
     removals = shard_dispatch.removals(workload, made.assignments)
+    begins = shard_dispatch.proof_of_end(workload, made.assignments) if progress.ends_first else ()
+    guard = (*shard_dispatch.guard(workload, made.assignments), *begins, *observed.proof)
     return plan(
-        shard_dispatch.guard(workload, made.assignments) if stray or superseded or writes or removals else (),
+        guard if stray or superseded or writes or removals else (),
         stray,
         superseded,
         (*writes, *removals, *told.write),  # all at once, so that no member that fails holds up the others or the status
         revision_history.expired(workload, observed.sites, observed.revisions.kept),
-        wake_after=told.wake_after,
+        wake_after=_soonest(told.wake_after, progress.wake_after),
         why=told.why,
     )
 
 
-def observe_for(kind: WorkloadKind, key: Key, views: Views, now: datetime, refused: str = "") -> ObservedWorkload | None:
+def _rollout(sites: tuple[MemberShard, ...], progress: Progress, decision: Scheduling, kept: Mapping[str, Manifest]) -> Rollout:
+    workload = progress.workload
+    if progress.ends_first and (ending := recreation.decide(workload, decision, sites)) is not None:
+        return ending
+    made = rollout.decide(
+        workload,
+        decision,
+        sites,
+        kept,
+        workload.status.without_surge,
+        progress.limits,
+        stepwise=progress.stepwise,
+    )
+    return recreation.proving(workload, made) if progress.ends_first else made
+
+
+def _soonest(*waits: float | None) -> float | None:
+    return min((wait for wait in waits if wait is not None), default=None)
+
+
+def observe_for(kind: WorkloadKind, key: Key, views: Views, now: datetime) -> ObservedWorkload | None:
     obj = views.view(labels.HOST, kind.workload).get(key)
     if obj is None:
         return None
-    workload = workload_model.read(kind, obj)
-    there = member_shards.observe(workload, views)
-    revisions = revision_history.observe(workload, views)
-    return ObservedWorkload(now, named(workload, there, revisions.kept), there, revisions, refused)
+    wanted = setting_rendering.rendered(workload_model.read(kind, obj), views)
+    there = member_shards.observe(wanted, views)
+    revisions = revision_history.observe(wanted, views)
+    workload = named(wanted, there, revisions.kept)
+    judged = setting_readiness.judge(workload, there, revision_history.templates(revisions.kept), views)
+    measured = metric_gate.observe(workload, views)
+    return ObservedWorkload(now, workload, judged.sites, revisions, proof=judged.proof, measured=measured)
 
 
 def named(workload: Workload, there: tuple[MemberShard, ...], kept: tuple[PinRevision, ...]) -> Workload:
@@ -127,9 +172,20 @@ def _no_key(_cluster: str, _obj: Any) -> Iterable[Key]:
     return ()
 
 
+def _given_room(kind: WorkloadKind, member: str, measured: ClusterCapacity, views: Views) -> Iterable[Key]:
+    """Returns the workloads whose update waits for room, where the member may have it now."""
+    shards = views.view(member, kind.shard)
+    for obj in views.view(labels.HOST, kind.workload).by(workload_model.BY_LACKING_ROOM, member):
+        if rollout.may_have_room(workload_model.read(kind, obj), measured.status.capacity, shards.get(obj.key)):
+            yield obj.key
+
+
 def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, ObservedWorkload]:
     def observe(key: Key, views: Views, now: datetime) -> ObservedWorkload | None:
-        return observe_for(kind, key, views, now, refusals.by_cluster(card.name, key))
+        seen = observe_for(kind, key, views, now)
+        if seen is None:
+            return None
+        return replace(seen, refused=refusals.by_cluster(card.name, key, (str(seen.workload.generation),)))
 
     def placed_in(member: str, namespace: str, views: Views) -> Iterable[Key]:
         """Workloads of the namespace that lack replicas in the member: they may wait for the namespace to be prepared."""
@@ -160,17 +216,21 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, Ob
             ReadAccess("members", kind.shard, workload_model.same_name),
             ReadAccess("host", PROJECTS, _no_key, project_changed),
             ReadAccess("members", NAMESPACES, _no_key, namespace_changed),
-            *(ReadAccess("members", needed, _no_key, content_changed) for needed in namespace_objects.KINDS),
-            ReadAccess("members", CLUSTERCAPACITIES, _no_key),
+            *(ReadAccess("members", needed, _no_key, content_changed) for needed in namespace_objects.IN_MEMBERS),
+            ReadAccess("members", CLUSTERCAPACITIES, _no_key, partial(_given_room, kind)),
+            *setting_references.reads(kind.workload),
+            sidecar_references.reads(kind.workload),
         ),
         writes=(
             WriteAccess("members", kind.shard, ("create", "update", "delete")),
             WriteAccess("host", kind.workload, ("patch", "status")),
             WriteAccess("host", PINREVISIONS, ("create", "patch", "delete")),
         ),
+        inputs=(metric_gate.INPUT,),
         contact=lambda member, views: (
             obj.key for obj in views.view(labels.HOST, kind.workload).by(workload_model.BY_MEMBER, member)
         ),
+        version_of=shard_dispatch.generation_of,
     )
     return Controller(card, observe, decide)
 

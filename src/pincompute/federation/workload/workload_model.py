@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pincompute.api import resource_requests, template_hash
+from pincompute.api import conditions, resource_requests, template_hash
 from pincompute.api.kinds import KINDS, WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST, SHARDS_FINALIZER
 from pincompute.api.meta import Key, Manifest, Object, Resource
@@ -146,10 +146,19 @@ def _places(obj: WorkloadObject) -> tuple[str, ...]:
     return tuple(place(row.cluster, obj.metadata.namespace) for row in placement(obj))
 
 
+def _lacking_room(obj: WorkloadObject) -> tuple[str, ...]:
+    """Returns the members any of which may get the room that the workload's update waits for."""
+    if not conditions.is_false(obj.status.conditions, UPDATE_SCHEDULED):
+        return ()
+    return tuple(row.cluster for row in placement(obj))
+
+
+UPDATE_SCHEDULED = "UpdateScheduled"  # condition: a replica of the wanted revision has a place; absent until one had none
 BY_MEMBER = "member"  # index over workloads
 BY_PLACE = "place"  # likewise
+BY_LACKING_ROOM = "lacking room"  # likewise
 INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {
-    kind.workload: {BY_MEMBER: members_of, BY_PLACE: _places} for kind in KINDS
+    kind.workload: {BY_MEMBER: members_of, BY_PLACE: _places, BY_LACKING_ROOM: _lacking_room} for kind in KINDS
 }
 
 

@@ -16,14 +16,16 @@ import msgspec
 
 from pincompute.api import conditions, labels
 from pincompute.api.conditions import Condition, ConditionStatus
-from pincompute.api.workloads import ClusterStatus, Ended, WorkloadStatus
+from pincompute.api.workloads import UNDOING, ClusterStatus, Ended, RevisionNote, RolloutStatus, WorkloadStatus
+from pincompute.domain import zone_text
 from pincompute.engine.plan import Replace
 from pincompute.federation.kinds import MemberReport, Summary
 from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.scheduling import demand
-from pincompute.federation.workload import workload_model
+from pincompute.federation.workload import revision_history, setting_readiness, stalled_workload, workload_model
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Rollout
+from pincompute.federation.workload.stalled_workload import NOT_STALLED, STALLED, Stall
 from pincompute.federation.workload.workload_model import Workload
 
 TOGETHER = timedelta(seconds=5)  # from the first report of a start on, in which those of the other members are waited for
@@ -33,11 +35,18 @@ PACE = timedelta(seconds=5)  # between writes of mere progress: a start of many 
 
 @dataclass(frozen=True, slots=True)
 class _ReportedMembers:
-    """What is said beside the figures. `unprepared` is which members take no more replicas yet, and why."""
+    """What is said beside the figures. `unprepared` is which members take no more replicas yet, and why; `causes` is why
+    replicas are not ready; `stall` why waiting does not help; `room` the condition of an update that waits for room; `rollout`
+    how far the rollout has come.
+    """
 
     made: Rollout | None = None
     refused: str = ""
     unprepared: str = ""
+    causes: str = ""
+    stall: Stall = NOT_STALLED
+    room: tuple[Condition, ...] = ()
+    rollout: RolloutStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +59,33 @@ class WorkloadStatusUpdate:
 
 
 def decide(
-    workload: Workload, sites: tuple[MemberShard, ...], made: Rollout | None, now: datetime, refused: str = ""
+    workload: Workload,
+    sites: tuple[MemberShard, ...],
+    made: Rollout | None,
+    now: datetime,
+    refused: str = "",
+    record: RolloutStatus | None = None,
 ) -> WorkloadStatusUpdate:
     """Returns the update. `made` is the present rollout, None while there is no decision to follow; `refused` is what a
-    member refuses.
+    member refuses; `record` is how far the rollout has come.
     """
     if _undecided(workload):
         return WorkloadStatusUpdate(why="waits for its first decision, whose write says all there is to say")
-    told = _ReportedMembers(made, refused, _unprepared(workload, sites))
+    lacking = (_unprepared(workload, sites), *(missing.message for missing in setting_readiness.waits(workload, sites)))
+    unprepared = "; ".join(part for part in lacking if part)
+    record = record if made is not None else workload.status.rollout
+    stall = stalled_workload.find(workload, sites, made, refused, now, record)
+    causes = stalled_workload.message(workload, sites, made)
+    room = stalled_workload.room_condition(workload, sites, made)
+    told = _ReportedMembers(made, refused, unprepared, causes, stall, room, record)
     status = _status(workload, _summary(workload, sites), _observed(workload, sites), told, now)
     if status == workload.status:
-        return WorkloadStatusUpdate()
+        return WorkloadStatusUpdate(wake_after=stall.wake_after)
     if not _urgent(workload.status, status, sites) and (wait := _patience(workload, sites, now)) > timedelta():
         return WorkloadStatusUpdate(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
     stamped = msgspec.structs.replace(status, last_update_time=now)
-    return WorkloadStatusUpdate(
-        workload_model.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}")
-    )
+    why = f"{status.phase}: {status.message or status.where}"
+    return WorkloadStatusUpdate(workload_model.with_status(workload, stamped, why), stall.wake_after)
 
 
 def _undecided(workload: Workload) -> bool:
@@ -97,7 +116,18 @@ def _urgent(before: WorkloadStatus, after: WorkloadStatus, sites: tuple[MemberSh
         return True
     if before.message != after.message and any(site.in_trouble for site in sites):
         return True
+    if conditions.is_true(before.conditions, STALLED) != conditions.is_true(after.conditions, STALLED):
+        return True
+    if _stage(before.rollout) != _stage(after.rollout):
+        return True
     return after.phase == "Running" != before.phase or _silent(before) != _silent(after)
+
+
+def _stage(record: RolloutStatus | None) -> tuple[str, int, datetime | None, str]:
+    """Returns what the next decision on the rollout depends on. That one has begun is written with the first report of it."""
+    if record is None or (record.state == "Progressing" and not record.step and record.healthy_since is None):
+        return ("", 0, None, record.failure if record is not None else "")
+    return (record.state, record.step, record.healthy_since, record.failure)
 
 
 def _patience(workload: Workload, sites: tuple[MemberShard, ...], now: datetime) -> timedelta:
@@ -156,7 +186,7 @@ def _status(workload: Workload, summary: Summary, observed: int, told: _Reported
     ready = sum(line.ready_replicas for line in lines if line.known)
     updated = sum(line.updated_replicas for line in lines if line.known)
     available = sum(line.available_replicas for line in lines if line.known)
-    phase = ended.phase if ended is not None else _phase(workload, lines, observed)
+    phase = ended.phase if ended is not None else _phase(workload, lines, observed, told.rollout)
     message = ended.message if ended is not None else _message(workload, lines, phase, told)
     return msgspec.structs.replace(
         workload.status,
@@ -168,14 +198,26 @@ def _status(workload: Workload, summary: Summary, observed: int, told: _Reported
         updated_replicas=updated,
         unavailable_replicas=max(0, workload.replicas - available),
         revision=_revision(workload) if demand.decision(workload) else workload.status.revision,
+        rollout=told.rollout,
+        note=_note(workload, told.rollout),
         without_surge=told.made.without_surge if told.made is not None else workload.status.without_surge,
         selector=f"{labels.APP}={workload.key.name}",
         where=" ".join(f"{line.cluster}:{line.ready_replicas}/{line.replicas}" for line in lines),
         ended=ended,
         message=message,
         clusters=lines,
-        conditions=conditions.merge(workload.status.conditions, _conditions(workload, phase, message, available), now),
+        conditions=conditions.merge(
+            workload.status.conditions,
+            (*_conditions(workload, phase, message, available), *stalled_workload.condition(workload, told.stall), *told.room),
+            now,
+        ),
     )
+
+
+def _note(workload: Workload, record: RolloutStatus | None) -> RevisionNote | None:
+    """Returns what is noted about the revision of the spec, which is not the one that is brought about after a rollback."""
+    asked = record.revision if record is not None and record.state in UNDOING else workload.rendered.revision
+    return revision_history.note(workload.obj, asked)
 
 
 def _ended(workload: Workload, summary: Summary) -> Ended | None:
@@ -187,7 +229,7 @@ def _ended(workload: Workload, summary: Summary) -> Ended | None:
     return summary.ended or kept
 
 
-def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) -> str:
+def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, record: RolloutStatus | None) -> str:
     """Returns Running only once no replica has a former revision, because its ready replicas could hide a stuck update."""
     if workload.deleting:
         return "Deleting"
@@ -201,7 +243,7 @@ def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) 
         min(ready, sum(line.updated_replicas for line in known)) >= workload.replicas >= sum(line.replicas for line in known)
     )
     if observed == workload.generation and complete:
-        return "Running"
+        return "RolledBack" if record is not None and record.state == "RolledBack" else "Running"
     decision = demand.decision(workload)
     if decision is None or (not ready and decision.unplaced):
         return "Pending"
@@ -215,18 +257,23 @@ def _was_ready(workload: Workload) -> bool:
 
 def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, told: _ReportedMembers) -> str:
     if workload.deleting:
-        waiting = ", ".join(line.cluster for line in lines)
-        return f"waits until nothing of it is left in {waiting}" if waiting else ""
+        waiting = {line.zone for line in lines}
+        return f"waits until nothing of it is left in {zone_text.zones(waiting)}" if waiting else ""
     scheduled = conditions.find(workload.status.conditions, "Scheduled")
     if scheduled is not None and scheduled.status == "False":
         return scheduled.message
     if workload.paused:
-        return "no change reaches it while spec.paused is true; resume it to let changes through"
+        typed = workload.kind.typed(workload.key.name)
+        return f"it is paused, and no change reaches it until somebody resumes it: `pin resume {typed}`"
     if told.refused:
-        return f"{told.refused}; correct the template or what it refers to"
+        return f"{told.refused}; correct the field that it names, or what the field refers to"
     if phase in ("Running", "Stopped"):
         return ""
-    said = (next((line.message for line in lines if line.message), ""), told.unprepared, _waits(workload, told.made))
+    if told.rollout is not None and told.rollout.state in UNDOING:
+        return stalled_workload.undone(told.rollout)
+    reported = told.causes or next((line.message for line in lines if line.known and line.message), "")
+    silent = next((line.message for line in lines if not line.known), "")
+    said = (reported, silent, told.unprepared, _waits(workload, told.made))
     return "; ".join(part for part in said if part)
 
 
@@ -238,15 +285,15 @@ def _unprepared(workload: Workload, sites: tuple[MemberShard, ...]) -> str:
         return ""
     count = sum(placed[site.name] - site.replicas for site in waiting)
     replicas = "1 replica waits" if count == 1 else f"{count} replicas wait"
-    where = ", ".join(f"{site.name}: {site.lacks}" for site in waiting[:MOST_NAMED])
-    more = f" and {len(waiting) - MOST_NAMED} more clusters" if len(waiting) > MOST_NAMED else ""
+    where = ", ".join(f"zone {site.member.zone}: {site.lacks}" for site in waiting[:MOST_NAMED])
+    more = f" and {len(waiting) - MOST_NAMED} more" if len(waiting) > MOST_NAMED else ""
     return f"{replicas} for the project's namespace ({where}{more}); the Ready condition of the Project says what to do"
 
 
 def _waits(workload: Workload, made: Rollout | None) -> str:
     """Returns why a change waits although nothing is broken."""
     if made is None or not made.waiting:
-        return ""
+        return made.blocked if made is not None else ""
     promised, available = made.account.promised, workload.status.available_replicas
     waiting = "1 replica waits" if made.waiting == 1 else f"{made.waiting} replicas wait"
     return f"{waiting} to be changed: at least {promised} must stay available, and {available} are"

@@ -19,7 +19,7 @@ from pincompute.gateway.access.issuer_keys import FetchJson
 from pincompute.gateway.access.oidc_verifier import OidcVerifier
 from pincompute.gateway.access.service_tokens import ServiceTokens
 from pincompute.gateway.call_context import ANONYMOUS, PLATFORM, Caller
-from pincompute.gateway.settings import IssuerSettings
+from pincompute.gateway.gateway_settings import IssuerSettings
 from pincompute.kube.clock import SYSTEM, Clock
 
 BEARER = "bearer "
@@ -43,7 +43,7 @@ class Authenticator:
         self._verifier = OidcVerifier(issuers, leeway, self._now, clock.monotonic, fetch)
 
     async def identify(self, scope: Mapping[str, Any], *, basic: bool = False) -> Caller:
-        """From an ASGI scope; ANONYMOUS when it carries no credential. Raises Problem 401 or 503.
+        """Returns the caller of an ASGI scope; ANONYMOUS when it carries no credential. Raises Problem 401 or 503.
 
         `basic`: the token may be the password of basic authentication, with any user name.
         """

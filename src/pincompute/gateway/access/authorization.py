@@ -119,7 +119,7 @@ class Authorizer:
         return bool(caller.groups) and caller.groups_until <= self._now()
 
     def permitted(self, caller: Caller, operation: Operation, projects: Iterable[str]) -> frozenset[str]:
-        """Of these projects the ones in which the caller may do this: what a list over all projects may hold."""
+        """Returns those of the projects in which the caller may do this: what a list over all projects may hold."""
         if self._ended(caller) is not None:
             return frozenset()
         wanted = permission_for(operation)
@@ -213,7 +213,7 @@ class Authorizer:
         return None
 
     def _scope(self, caller: Caller) -> TokenScope | None:
-        """Only service tokens are narrowed; one that is gone is narrowed to nothing."""
+        """Returns the scope that narrows a service token; one that is gone is narrowed to nothing. Other callers have none."""
         if caller.kind != "service":
             return None
         token = self._token(caller.token_id)

@@ -1,4 +1,4 @@
-"""An issuer's public keys: found by discovery, fetched when a token names an unknown one.
+"""Fetches an issuer's public keys by discovery, and again when a token names an unknown one.
 
 Keys are fetched again every few minutes, because those that the issuer withdraws must end. While the issuer does not answer,
 the known keys count for a limited time. After that nobody knows whether they still hold, and tokens are refused.
@@ -21,7 +21,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 
 from pincompute.gateway import problems
-from pincompute.gateway.settings import IssuerSettings
+from pincompute.gateway.gateway_settings import IssuerSettings
 
 PublicKey = RSAKey | ECKey | OKPKey
 
@@ -45,7 +45,7 @@ class _KeySet(msgspec.Struct):
 
 
 async def fetch_json(url: str, ca: str = "") -> Any:
-    """Over HTTPS, with the authority in the file `ca`, or the system's."""
+    """Fetches a document over HTTPS, with the authority in the file `ca`, or the system's."""
     context = ssl.create_default_context(cafile=ca or None)
     limit = aiohttp.ClientTimeout(total=TIMEOUT)
     async with (
@@ -81,7 +81,7 @@ class IssuerKeys:
         self._fetching = asyncio.Lock()
 
     async def get(self, kid: str) -> PublicKey | None:
-        """None when the issuer has no such key. Raises Problem 503 when that cannot be known, or is not known any more."""
+        """Returns the key; None when the issuer has no such key. Raises Problem 503 while that is not known."""
         now, known = self._now(), self._keys.get(kid)
         fresh = now - self._fetched < FRESH or now - self._tried < PAUSE or self._fetching.locked()
         if known is not None and fresh and not self._outdated():
@@ -132,7 +132,7 @@ def _prints(keys: dict[str, PublicKey]) -> dict[str, str]:
 
 
 def _usable(jwk: dict[str, Any]) -> PublicKey | None:
-    """None for keys that are not for signatures, or of a kind we do not know (RFC 7517, 5)."""
+    """Returns the key; None for keys that are not for signatures, or of a kind we do not know (RFC 7517, 5)."""
     if jwk.get("use", "sig") != "sig" or jwk.get("kty") not in ("RSA", "EC", "OKP"):
         return None
     try:

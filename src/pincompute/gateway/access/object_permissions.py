@@ -58,10 +58,14 @@ def by_route_of_its_own(grants: Authorizer, change: FieldChange) -> None:
     if change.call.operation.resource == ADMINISTRATION.resource:
         return
     by_administrator(grants, change)
+    name = _ADMIN_COMMANDS[change.field]
     raise problems.forbidden(
         f"{change.field}: only its own request changes it, so that the audit log shows who did",
-        f"use PUT /v1/admin/projects/{change.project}/pod-security, or `pin admin pod-security`",
+        f"use PUT /v1/admin/projects/{change.project}/{name}, or `pin admin {name}`",
     )
+
+
+_ADMIN_COMMANDS = {"spec.podSecurity": "pod-security", "spec.limits": "limits"}
 
 
 def by_members(grants: Authorizer, change: FieldChange) -> None:
@@ -83,7 +87,7 @@ FIELDS: Mapping[str, Mapping[str, FieldRule]] = {
         "members": by_members,
         "network": by_route,  # the receiver allows a connection; private addresses are refused to everybody
         "podSecurity": by_route_of_its_own,
-        "limits": by_administrator,
+        "limits": by_route_of_its_own,
     },
 }
 """The rule of each field of a spec, by the collection of its kind."""

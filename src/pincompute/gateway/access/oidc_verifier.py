@@ -7,7 +7,6 @@ withdraws takes its tokens with it. The cache holds the SHA-256 of a token, neve
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pincompute.gateway import problems
 from pincompute.gateway.access import token_claims, user_names
 from pincompute.gateway.access.issuer_keys import FetchJson, IssuerKeys
 from pincompute.gateway.call_context import Caller
-from pincompute.gateway.settings import IssuerSettings
+from pincompute.gateway.gateway_settings import IssuerSettings
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
 TYPES = ("jwt", "at+jwt", "application/at+jwt")
@@ -119,7 +118,7 @@ def _opened(token: str) -> tuple[_Header, _Payload]:
     try:
         header = msgspec.json.decode(_segment(parts[0]), type=_Header)
         return header, msgspec.json.decode(_segment(parts[1]), type=_Payload)
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
+    except (ValueError, RecursionError):
         raise problems.refused_token("it cannot be read") from None
 
 

@@ -1,4 +1,4 @@
-"""Permissions as sets of (resource, verb): a role is such a set, narrowing is intersection, "may grant" is inclusion.
+"""Defines permissions as sets of (resource, verb): a role is a set, narrowing is intersection, "may grant" is inclusion.
 
 All permissions are known in advance, so "*" is expanded when a rule is read and never evaluated later.
 """
@@ -13,13 +13,15 @@ from typing import TypeAlias, cast, get_args
 from pincompute.api import kinds as workloads
 from pincompute.gateway import call_context
 from pincompute.gateway.call_context import Operation, Resource, Verb
-from pincompute.gateway.settings import RoleRule, SettingsError
+from pincompute.gateway.gateway_settings import RoleRule, SettingsError
 
 Permission: TypeAlias = tuple[Resource, Verb]
 Permissions: TypeAlias = frozenset[Permission]
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
 NONE: Permissions = frozenset()
+OPEN_SHELLS: Permission = ("shells", "open")
+OPEN_PORTS: Permissions = frozenset({("ports", "open")})
 
 
 class UnknownPermission(ValueError):  # noqa: N818 - it names what is unknown
@@ -35,12 +37,15 @@ class PermissionUniverse:
         self.all: Permissions = frozenset(product(self.resources, VERBS))
 
     def of(self, resources: Iterable[str], verbs: Iterable[str]) -> Permissions:
-        """Every verb on every resource; "*" stands for all. Raises UnknownPermission."""
+        """Every verb on every resource; "*" stands for all. A shell reaches every port of its replica, so the right to open one
+        includes ports. Raises UnknownPermission.
+        """
         named = _all_of(resources, self.resources, "resource")
-        return frozenset(cast("Permission", pair) for pair in product(named, _all_of(verbs, VERBS, "verb")))
+        found = frozenset(cast("Permission", pair) for pair in product(named, _all_of(verbs, VERBS, "verb")))
+        return found | OPEN_PORTS if OPEN_SHELLS in found else found
 
     def of_operations(self, operations: Iterable[str]) -> Permissions:
-        """From `apps:get`, `apps:*`, `*:list`. Raises UnknownPermission."""
+        """Parses `apps:get`, `apps:*`, `*:list`. Raises UnknownPermission."""
         found: set[Permission] = set()
         for operation in operations:
             resource, _, verb = operation.partition(":")

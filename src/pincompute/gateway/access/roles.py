@@ -1,4 +1,4 @@
-"""The built-in roles and those of the settings.
+"""Defines the built-in roles, and adds those that the gateway's settings define.
 
 Project roles grow: viewer ⊂ developer ⊂ operator ⊂ owner. Platform roles hold in every project. An auditor
 sees what happened everywhere, but nothing inside a workload: no logs, files, images or shells.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pincompute.api import kinds as workloads
 from pincompute.gateway.access.permissions import NONE, Permissions, PermissionUniverse, permission_for
 from pincompute.gateway.call_context import Operation
-from pincompute.gateway.settings import AccessSettings, SettingsError
+from pincompute.gateway.gateway_settings import AccessSettings, SettingsError
 
 READ = ("get", "list", "watch")
 OWNER = "owner"
@@ -20,7 +20,7 @@ BUILT_IN = ("viewer", "developer", "operator", OWNER)
 
 _FIXED = PermissionUniverse(())  # of what every region has, whichever kinds of workloads it has
 
-OF_THE_REGION: Permissions = _FIXED.of(("clusters", "audit", "roles", "session", "policies"), ("*",)) | _FIXED.of(
+OF_THE_REGION: Permissions = _FIXED.of(("clusters", "sidecars", "audit", "roles", "session", "policies"), ("*",)) | _FIXED.of(
     ("projects",), ("create",)
 )
 """Rights that mean nothing inside a project; only a platform role or everybody's rights give them."""
@@ -34,8 +34,11 @@ BEYOND_TOKENS: Permissions = _FIXED.of(("tokens",), ("create", "update", "delete
 
 def project_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
     of, workloads = universe.of, universe.workloads
-    viewer = of((*workloads, "projects", "members", "history", "events", "logs", "images"), READ) | of(("images",), ("pull",))
-    developer = viewer | of(workloads, ("create", "update", "delete", "scale", "rollback")) | of(("images",), ("push",))
+    viewer = of((*workloads, "projects", "members", "history", "events", "usage", "logs", "images", "secrets", "configs"), READ)
+    viewer |= of(("images",), ("pull",))
+    developer = viewer | of(("secrets", "configs"), ("update", "delete", "rollback"))
+    developer |= of(workloads, ("create", "update", "delete", "scale", "rollback", "approve", "abort", "retry"))
+    developer |= of(("images",), ("push",))
     operator = (
         developer
         | of(workloads, ("pause", "resume", "stop", "start", "restart"))
@@ -56,9 +59,10 @@ def platform_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
     of, inside = universe.of, project_roles(universe)
     return {
         "admin": universe.all,
-        "auditor": of(("audit", "clusters", "tokens", "roles"), READ) | (inside["viewer"] - of(("logs", "images"), ("*",))),
-        "viewer": inside["viewer"] | of(("clusters",), READ),
-        "operator": inside["operator"] | of(("clusters",), READ),
+        "auditor": of(("audit", "clusters", "sidecars", "tokens", "roles"), READ)
+        | (inside["viewer"] - of(("logs", "images", "configs"), ("*",))),
+        "viewer": inside["viewer"] | of(("clusters", "sidecars"), READ),
+        "operator": inside["operator"] | of(("clusters", "sidecars"), READ),
         "project-creator": of(("projects",), ("create",)),
     }
 

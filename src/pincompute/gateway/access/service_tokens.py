@@ -1,4 +1,4 @@
-"""Service tokens: random secrets for programs, stored as hashes, that act for their maker within a scope.
+"""Keeps service tokens: random secrets for programs, stored as hashes, that act for their maker within a scope.
 
 A token has no permissions of its own. It has those that its maker has at the time of the call, narrowed by its scope. When a
 maker loses a role, all their tokens lose it. A gateway learns from each login which groups a maker is in,
@@ -22,7 +22,7 @@ from pincompute.gateway.access.permissions import NONE, Permissions
 from pincompute.gateway.access.roles import Roles
 from pincompute.gateway.call_context import Caller
 from pincompute.kube.clock import SYSTEM, Clock
-from pincompute.store.token_table import ServiceToken, TokenScope, TokenTable
+from pincompute.store.token_table import ServiceToken, TokenScope, TokensState, TokenTable
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ NAME_PATTERN = "[A-Za-z0-9]([A-Za-z0-9 ._/@-]*[A-Za-z0-9])?"  # nothing that cou
 
 REFRESH = 5.0  # seconds until a gateway knows what another one revoked
 MISS = 1.0  # seconds between two reads of the storage for an unknown secret
+WHOLE = 60.0  # seconds until everything is read again without a sign of change: groups change without one
 READ = 5.0  # seconds that one read may take
 LONGEST = timedelta(days=366)
 GROUPS_LIFETIME = timedelta(days=30)
@@ -58,6 +59,8 @@ class ServiceTokens:
         self._subjects: frozenset[str] = frozenset()
         self._pruned = float("-inf")
         self._looked = float("-inf")
+        self._read = float("-inf")
+        self._state: TokensState | None = None  # of the storage before everything was last read
         self._reading = asyncio.Lock()
         self._on_end: list[Callable[[str], None]] = []
 
@@ -70,16 +73,27 @@ class ServiceTokens:
         while True:
             try:
                 await self.prune()
-                await self.refresh()
+                await self.keep_up()
                 await self.write_groups()
             except Exception as problem:  # noqa: BLE001 - a storage may fail in any way; the next read tries again
                 log.warning("service tokens not refreshed", extra={"problem": str(problem)})
             await self._clock.sleep(REFRESH)
 
+    async def keep_up(self) -> None:
+        """Reads everything again if a token was added, removed or revoked, and once in WHOLE seconds."""
+        self._looked = self._clock.monotonic()
+        async with asyncio.timeout(READ):
+            state = await self._storage.state()
+        if state != self._state or self._looked - self._read >= WHOLE:
+            await self.refresh()
+
     async def refresh(self) -> None:
         async with self._reading, asyncio.timeout(READ):
-            self._looked = self._clock.monotonic()
+            self._looked = self._read = self._clock.monotonic()
+            self._state = None  # until everything is read
+            state = await self._storage.state()  # a change after this one is read again
             tokens = await self._storage.everything()
+            self._state = state
             before, self._by_id = self._by_id, {token.id: token for token in tokens}
             self._by_digest = {token.digest: token for token in tokens}
             self._subjects = frozenset(token.subject for token in tokens)
@@ -152,7 +166,7 @@ class ServiceTokens:
         return secret, token
 
     async def revoke(self, identity: str) -> bool:
-        """In force here at once, in other gateways within REFRESH. False when there is no such token."""
+        """Revokes a token: here at once, in other gateways within REFRESH. Returns False when there is no such token."""
         now = self._clock.wall()
         async with self._reading, asyncio.timeout(READ):  # a refresh that read before this must not write after it
             found = await self._storage.revoke(identity, now)
@@ -167,12 +181,12 @@ class ServiceTokens:
         wanted = digest(secret)
         found = self._by_digest.get(wanted)
         if found is None and self._clock.monotonic() - self._looked >= MISS:
-            await self.refresh()  # another gateway may just have made it
+            await self.keep_up()  # another gateway may just have made it
             found = self._by_digest.get(wanted)
         return found
 
     def in_force(self, identity: str) -> ServiceToken | None:
-        """None when there is no such token, when it was revoked, or when it has expired."""
+        """Returns the token; None when there is no such token, when it was revoked, or when it has expired."""
         token = self._by_id.get(identity)
         if token is None or token.revoked_at is not None or token.expires_at <= self._clock.wall():
             return None

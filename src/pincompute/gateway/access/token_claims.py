@@ -16,8 +16,8 @@ from pincompute.gateway import problems
 from pincompute.gateway.access import user_names
 from pincompute.gateway.access.user_names import IssuerNames
 from pincompute.gateway.call_context import Caller
+from pincompute.gateway.gateway_settings import IssuerSettings
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import IssuerSettings
 
 
 def caller(claims: Mapping[str, Any], names: IssuerNames, now: float, leeway: float) -> Caller:
@@ -87,7 +87,7 @@ def _shown(seconds: float) -> str:
 
 
 def _span(seconds: float) -> str:
-    """In the two largest units that matter."""
+    """Returns a span of time in the two largest units that matter."""
     whole = round(seconds)
     for size, unit, small, below in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
         if whole >= size:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pincompute.gateway import problems
 from pincompute.gateway.call_context import MADE_BY, PLATFORM
-from pincompute.gateway.settings import IssuerSettings, SettingsError
+from pincompute.gateway.gateway_settings import IssuerSettings, SettingsError
 
 SERVICE = "service:"
 """Names of subjects that are no person begin with this; no issuer can give such a name."""
@@ -32,7 +32,7 @@ class NamePrefix:
     others: tuple[str, ...]
 
     def name(self, claimed: str) -> str:
-        """Empty when the name would be one of another issuer."""
+        """Returns the claimed name with the prefix; empty when it would be a name of another issuer."""
         name = self.own + claimed
         return "" if name.startswith(self.others) else name
 
@@ -73,7 +73,7 @@ def display(claims: Mapping[str, Any], name: str) -> str:
 
 
 def of_issuers(issuers: Sequence[IssuerSettings]) -> dict[str, IssuerNames]:
-    """By URL. Raises SettingsError when two issuers have the same URL or prefix."""
+    """Returns the names of each issuer by URL. Raises SettingsError when two issuers have the same URL or prefix."""
     single = len(issuers) == 1
     users = [_prefix(issuer.username_prefix, issuer, single=single) for issuer in issuers]
     groups = [_prefix(issuer.groups_prefix, issuer, single=single) for issuer in issuers]

@@ -1,4 +1,4 @@
-"""The files of a log: the one that is written, and the finished ones beside it, named by their first record.
+"""Reads and appends to the files of the audit log. A finished file is named by its first record.
 
     audit.log   audit.log.000000000001   audit.log.000000051734
 
@@ -118,7 +118,7 @@ def tail(path: Path) -> LogFileTail:
 
 
 def _tail(file: Path) -> LogFileTail | None:
-    """None for a file without a line."""
+    """Returns where a file ends; None for a file without a line."""
     with file.open("rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - 2 * LONGEST))
@@ -187,7 +187,7 @@ class LogFileAppender:
 
 
 def sync(descriptor: int) -> None:
-    """To the disk, and closes it. Raises OSError."""
+    """Writes a file to the disk, and closes it. Raises OSError."""
     try:
         os.fsync(descriptor)
     finally:

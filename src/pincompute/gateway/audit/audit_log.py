@@ -18,7 +18,7 @@ from pincompute.gateway.audit import audit_files, hash_chain
 from pincompute.gateway.audit.audit_files import AuditError, LogFileAppender
 from pincompute.gateway.audit.hash_chain import AnchoredHead, AuditEntry
 from pincompute.gateway.call_context import Call
-from pincompute.gateway.settings import AuditSettings
+from pincompute.gateway.gateway_settings import AuditSettings
 from pincompute.kube.clock import SYSTEM, Clock
 
 log = logging.getLogger(__name__)
@@ -98,11 +98,11 @@ class AuditLog:
         await self._write(AuditEntry(stage="unproved", time=self._clock.wall(), why=why, anchor=anchored))
 
     async def begin(self, call: Call) -> None:
-        """Before an allowed call that leaves a record. Raises Problem 503 when it must not happen without one."""
+        """Records that an allowed call begins. Raises Problem 503 when it must not happen without a record."""
         await self._require(hash_chain.of_call(call, "begun", self._clock.wall(), allowed=True))
 
     async def opened(self, call: Call) -> None:
-        """Before a stream into a replica is opened. Raises Problem 503 as `begin` does."""
+        """Records that a stream into a replica is about to be opened. Raises Problem 503 as `begin` does."""
         await self._require(hash_chain.of_call(call, "opened", self._clock.wall(), allowed=True))
 
     async def _require(self, entry: AuditEntry) -> None:
@@ -179,7 +179,7 @@ class AuditLog:
                 await self._sync(self._seq)
 
     async def _sync(self, seq: int) -> None:
-        """To the disk, together with whatever others wrote meanwhile; whoever waited for the lock may find it done."""
+        """Writes to the disk, together with what others wrote meanwhile. Whoever waited for the lock may find it done."""
         async with self._syncing:
             if self._synced >= seq or self._file is None:
                 return

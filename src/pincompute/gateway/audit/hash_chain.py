@@ -1,4 +1,4 @@
-"""The format of the audit log: one record a line, each with the hash of the line before, so later changes show.
+"""Defines the format of the audit log: one record a line, each with the hash of the line before, so that changes show.
 
     {"seq":7,"previous":"<hash of line 6>", … ,"hash":"<SHA-256 of all that stands before it>"}
 
@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 import msgspec
 
-from pincompute.gateway.call_context import Call, ReplicaStream
+from pincompute.gateway.call_context import Call, RecordedChange, ReplicaStream
 
 START = "0" * 64
 """What the first line of all carries as the hash of the one before."""
@@ -38,7 +38,7 @@ class AnchoredHead(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """None for a text that is no head."""
+        """Parses a head; None for a text that is none."""
         found = _HEAD.fullmatch(text)
         return cls(int(found[1]), found[2], datetime.fromisoformat(found[3])) if found else None
 
@@ -58,7 +58,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
 
     `opened` says where a stream into a replica leads, before it is opened; its `done` says how it ended.
 
-    `why` it was decided so, `reason` is what the caller said.
+    `why` it was decided so, `reason` is what the caller said. `changes` are the values of an operation on a project or a token.
 
     `torn` names the remains of a line that a crash left before it, `lost` says how many records could not be written, and
     `unproved` that the log was not the one whose head was anchored: `anchor` names it.
@@ -80,6 +80,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     why: str = ""
     reason: str = ""
     stream: ReplicaStream | None = None
+    changes: tuple[RecordedChange, ...] = ()
     torn: TornLine | None = None
     lost: int = 0
     anchor: AnchoredHead | None = None
@@ -119,6 +120,7 @@ def of_call(call: Call, stage: Stage, time: datetime, *, allowed: bool, status: 
         why=why,
         reason=call.reason,
         stream=call.stream if call.stream.replica else None,
+        changes=tuple(call.changes),
     )
 
 

@@ -1,4 +1,4 @@
-"""Anchors the head of the audit log outside of the gateway's disk, so that who owns the disk cannot rewrite the log unseen.
+"""Anchors the head of the audit log outside of the gateway's disk, so that nobody who owns the disk rewrites the log unseen.
 
 A head is the number and the hash of a record, and stands for all records before it. Once a minute, when there are new records,
 it goes into the ConfigMap `pincompute-audit-heads` on the host and, if the settings name one, to a collector by HTTP. The
@@ -29,7 +29,7 @@ from pincompute.api.meta import Object, Resource
 from pincompute.gateway.audit.audit_log import AuditLog
 from pincompute.gateway.audit.chain_verification import HostAnchors
 from pincompute.gateway.audit.hash_chain import AnchoredHead
-from pincompute.gateway.settings import GatewaySettings
+from pincompute.gateway.gateway_settings import GatewaySettings
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import KubeError, NotFound, Refused
 from pincompute.kube.cache_views import Unknown
@@ -53,7 +53,7 @@ WAIT = 1.0  # seconds before the second try
 ANSWER = 5.0  # seconds a collector may take
 
 
-class _ConfigMap(msgspec.Struct, frozen=True):
+class _HeadsConfigMap(msgspec.Struct, frozen=True):
     data: Mapping[str, str] = {}
 
 
@@ -149,7 +149,7 @@ class HeadAnchors:
 
     async def _data(self) -> Mapping[str, str]:
         body = await self._client().request("GET", _path())
-        return msgspec.json.decode(body, type=_ConfigMap).data
+        return msgspec.json.decode(body, type=_HeadsConfigMap).data
 
     def _own(self, data: Mapping[str, str]) -> Iterator[AnchoredHead]:
         for key, text in data.items():

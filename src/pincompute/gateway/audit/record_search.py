@@ -71,7 +71,7 @@ class AuditPage(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
 
 def search(path: Path, query: AuditQuery, cursor: str = "", limit: int = 100, most: int = MOST) -> AuditPage:
     """Raises OSError, and ValueError for a cursor that is none."""
-    page = _Page(query, query.needles(), limit, most)
+    page = _PageSearch(query, query.needles(), limit, most)
     for number, file, end in _files(path, cursor):
         if query.until is not None and _begins_after(file, query.until):
             continue
@@ -85,7 +85,7 @@ def search(path: Path, query: AuditQuery, cursor: str = "", limit: int = 100, mo
 
 
 @dataclass(slots=True)
-class _Page:
+class _PageSearch:
     query: AuditQuery
     needles: tuple[bytes, ...]
     limit: int

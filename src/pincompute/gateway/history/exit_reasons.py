@@ -5,28 +5,33 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from pincompute.domain import container_failure
+from pincompute.domain.container_failure import CUT_OFF, OUT_OF_MEMORY, SIGNALLED, short, signal_name
 from pincompute.store.records import AnyRecord, EventRecord, ExitRecord
 
-OUT_OF_MEMORY = "OOMKilled"
 NODE_RESTARTED = "Unknown"  # containerd's reason for a container that it did not see end
-NO_EXIT_CODE = 255  # and its exit code
 _DEFINITION_CHANGED = re.compile(r"(?:Init c|C)ontainer (?P<container>\S+) definition changed")
+_CHECK_FAILED = re.compile(r"(?:Init c|C)ontainer (?P<container>\S+) failed (?P<check>liveness|startup) probe")
+_ENDED_BY_KUBELET = (0, SIGNALLED + signal.SIGKILL, SIGNALLED + signal.SIGTERM)  # codes after a request to end
+_FAILED_CHECKS = {f"{check.capitalize()}Failed": f"its {check} check failed" for check in ("liveness", "startup")}
+_CHECK_REMEDY = "correct the check, or give it longer (startup, initialDelay, failureThreshold)"
 _SECOND = timedelta(seconds=1)  # Kubernetes cuts times to the second
-_GRACE = timedelta(seconds=120)  # in which an announced container ends
-_SIGNALLED = 128  # the kubelet adds the number of a signal to this, as shells do
+GRACE = timedelta(seconds=120)  # in which an announced container ends
 
 _REMEDIES = {
     1: "look at the logs of its last run",
     126: "its command cannot be executed: check the file's permissions and architecture",
     127: "its command was not found: check `command` and the image",
-    128 + signal.SIGKILL: "it did not end within its grace period, or its liveness probe failed: look at the events",
-    128 + signal.SIGSEGV: "it read or wrote memory that is not its own: look at the logs of its last run",
-    128 + signal.SIGABRT: "it aborted itself: look at the logs of its last run",
-    128 + signal.SIGTERM: "it was asked to end: look at the events for who asked",
+    SIGNALLED + signal.SIGKILL: "it did not end within its grace period, or its liveness check failed: look at the events",
+    SIGNALLED + signal.SIGSEGV: "it read or wrote memory that is not its own: look at the logs of its last run",
+    SIGNALLED + signal.SIGABRT: "it aborted itself: look at the logs of its last run",
+    SIGNALLED + signal.SIGTERM: "it was asked to end: look at the events for who asked",
 }
 _REMEDIES_OF_PODS = {
     "Evicted": "its node ran short: request what it uses, or add nodes",
@@ -37,21 +42,56 @@ _REMEDIES_OF_PODS = {
 }
 
 
-def with_causes(records: Iterable[AnyRecord]) -> tuple[AnyRecord, ...]:
-    """The records in their order; an exit that the kubelet announced, because the container's definition changed, is expected.
+def with_causes(records: Iterable[AnyRecord], around: Iterable[AnyRecord] = ()) -> tuple[AnyRecord, ...]:
+    """The records in their order; an exit that the kubelet announced, because the container's definition changed, is expected,
+    and one that it made because a check failed has that as its reason.
 
     An update in place and a requested restart change a definition. An announcement is about the next exit only: a container
-    that fails with its new definition fails by itself.
+    that fails with its new definition fails by itself. `around` has the announcements and exits that are not among the records.
     """
     found = tuple(records)
+    known = {record.key: record for record in (*around, *found)}.values()
+    wanted, failed = _announced_exits(known), _failed_checks(known)
+    return tuple(_with_cause(r, wanted, failed) if isinstance(r, ExitRecord) else r for r in found)
+
+
+class FailedCheck(NamedTuple):
+    """The kubelet restarted a container because of a check, once or several times from `since` to `until`."""
+
+    where: tuple[str, str]  # pod and container
+    since: datetime
+    until: datetime
+    reason: str
+
+
+def _with_cause(record: ExitRecord, wanted: AbstractSet[str], failed: Sequence[FailedCheck]) -> ExitRecord:
+    if record.key in wanted:
+        return replace(record, expected=True)
+    if record.code not in _ENDED_BY_KUBELET or record.reason == OUT_OF_MEMORY:
+        return record
+    where = (record.pod, record.container)
+    reason = next((each.reason for each in failed if each.where == where and each.since <= record.at <= each.until), "")
+    return replace(record, reason=reason) if reason else record
+
+
+def _failed_checks(records: Iterable[AnyRecord]) -> list[FailedCheck]:
+    events = [record for record in records if isinstance(record, EventRecord)]
+    matched = [(event, found) for event in events if (found := _CHECK_FAILED.match(event.message))]
+    return [
+        FailedCheck(
+            (event.object, found["container"]), event.at - _SECOND, event.last + GRACE, f"{found['check'].capitalize()}Failed"
+        )
+        for event, found in matched
+    ]
+
+
+def _announced_exits(records: Iterable[AnyRecord]) -> set[str]:
+    """The keys of exits that the kubelet announced."""
     announced: dict[tuple[str, str], set[datetime]] = {}
-    for record in found:
+    for record in records:
         if isinstance(record, EventRecord) and (match := _DEFINITION_CHANGED.match(record.message)):
             announced.setdefault((record.object, match["container"]), set()).update((record.at, record.last))
-    if not announced:
-        return found
-    wanted = {exit_.key for where, times in announced.items() for exit_ in _next_exits(found, where, sorted(times))}
-    return tuple(replace(r, expected=True) if isinstance(r, ExitRecord) and r.key in wanted else r for r in found)
+    return {exit_.key for where, times in announced.items() for exit_ in _next_exits(records, where, sorted(times))}
 
 
 def _next_exits(records: Iterable[AnyRecord], where: tuple[str, str], announced: Sequence[datetime]) -> Iterator[ExitRecord]:
@@ -59,7 +99,7 @@ def _next_exits(records: Iterable[AnyRecord], where: tuple[str, str], announced:
     exits = [r for r in records if isinstance(r, ExitRecord) and (r.pod, r.container) == where]
     exits.sort(key=lambda record: record.at)
     for at in announced:
-        found = next((record for record in exits if at - _SECOND <= record.at <= at + _GRACE), None)
+        found = next((record for record in exits if at - _SECOND <= record.at <= at + GRACE), None)
         if found is not None:
             exits.remove(found)
             yield found
@@ -67,10 +107,12 @@ def _next_exits(records: Iterable[AnyRecord], where: tuple[str, str], announced:
 
 def sentence(record: ExitRecord, pods: int = 1, times: int = 1) -> str:
     """A sentence without a full stop. `pods` and `times` say how many pods ended so, and how often in all."""
-    who = _who(record) if pods == 1 else " in ".join(part for part in (record.container, f"{pods} pods") if part)
+    who = _who(record) if pods == 1 else " in ".join(part for part in (record.container, f"{pods} replicas") if part)
+    if record.reason == container_failure.START_ERROR:
+        return container_failure.start(who, record.reason, record.message).sentence
     what = f"{who} ended with {how(record)}" if record.container else f"{who} failed ({_why(record)})"
     often = f", {times} times" if times > pods else ""
-    remedy = cure(record)
+    remedy = remedy_of(record)
     return f"{what}{often}: {remedy}" if remedy else f"{what}{often}"
 
 
@@ -80,16 +122,18 @@ def how(record: ExitRecord) -> str:
     return f"exit code {record.code} ({why})" if why else f"exit code {record.code}"
 
 
-def cure(record: ExitRecord) -> str:
+def remedy_of(record: ExitRecord) -> str:
     """The remedy; empty when the container was asked to end or has done its work."""
     if record.expected:
         return ""
     if not record.container:
         return _REMEDIES_OF_PODS.get(record.reason, "look at the events")
-    if record.reason == NODE_RESTARTED and record.code == NO_EXIT_CODE:
+    if record.reason == NODE_RESTARTED and record.code == CUT_OFF:
         return "its node or container runtime was restarted; the container runs again by itself"
     if record.reason == OUT_OF_MEMORY:
-        return "raise resources.memory or find the leak"
+        return container_failure.MEMORY_REMEDY
+    if record.reason in _FAILED_CHECKS:
+        return _CHECK_REMEDY
     if not record.code:
         return "it ended by itself; a service's command should not return"
     return _REMEDIES.get(record.code, "look at the logs of its last run")
@@ -116,22 +160,8 @@ def _reason(record: ExitRecord) -> str:
         return "out of memory"
     if record.reason == NODE_RESTARTED:
         return "its end was not seen"
-    if record.container and record.code > _SIGNALLED and (name := _signal(record.code - _SIGNALLED)):
+    if record.reason in _FAILED_CHECKS:
+        return _FAILED_CHECKS[record.reason]
+    if record.container and record.code > SIGNALLED and (name := signal_name(record.code - SIGNALLED)):
         return name
     return "" if record.reason in ("Error", "Completed") else record.reason
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return ""
-
-
-LONGEST = 300  # characters of a message from elsewhere
-
-
-def short(text: str) -> str:
-    """Shorten a text to one line of bounded length without its final full stop."""
-    line = " ".join(text.split()).rstrip(".")
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"

@@ -1,4 +1,4 @@
-"""HTTP handlers of history, events, timeline and explanation, for a workload that runs or ran, and for a project.
+"""Handles history, events, timeline and explanation, of a workload that runs or ran, and of a project.
 
 Every workload kind has the same routes, made by one function. When several workloads had one name after each other, the routes
 show the records of all of them, and `uid` tells them apart.
@@ -42,7 +42,7 @@ def _parse_types(names: str) -> frozenset[RecordType]:
 
 
 EVENTS: frozenset[RecordType] = frozenset({"event"})
-CHANGES: frozenset[RecordType] = frozenset(TYPES) - EVENTS
+CHANGES: frozenset[RecordType] = frozenset(TYPES) - EVENTS - {"access"}
 ALL: frozenset[RecordType] = frozenset(TYPES)
 
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias, TypeVar, cast
 
 from msgspec.structs import replace
@@ -26,6 +26,8 @@ from pincompute.api.kinds import KINDS, Kinds, WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.api.projects import PROJECTS
+from pincompute.api.settings import SETTINGS, Setting
+from pincompute.api.template_settings import references
 from pincompute.gateway.history import record_extraction
 from pincompute.gateway.history.field_manager_lookup import FieldManagerLookup
 from pincompute.gateway.history.record_extraction import KnownState, Observation, RecordOwner
@@ -34,7 +36,16 @@ from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.kube.cluster_set import Clusters
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.records import GONE, AnyRecord, DecisionRecord, OperationRecord, RevisionRecord, StateRecord, digest
+from pincompute.store.records import (
+    GONE,
+    AccessRecord,
+    AnyRecord,
+    DecisionRecord,
+    OperationRecord,
+    RevisionRecord,
+    StateRecord,
+    digest,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +53,8 @@ REMEMBERED = 100_000  # deleted pods whose owner is remembered for their last ev
 PARKED = 1000  # pods that the cache does not have yet and whose events wait
 PATIENCE = 10.0  # seconds to wait for the store before beginning without it
 AT_ONCE = 200  # changes recorded before other tasks run
+
+_SETTINGS: dict[str, Resource[Any]] = {kind.word: kind.resource for kind in SETTINGS}
 
 T = TypeVar("T", bound=Object)
 Value = TypeVar("Value")
@@ -94,7 +107,7 @@ class HistoryRecorder:
         """How many changes are not recorded yet."""
         return len(self._changes)
 
-    def record_operation(self, operation: OperationRecord) -> None:
+    def record_operation(self, operation: OperationRecord | AccessRecord) -> None:
         """Record an operation that leaves no trace on the object itself."""
         self._record((operation,))
 
@@ -126,6 +139,8 @@ class HistoryRecorder:
                 digest(decision.scheduling) if isinstance(decision, DecisionRecord) else "",
                 state.after,
                 operation.key if operation is not None else "",
+                revision.revision if isinstance(revision, RevisionRecord) else "",
+                revision.observed if isinstance(revision, RevisionRecord) else False,
             )
         return states
 
@@ -174,7 +189,8 @@ class HistoryRecorder:
     def _workload(self, resource: Resource[Any], obj: WorkloadObject, initial: bool) -> None:
         uid, now = obj.metadata.uid, self._clock.wall()
         before = self._workloads.get(uid, KnownState())
-        found, known = record_extraction.workload_records(resource.kind, obj, before, Observation(now, not initial))
+        observation = Observation(now, not initial, tuple(self._settings(obj)))
+        found, known = record_extraction.workload_records(resource.kind, obj, before, observation)
         self._record(found)
         if before.generation or not initial:  # not for objects older than the first gateway
             self._look_up_authors(resource, found)
@@ -183,9 +199,18 @@ class HistoryRecorder:
             self._record((record_extraction.end_record(resource.kind, obj, known, now),))
             del self._workloads[uid]
 
+    def _settings(self, obj: WorkloadObject) -> Iterator[str]:
+        """Yields the versions that the workload's revision has: those in use, if it rolls with them."""
+        if obj.spec.update.settings != "Roll":
+            return
+        for ref in sorted(references(obj.spec.template)):
+            setting: Setting | None = self._find(HOST, _SETTINGS[ref.word], Key(obj.metadata.namespace, ref.name))
+            if not ref.version and setting is not None and setting.spec.version:
+                yield str(ref._replace(version=setting.spec.version))
+
     def _look_up_authors(self, resource: Resource[Any], found: Iterable[AnyRecord]) -> None:
         for record in found:
-            if isinstance(record, RevisionRecord) and not record.author:
+            if isinstance(record, RevisionRecord) and not (record.author or record.rolled):
                 self._authors.ask(resource, record)
 
     def _pod(self, cluster: str, pod: Pod) -> None:

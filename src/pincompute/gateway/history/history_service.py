@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import msgspec
@@ -9,20 +10,26 @@ import msgspec
 from pincompute.api import kinds
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.member_clusters import MEMBERCLUSTERS
+from pincompute.api.settings import PINSECRETS, SETTINGS
+from pincompute.api.template_settings import references, registries
+from pincompute.domain import shard_pods
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.history import record_extraction, timeline, workload_explanation
+from pincompute.gateway.history import exit_reasons, record_extraction, replica_names, timeline, workload_explanation
 from pincompute.gateway.history.record_extraction import Observation
 from pincompute.gateway.history.timeline import TimelineEntry
 from pincompute.gateway.history.workload_explanation import ExplainedWorkload
+from pincompute.gateway.operation import pod_troubles
+from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadRef
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.history_table import CursorError, ProjectLifetime, RecordFilter, RecordPage
-from pincompute.store.records import AnyRecord, RevisionRecord
+from pincompute.store.history_table import LONGEST_PAGE, CursorError, ProjectLifetime, RecordFilter, RecordPage
+from pincompute.store.records import AnyRecord, EventRecord, ExitRecord, RevisionRecord
 
 OWN_WRITES = 0.5  # seconds to wait for recent records, so that callers find their own operations
 CONTEXT = 200  # records of a workload an explanation looks back at
+_SETTING_KINDS = {kind.word: kind.resource.kind for kind in SETTINGS}
 REVISIONS = 100  # earlier revisions that are compared with a changed one
 
 
@@ -37,9 +44,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class HistoryService:
-    def __init__(self, reads: CacheReads, store: HistoryStore, clock: Clock = SYSTEM) -> None:
+    def __init__(self, reads: CacheReads, store: HistoryStore, replicas: ReplicaLookup, clock: Clock = SYSTEM) -> None:
         self._reads = reads
         self._store = store
+        self._replicas = replicas
         self._clock = clock
 
     @property
@@ -67,8 +75,9 @@ class HistoryService:
 
         Raises Problem as `page` does.
         """
+        asked = replace(wanted, also=self._used(wanted))
         try:
-            return await self.page(wanted, cursor, limit, oldest_first=oldest_first), ()
+            return await self._judged(wanted, await self.page(asked, cursor, limit, oldest_first=oldest_first)), ()
         except problems.Problem as problem:
             if problem.code != "unavailable" or not wanted.name or "revision" not in wanted.types:
                 raise
@@ -77,6 +86,30 @@ class HistoryService:
                 raise
             narrowed = [record for record in kept if _is_of(record, wanted)][:limit]
             return RecordPage(tuple(narrowed[::-1] if oldest_first else narrowed)), ("history",)
+
+    async def _judged(self, wanted: RecordFilter, page: RecordPage) -> RecordPage:
+        """The page, with its exits judged by the events around them, which may stand on another page or not be asked for."""
+        exits = [record.at for record in page.records if isinstance(record, ExitRecord)]
+        if not exits:
+            return page
+        since, until = min(exits) - exit_reasons.GRACE, max(exits) + exit_reasons.GRACE
+        nearby = replace(wanted, types=frozenset({"event", "exit"}), since=since, until=until, text="")
+        try:
+            around = await self._store.history.page(nearby, limit=LONGEST_PAGE)
+        except StoreUnavailable:
+            raise _away() from None
+        return replace(page, records=exit_reasons.with_causes(page.records, around.records))
+
+    def _used(self, wanted: RecordFilter) -> frozenset[tuple[str, str]]:
+        """Returns the secrets and configurations that the workload names now, and its logins, by kind and name."""
+        kind = kinds.named(wanted.workload, self._reads.workloads)
+        obj: WorkloadObject | None = self._reads.get(kind.workload, wanted.project, wanted.name) if kind is not None else None
+        if obj is None:
+            return frozenset()
+        named = {(_SETTING_KINDS[ref.word], ref.name) for ref in references(obj.spec.template)}
+        hosts = registries(obj.spec.template)
+        secrets = self._reads.host(PINSECRETS).list(wanted.project)
+        return frozenset(named | {(PINSECRETS.kind, each.metadata.name) for each in secrets if each.spec.registry in hosts})
 
     def _kept(self, wanted: RecordFilter) -> tuple[RevisionRecord, ...]:
         """The present revision of the workload and the former ones, newest first; empty when there is no such workload now."""
@@ -96,8 +129,18 @@ class HistoryService:
         page, missing = await self.history(wanted, cursor, limit, oldest_first=oldest_first)
         with_operations = not wanted.types or "operation" in wanted.types
         before = () if missing else await self._before(wanted, page)
-        lines = timeline.entries(page.records, before, with_operations=with_operations and not missing)
+        lines = timeline.entries(self._named(page.records), before, with_operations=with_operations and not missing)
         return (lines if oldest_first else lines[::-1]), page.cursor, missing
+
+    def _named(self, records: Iterable[AnyRecord]) -> tuple[AnyRecord, ...]:
+        """Records with the names of replicas, of any number of workloads."""
+        those, names = tuple(records), dict[str, str]()
+        about = (record for record in those if isinstance(record, EventRecord | ExitRecord))
+        for project, workload, name in {(record.project, record.workload, record.name) for record in about}:
+            kind = kinds.named(workload, self._reads.workloads)
+            if kind is not None:
+                names.update(self._replicas.names(WorkloadRef(kind, project, name)))
+        return replica_names.with_names(those, names)
 
     async def explain(
         self, kind: WorkloadKind, project: str, name: str, lifetime: ProjectLifetime | None = None
@@ -124,7 +167,18 @@ class HistoryService:
         self, kind: WorkloadKind, obj: WorkloadObject, records: tuple[AnyRecord, ...], missing: tuple[str, ...]
     ) -> Explanation:
         members = tuple(m.metadata.name for m in self._reads.host(MEMBERCLUSTERS).list())
-        subject = ExplainedWorkload(kind, obj, records, members, self._reads.silent(), self._clock.wall())
+        target = WorkloadRef(kind, *obj.key)
+        unready = {r.pod.metadata.name: r.name for r in self._replicas.of(target) if shard_pods.ready_since(r.pod) is None}
+        troubles = pod_troubles.last_of(r for r in records if isinstance(r, EventRecord) and r.object in unready)
+        subject = ExplainedWorkload(
+            kind,
+            obj,
+            self._named(records),
+            members,
+            self._reads.silent(),
+            self._clock.wall(),
+            tuple((unready[pod], said) for pod, said in sorted(troubles.items())),
+        )
         return Explanation(
             name=obj.metadata.name,
             project=obj.metadata.namespace,
@@ -136,9 +190,12 @@ class HistoryService:
     def _past(self, project: str, name: str, records: tuple[AnyRecord, ...]) -> Explanation:
         """Explain the last workload that had the name."""
         uid = next((record.uid for record in reversed(records) if record.uid), "")
-        own = tuple(record for record in records if record.uid in (uid, ""))
+        own = replica_names.with_names((record for record in records if record.uid in (uid, "")), {})
         return Explanation(
-            name=name, project=project, state="Deleted", sentences=tuple(workload_explanation.explain_deleted(name, own))
+            name=name,
+            project=project,
+            state="Deleted",
+            sentences=tuple(workload_explanation.explain_deleted(name, own)),
         )
 
     async def _before(self, wanted: RecordFilter, page: RecordPage) -> tuple[RevisionRecord, ...]:

@@ -1,21 +1,23 @@
-"""Records operations that leave no trace on the object itself: deletions, shells and copied files.
+"""Records operations that leave no trace on a workload: its deletion, shells, ports, copied files, and changes of its settings.
 
-Writes and lifecycle verbs are not among them: the object itself notes who asked for them, in the same write.
+Writes and lifecycle verbs are not among them: the workload itself notes who asked for them, in the same write.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pincompute.api.kinds import Kinds, WorkloadKind, WorkloadObject
 from pincompute.api.meta import Key
+from pincompute.api.settings import SETTINGS, SettingKind
+from pincompute.api.template_settings import parse
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Call
+from pincompute.gateway.call_context import READS, Call
 from pincompute.gateway.history.history_recorder import HistoryRecorder
 from pincompute.gateway.middleware import RequestAuditor
-from pincompute.store.records import DONE, OperationRecord
+from pincompute.store.records import DONE, AccessRecord, OperationRecord
 
-_INSIDE = ("shells", "files")  # resources that lead into containers
+_INSIDE = ("shells", "ports", "files")  # resources that lead into containers
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,15 @@ class OperationRecorder:
     def _remember(self, call: Call) -> None:
         operation = call.operation
         named = next((kind for kind in self.reads.workloads if kind.plural == operation.resource), None)
+        setting = next((kind for kind in SETTINGS if f"{kind.word}s" == operation.resource), None)
+        if setting is not None and operation.verb not in READS:
+            self.recorder.record_operation(_of_setting(call, setting))
         if operation.resource in _INSIDE and call.name:
-            self.recorder.record_operation(_operation(call, *self._find(call, self.reads.workloads), operation.resource))
+            self.recorder.record_operation(_access(call, *self._find(call, self.reads.workloads)))
         elif operation.verb == "delete" and named is not None:
             kind, obj = self._find(call, (named,))
             if obj is None or obj.deleting:  # else it was a dry run
-                self.recorder.record_operation(_operation(call, kind, obj, ""))
+                self.recorder.record_operation(_deletion(call, kind, obj))
 
     def _find(self, call: Call, kinds: Kinds) -> tuple[WorkloadKind, WorkloadObject | None]:
         """The workload of this name, of any of these kinds; None with the first kind when there is none now."""
@@ -56,12 +61,38 @@ class OperationRecorder:
         return kinds[0], None
 
 
-def _operation(call: Call, kind: WorkloadKind, obj: WorkloadObject | None, detail: str) -> OperationRecord:
-    return OperationRecord(
+def _of_setting(call: Call, kind: SettingKind) -> OperationRecord:
+    """The call is about a version, `db.3`, when it made or chose one. The record never has a value."""
+    changed = parse(kind.word, call.name)
+    return _record(replace(call, name=changed.name), kind.resource.kind, "", str(changed.version or ""))
+
+
+def _deletion(call: Call, kind: WorkloadKind, obj: WorkloadObject | None) -> OperationRecord:
+    return _record(call, kind.workload.kind, obj.metadata.uid if obj is not None else "", "")
+
+
+def _access(call: Call, kind: WorkloadKind, obj: WorkloadObject | None) -> AccessRecord:
+    return AccessRecord(
         project=call.project,
         workload=kind.workload.kind,
         name=call.name,
         uid=obj.metadata.uid if obj is not None else "",
+        at=call.at,
+        request_id=call.id,
+        verb=call.operation.verb,
+        author=call.caller.principal,
+        reason=call.reason,
+        detail=call.operation.resource,
+        source=call.source,
+    )
+
+
+def _record(call: Call, kind: str, uid: str, detail: str) -> OperationRecord:
+    return OperationRecord(
+        project=call.project,
+        workload=kind,
+        name=call.name,
+        uid=uid,
         at=call.at,
         request_id=call.id,
         verb=call.operation.verb,

@@ -23,6 +23,7 @@ from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.revisions import PinRevision
 from pincompute.domain.in_place_update import Replaced
 from pincompute.gateway import operation_annotation
+from pincompute.gateway.observed_revision import observed_revision
 from pincompute.store.records import (
     DONE,
     GONE,
@@ -56,14 +57,19 @@ class KnownState:
     decision: str = ""
     phase: str = ""
     operation: str = ""
+    revision: str = ""
+    observed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """When an object was observed. `live`: it changed at that moment; else the gateway found it so when it started."""
+    """When an object was observed. `live`: it changed at that moment; else the gateway found it so when it started.
+    `settings`: the versions of secrets and configurations that its revision has.
+    """
 
     at: datetime
     live: bool
+    settings: tuple[str, ...] = ()
 
 
 def workload_records(
@@ -76,8 +82,13 @@ def workload_records(
     seen = observation.at if observation.live else status.last_update_time or observation.at  # when the status was written
     operations = _operations(owner, obj)
     found += _since(operations, known.operation)
-    if meta.generation > known.generation and not (obj.deleting and known.generation):  # a deletion raises it as well
-        found.append(_revision(owner, obj, observation, operations))
+    written = meta.generation > known.generation and not (obj.deleting and known.generation)  # a deletion raises it as well
+    named = _name(obj) if written else known.revision
+    observed = observed_revision(obj)
+    if written or (observed not in ("", named) and not obj.deleting):
+        rolled = known.observed and not written
+        found.append(_rolled(owner, obj, observation) if rolled else _revision(owner, obj, observation, operations))
+        named = observed or named
     decided = digest(made) if made is not None else known.decision
     if made is not None and decided != known.decision:
         found.append(DecisionRecord(**asdict(owner), at=seen, scheduling=made))
@@ -86,7 +97,7 @@ def workload_records(
         at = status.last_update_time or observation.at
         found.append(StateRecord(**asdict(owner), at=at, before=known.phase, after=phase, message=status.message))
     operation = operations[0].key if operations else known.operation
-    return tuple(found), KnownState(max(meta.generation, known.generation), decided, phase, operation)
+    return tuple(found), KnownState(max(meta.generation, known.generation), decided, phase, operation, named, bool(observed))
 
 
 def revision(kind: str, obj: WorkloadObject, observation: Observation) -> RevisionRecord:
@@ -196,7 +207,8 @@ def _since(operations: Sequence[OperationRecord], known: str) -> list[OperationR
 def _revision(
     owner: RecordOwner, obj: WorkloadObject, observation: Observation, operations: Sequence[OperationRecord]
 ) -> RevisionRecord:
-    meta = obj.metadata
+    """The record. The platform names a revision by what members get, which may hold versions of secrets and logins."""
+    meta, observed = obj.metadata, observed_revision(obj)
     made_by = next((operation for operation in operations if operation.generation == meta.generation), None)
     at = made_by.at if made_by is not None else _changed_at(obj, observation)
     outside, outsider = operation_annotation.outside_author(obj)
@@ -205,10 +217,26 @@ def _revision(
         **asdict(owner),
         at=(meta.creation_timestamp or at) if meta.generation == 1 else at,
         generation=meta.generation,
-        revision=_name(obj),
+        revision=observed or _name(obj),
+        observed=bool(observed),
         spec=msgspec.to_builtins(obj.spec),
         author=made_by.author if made_by is not None else author,
         reason=made_by.reason if made_by is not None else "",
+        settings=observation.settings,
+    )
+
+
+def _rolled(owner: RecordOwner, obj: WorkloadObject, observation: Observation) -> RevisionRecord:
+    """The record of a revision that another version of a setting made."""
+    return RevisionRecord(
+        **asdict(owner),
+        at=observation.at,
+        generation=obj.metadata.generation,
+        revision=obj.status.revision,
+        spec=msgspec.to_builtins(obj.spec),
+        settings=observation.settings,
+        observed=True,
+        rolled=True,
     )
 
 

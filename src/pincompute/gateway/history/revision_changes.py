@@ -7,6 +7,7 @@ from typing import Any
 
 from pincompute.api import template_hash
 from pincompute.api.meta import Manifest
+from pincompute.domain import image_pinning
 from pincompute.store.records import RevisionRecord
 
 _LISTS = ("initContainers", "containers")
@@ -38,8 +39,19 @@ def _all(before: Manifest, after: Manifest) -> Iterator[str]:
     for field, on, off in (("paused", "paused", "resumed"), ("stopped", "stopped", "started")):
         if bool(before.get(field)) != bool(after.get(field)):
             yield on if after.get(field) else off
+    if before.get("rollout") != after.get("rollout"):
+        yield _of_rollout(before.get("rollout") or {}, after.get("rollout") or {})
     if _rest(before) != _rest(after):
         yield "the pod template"
+
+
+def _of_rollout(before: Manifest, after: Manifest) -> str:
+    revision = after.get("revision", "")
+    if after.get("aborted"):
+        return f"rollout of {revision} aborted"
+    if after.get("approvedSteps", 0):
+        return f"step {after['approvedSteps']} of the rollout of {revision} approved"
+    return f"rollout of {revision} begun anew" if after.get("attempt", 0) != before.get("attempt", 0) else "the rollout"
 
 
 def _of_images(before: dict[str, str], after: dict[str, str]) -> Iterator[str]:
@@ -47,8 +59,15 @@ def _of_images(before: dict[str, str], after: dict[str, str]) -> Iterator[str]:
         if name not in before:
             yield f"container {name} added"
         elif before[name] != image:
-            yield f"image of {name} from {_short(before[name])} to {_short(image)}"
+            yield _of_image(name, _short(before[name]), _short(image))
     yield from (f"container {name} removed" for name in before if name not in after)
+
+
+def _of_image(container: str, before: str, after: str) -> str:
+    """A tag that was pushed again leads to other content under the same name."""
+    if before == after:
+        return f"content of image {after} of {container}"
+    return f"image of {container} from {before} to {after}"
 
 
 def _of_containers(before: dict[str, Manifest], after: dict[str, Manifest]) -> Iterator[str]:
@@ -81,5 +100,7 @@ def _rest(spec: Manifest) -> Manifest:
 
 
 def _short(image: str) -> str:
-    """Without the registry, which is the same everywhere."""
-    return image.rpartition("/")[2]
+    """Without the registry, which is the same everywhere, and without the digest where there is a tag."""
+    last = image.rpartition("/")[2]
+    name = image_pinning.unpinned(last)
+    return name if ":" in name else last

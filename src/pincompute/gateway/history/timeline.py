@@ -6,6 +6,7 @@ decision that two gateways recorded at different moments.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,12 +14,15 @@ from typing import TypeAlias
 
 import msgspec
 
+from pincompute.api.settings import SETTINGS
 from pincompute.api.workloads import Scheduling
-from pincompute.gateway.history import exit_reasons, revision_changes
-from pincompute.gateway.history.exit_reasons import short
+from pincompute.domain import zone_text
+from pincompute.domain.container_failure import short
+from pincompute.gateway.history import event_sentences, exit_reasons, replica_names, revision_changes
 from pincompute.store.records import (
     DONE,
     GONE,
+    AccessRecord,
     AnyRecord,
     DecisionRecord,
     EventRecord,
@@ -31,9 +35,9 @@ from pincompute.store.records import (
 
 PLATFORM = "pincompute-"  # prefix of the field managers of the platform's own programs
 NEAR = timedelta(minutes=10)  # the same again within this is the same line
-REASONS = 3  # clusters whose refusal is shown
+REASONS = 3  # reasons against a placement that are shown
 
-_CAUSE_FIRST = ("operation", "revision", "decision", "state", "exit", "event")
+_CAUSE_FIRST = ("operation", "revision", "decision", "access", "state", "exit", "event")
 _PAST = {
     "create": "created",
     "update": "changed",
@@ -45,12 +49,17 @@ _PAST = {
     "restart": "restarted",
     "scale": "scaled",
     "rollback": "rolled back",
+    "approve": "approved a step of the rollout of",
+    "abort": "aborted the rollout of",
+    "retry": "began anew the rollout of",
 }
 OUTSIDE = "Kubernetes does not record who"
 UNRECORDED = "no record says by whom"
 SCALED = f"{{}} was scaled {{}} with `kubectl scale` or by an autoscaler; {OUTSIDE}"
-_INSIDE = {
+_SETTINGS = {kind.resource.kind: kind.word for kind in SETTINGS}
+_INSIDE = {  # also of operations that an earlier version recorded
     ("open", "shells"): "opened a shell or ran a command in",
+    ("open", "ports"): "connected to a port of",
     ("get", "files"): "copied files out of",
     ("update", "files"): "copied files into",
 }
@@ -95,7 +104,7 @@ def entries(
     ordered = sorted(exit_reasons.with_causes(records), key=lambda record: (record.at, _CAUSE_FIRST.index(record.type)))
     so_far = _NamedContents({r.uid: r for r in sorted(before, key=lambda r: r.generation)})
     operations = {(o.uid, o.generation): o for o in ordered if isinstance(o, OperationRecord) and o.generation}
-    revised = {(r.uid, r.generation) for r in ordered if isinstance(r, RevisionRecord)}
+    revised = {(r.uid, r.generation) for r in ordered if isinstance(r, RevisionRecord) and not r.rolled}
     so_far.outside = _deleted_outside(ordered) if with_operations else frozenset()
     lines = [line for record in ordered if (line := _line(record, so_far, operations, revised)) is not None]
     repeated = _repeated(record for record in ordered if isinstance(record, (EventRecord, ExitRecord)))
@@ -117,7 +126,7 @@ def _deleted_outside(records: Iterable[AnyRecord]) -> frozenset[str]:
     alive, deleted = set[str](), set[str]()
     for record in records:
         match record:
-            case OperationRecord(verb="delete"):
+            case OperationRecord(verb="delete") if record.workload not in _SETTINGS:
                 deleted |= {record.uid} if record.uid else alive  # without a uid: it may have been any of this name
             case StateRecord() if record.after not in (GONE, "Deleting"):
                 alive.add(record.uid)
@@ -153,12 +162,16 @@ def _line(
             so_far.states[record.uid] = record.after
             by = f"; {UNRECORDED}" if record.uid in so_far.outside else ""
             return _entry(record, state(record, by), warning=record.after == "Degraded")
+        case AccessRecord():
+            return _entry(record, access(record))
         case EventRecord() | ExitRecord():
             return None  # grouped with the repeated ones
 
 
 def operation(record: OperationRecord) -> str:
     """`alice stopped hello: night`."""
+    if record.workload in _SETTINGS:
+        return f"{record.author} {_of_setting(record)}{_because(record.reason)}"
     inside = _INSIDE.get((record.verb, record.detail))
     done = inside or _past(record.verb)
     detail = f" ({record.detail})" if record.detail and not inside else ""
@@ -166,8 +179,23 @@ def operation(record: OperationRecord) -> str:
     return f"{record.author} {done} {record.name or record.project}{detail}{_because(record.reason)}{outcome}"
 
 
+def access(record: AccessRecord) -> str:
+    """`alice opened a shell or ran a command in hello`."""
+    return f"{record.author} {_INSIDE[record.verb, record.detail]} {record.name}{_because(record.reason)}"
+
+
+def _of_setting(record: OperationRecord) -> str:
+    """`changed secret db to version 3`."""
+    what, version = f"{_SETTINGS[record.workload]} {record.name}", f"to version {record.detail}" if record.detail else ""
+    done = {"delete": f"removed {what}", "rollback": f"rolled {what} back {version}"}
+    return done.get(record.verb, f"changed {what} {version}").rstrip()
+
+
 def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: OperationRecord | None) -> str:
     """`alice scaled hello from 3 to 6: load test`."""
+    if record.rolled:
+        new = record.settings if previous is None else [each for each in record.settings if each not in previous.settings]
+        return f"{record.name} rolls to {' and '.join(new) or 'another version of its settings'}"
     known = made_by.author if made_by else record.author or _somebody(record.manager)
     author = known or "somebody"
     reason = _because(made_by.reason if made_by else record.reason)
@@ -178,8 +206,9 @@ def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: O
         previous = None  # only its pod template is known
     if record.generation == 1 or previous is None:
         done = "created" if record.generation == 1 else _past(verb or "update")
-        return f"{author} {done} {record.name}: {revision_changes.contents(record)}{reason}"
-    found = revision_changes.between(previous, record)
+        contents = ", ".join((revision_changes.contents(record), *record.settings))
+        return f"{author} {done} {record.name}: {contents}{reason}"
+    found = (*revision_changes.between(previous, record), *(each for each in record.settings if each not in previous.settings))
     if len(found) == 1 and found[0].startswith("replicas ") and verb in ("", "update", "scale"):
         change = found[0].removeprefix("replicas ")
         return f"{author} scaled {record.name} {change}{reason}" if known else SCALED.format(record.name, change)
@@ -206,24 +235,26 @@ def state(record: StateRecord, deleted_by: str = "") -> str:
 
 
 def _moves(made: Scheduling, previous: Scheduling | None) -> Iterator[str]:
-    zones = {row.cluster: row.zone for row in (*(previous.placement if previous else ()), *made.placement)}
-    before = {row.cluster: row.replicas for row in previous.placement} if previous else dict[str, int]()
-    after = {row.cluster: row.replicas for row in made.placement}
-    changed = {cluster: after.get(cluster, 0) - before.get(cluster, 0) for cluster in zones}
+    before, after = _by_zone(previous), _by_zone(made)
+    changed = {zone: after[zone] - before[zone] for zone in dict.fromkeys((*before, *after))}
     for verb, sign in (("placed", 1), ("removed", -1)):
-        places = [f"{delta * sign} in {_place(zones[name], name)}" for name, delta in changed.items() if delta * sign > 0]
+        places = [f"{delta * sign} in zone {zone}" for zone, delta in changed.items() if delta * sign > 0]
         if places:
             yield f"{verb} {', '.join(places)}"
 
 
 def _unplaced(made: Scheduling) -> str:
-    reasons = "; ".join(short(f"{r.cluster}: {r.message}") for r in made.rejections[:REASONS])
-    more = f"; and {len(made.rejections) - REASONS} clusters more" if len(made.rejections) > REASONS else ""
+    told = tuple(zone_text.about(made.rejections))
+    reasons = "; ".join(short(sentence) for sentence in told[:REASONS])
+    more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
     return f"{made.unplaced} without a place" + (f" ({reasons}{more})" if reasons else "")
 
 
-def _place(zone: str, cluster: str) -> str:
-    return f"zone {zone} ({cluster})" if zone else cluster
+def _by_zone(decision: Scheduling | None) -> Counter[str]:
+    replicas = Counter[str]()
+    for row in decision.placement if decision is not None else ():
+        replicas[row.zone or row.cluster] += row.replicas
+    return replicas
 
 
 def _entry(record: AnyRecord, sentence: str, *, warning: bool = False) -> TimelineEntry:
@@ -312,7 +343,7 @@ def _group_entry(group: _RepeatedEvents) -> TimelineEntry:
         uid=first.uid,
         zone=first.zone if alone else "",
         cluster=first.cluster if alone else "",
-        warning=first.warning if isinstance(first, EventRecord) else bool(exit_reasons.cure(first)),
+        warning=first.warning if isinstance(first, EventRecord) else bool(exit_reasons.remedy_of(first)),
         until=group.until if group.until > first.at else None,
         count=group.count,
     )
@@ -320,6 +351,6 @@ def _group_entry(group: _RepeatedEvents) -> TimelineEntry:
 
 def _event_sentence(first: EventRecord, group: _RepeatedEvents) -> str:
     many = len(group.objects)
-    who = f"{many} {first.about.lower()}s" if many > 1 else f"{first.about.lower()} {first.object}"
+    who = first.name if first.about != replica_names.POD else f"{many} replicas" if many > 1 else first.object
     times = f" ({group.count} times)" if group.count > many else ""
-    return f"{who}: {first.reason}: {short(first.message)}{times}"
+    return f"{who}: {event_sentences.sentence(first)}{times}"

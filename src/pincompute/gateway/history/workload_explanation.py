@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
-from pincompute.domain import placement_text
+from pincompute.domain import placement_text, zone_text
 from pincompute.gateway.history import exit_reasons, timeline
 from pincompute.store.records import (
     DONE,
@@ -26,18 +26,23 @@ from pincompute.store.records import (
 
 RECENT = timedelta(hours=1)
 SHOWN = 3  # kinds of failure, the latest first
+LAST_KNOWN = "Its last known state is shown, and its replicas may still run."
 SILENT = (
-    "Users need do nothing; administrators check the cluster's API server and the way to it "
+    "Users need do nothing; administrators check the API servers there and the way to them "
     "(in a local region: `pincompute region status`)."
 )
 
-_QUIET_REASONS = ("BackOff", "Unhealthy", "FailedScheduling")
+_TOLD_REASONS = ("Failed", "InspectFailed", "FailedMount", "ErrImageNeverPull")
+_QUIET_REASONS = ("BackOff", "Unhealthy", "FailedScheduling", "ProbeWarning")
 """Events that say again what exits, probes and the status say better."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedWorkload:
-    """`records` are of this workload, the newest last; `silent` are those of the members that do not answer now."""
+    """`records` are of this workload, the newest last; `silent` are those of the members that do not answer now.
+
+    `troubles` are replicas that are not ready, each with what its kubelet last reported.
+    """
 
     kind: WorkloadKind
     obj: WorkloadObject
@@ -45,15 +50,18 @@ class ExplainedWorkload:
     members: tuple[str, ...]
     silent: tuple[str, ...]
     now: datetime
+    troubles: tuple[tuple[str, str], ...] = ()
 
 
 def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
     yield from placement_text.sentences(subject.kind, subject.obj, subject.members)
     yield from _silence(subject)
+    yield from _troubles(subject)
     since = subject.now - RECENT
     recent = tuple(record for record in exit_reasons.with_causes(subject.records) if record.until >= since)
     yield from _failures(record for record in recent if isinstance(record, ExitRecord))
-    yield from _warnings(record for record in recent if isinstance(record, EventRecord))
+    told = bool(subject.obj.status.message)
+    yield from _warnings((record for record in recent if isinstance(record, EventRecord)), told=told)
     yield from _last_change(subject.records)
 
 
@@ -72,16 +80,16 @@ def explain_deleted(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:
 
 def _silence(subject: ExplainedWorkload) -> Iterator[str]:
     made = subject.obj.status.scheduling
-    used = {row.cluster for row in made.placement} if made else set[str]()
-    for cluster in sorted(used & set(subject.silent)):
-        yield f"{cluster} does not answer now. Its last known state is shown, and its replicas may still run. {SILENT}"
+    silent = {row.zone for row in made.placement if row.cluster in subject.silent} if made else set[str]()
+    for zone in sorted(silent):
+        yield f"Zone {zone} does not answer now, at least in part. {LAST_KNOWN} {SILENT}"
 
 
 def _failures(found: Iterable[ExitRecord]) -> Iterator[str]:
     """One sentence for each way in which it fails."""
     ways: dict[tuple[str, int, str], list[ExitRecord]] = {}
     for record in found:
-        if exit_reasons.cure(record):
+        if exit_reasons.remedy_of(record):
             ways.setdefault((record.container, record.code, record.reason), []).append(record)
     latest = sorted(ways.values(), key=lambda way: way[-1].at, reverse=True)
     for way in latest[:SHOWN]:
@@ -89,8 +97,19 @@ def _failures(found: Iterable[ExitRecord]) -> Iterator[str]:
         yield f"At {_clock(way[-1].at)}{times}: {exit_reasons.sentence(way[-1])}."
 
 
-def _warnings(found: Iterable[EventRecord]) -> Iterator[str]:
-    telling = [e for e in found if e.warning and e.reason not in _QUIET_REASONS]
+def _troubles(subject: ExplainedWorkload) -> Iterator[str]:
+    """One sentence for replicas of which the same is reported."""
+    same: dict[str, list[str]] = {}
+    for replica, said in subject.troubles:
+        same.setdefault(said, []).append(replica)
+    for said, replicas in same.items():
+        yield f"{zone_text.joined(replicas[:SHOWN])}: {said}."
+
+
+def _warnings(found: Iterable[EventRecord], *, told: bool) -> Iterator[str]:
+    """`told`: the status says why it does not run, so events that say the same again are left out."""
+    quiet = (*_QUIET_REASONS, *_TOLD_REASONS) if told else _QUIET_REASONS
+    telling = [e for e in found if e.warning and e.reason not in quiet]
     for line in timeline.entries(telling)[-SHOWN:]:
         yield f"At {_clock(line.until or line.at)}: {line.sentence}."
 

@@ -1,4 +1,4 @@
-"""Codecs for single values of the simple model: durations, quantities, environments, lists."""
+"""Converts single values of the simple model: durations, quantities, environments, lists."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
+
+from pincompute.api.settings import ENTRY
 from pincompute.gateway.model import field_mapping
 from pincompute.gateway.model.field_mapping import NOTHING, Codec, Data, Json, NotExpressibleError, Path, Table
 
@@ -59,6 +62,19 @@ class FlagCodec(_AtomicCodec):
 
     def expand(self, value: Json) -> Json:
         return self.value if value else None
+
+
+class NamesCodec(_AtomicCodec):
+    """A list of names, which the resource holds as text with commas between them."""
+
+    def simplify(self, value: Json) -> tuple[Json, Json]:
+        names = value.split(",") if isinstance(value, str) else []
+        if not names or not all(names):
+            raise NotExpressibleError
+        return names, NOTHING
+
+    def expand(self, value: Json) -> Json:
+        return ",".join(value) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +148,9 @@ _SOURCES: dict[str, tuple[str, dict[str, str]]] = {
 """The sources of a variable's value: the field that names one, and its fields in both forms."""
 
 
+_USUAL = ("secretKeyRef", "key", ENTRY)  # a secret of the project has one entry, which nobody has to name
+
+
 class EnvironmentCodec(Codec):
     """Variables by name: a text or a source. Their order is kept, because values may refer to earlier variables."""
 
@@ -158,7 +177,8 @@ def _simple_source(item: Data) -> Json:
     for kind, names in _SOURCES.values():
         found = field_mapping.at(item, ("valueFrom", kind))
         if isinstance(found, dict):
-            return {simple: cast("Data", found)[name] for simple, name in names.items() if name in found}
+            said = {simple: cast("Data", found)[name] for simple, name in names.items() if name in found}
+            return {word: part for word, part in said.items() if (kind, word, part) != _USUAL}
     raise NotExpressibleError
 
 
@@ -167,7 +187,13 @@ def _variable(name: str, source: Json) -> Data:
         return {"name": name, "value": source}
     said = cast("Data", source)
     kind, names = next((_SOURCES[word] for word in _SOURCES if word in said), _SOURCES["secret"])
-    return {"name": name, "valueFrom": {kind: {names[word]: said[word] for word in names if word in said}}}
+    usual = {"key": ENTRY} if "secret" in said and "key" not in said else {}
+    return {"name": name, "valueFrom": {kind: {**{names[word]: said[word] for word in names if word in said}, **usual}}}
+
+
+def json_data(value: Any) -> Any:
+    """The value as JSON data. `msgspec.to_builtins` keeps tuples, which equal no list."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def plain(value: Any) -> Any:

@@ -24,9 +24,9 @@ class EnvSource(Struct):
     """Where a variable's value comes from: exactly one of secret, config, field and resource."""
 
     one_of: ClassVar = ("secret", "config", "field", "resource")
-    secret: Annotated[str | None, doc("A secret of the project; `key` says which entry.")] = None
+    secret: Annotated[str | None, doc("A secret of the project, as in `pin secret list`.")] = None
     config: Annotated[str | None, doc("A configuration of the project; `key` says which entry.")] = None
-    key: Annotated[str | None, doc("The entry of the secret or configuration.")] = None
+    key: Annotated[str | None, doc("The file of the configuration. A secret has one entry, `value`.")] = None
     optional: Annotated[bool | None, doc("Start even if the secret or configuration is not there.")] = None
     field: Annotated[str | None, doc("A field of the replica, for example metadata.name or status.podIP.")] = None
     resource: Annotated[str | None, doc("An amount of a container, for example limits.memory.")] = None
@@ -46,13 +46,15 @@ class EnvFrom(Struct):
 class Port(Struct):
     port: Annotated[int, doc("Number from 1 to 65535 the container listens on.")]
     name: Annotated[str | None, doc("Name that checks and services may use, for example http.")] = None
-    protocol: Annotated[Literal["TCP", "UDP", "SCTP"] | None, doc("Default: TCP.")] = None
+    protocol: Annotated[Literal["TCP", "UDP", "SCTP"] | None, doc("Protocol that it speaks. Default: TCP.")] = None
 
 
 class HttpCheck(Struct):
     port: Annotated[PortName, doc("Number or name of a port.")]
     path: Annotated[str | None, doc("Path to ask for. Default: /.")] = None
-    scheme: Annotated[Literal["HTTP", "HTTPS"] | None, doc("Default: HTTP.")] = None
+    scheme: Annotated[
+        Literal["HTTP", "HTTPS"] | None, doc("HTTPS without a check of the certificate, or HTTP. Default: HTTP.")
+    ] = None
 
 
 class TcpCheck(Struct):
@@ -80,14 +82,14 @@ class Health(Struct):
 
 
 class Limits(Struct):
-    cpu: Annotated[Quantity | None, doc("More is not given, for example 2 or 500m.")] = None
+    cpu: Annotated[Quantity | None, doc("Cores that it gets at most, for example 2 or 500m.")] = None
     memory: Annotated[Quantity | None, doc("A container that takes more is restarted, for example 1Gi.")] = None
     storage: Annotated[Quantity | None, doc("Temporary storage; a replica that takes more is replaced.")] = None
 
 
 class Resources(Struct):
     cpu: Annotated[Quantity | None, doc("Cores that are set aside, for example 2, 0.5 or 250m. Default: 100m.")] = None
-    memory: Annotated[Quantity | None, doc("Memory that is set aside, for example 128Mi, the default.")] = None
+    memory: Annotated[Quantity | None, doc("Memory that is set aside, for example 512Mi. Default: 128Mi.")] = None
     gpu: Annotated[int | str | None, doc("GPUs of its own.")] = None
     storage: Annotated[Quantity | None, doc("Temporary storage that is set aside, for example 10Gi.")] = None
     limits: Annotated[Limits | None, doc("What it may take at most. Default for memory: what is set aside.")] = None
@@ -98,6 +100,15 @@ class Mount(Struct):
     path: Annotated[str, doc("Where the container sees it.")]
     read_only: Annotated[bool | None, doc("The container cannot change it.")] = None
     sub_path: Annotated[str | None, doc("Only this path of the volume.")] = None
+
+
+class FileSource(Struct):
+    """What stands at a path of a container, read-only: one of secret and config."""
+
+    one_of: ClassVar = ("secret", "config")
+    secret: Annotated[str | None, doc("The path is a file with the value of this secret of the project.")] = None
+    config: Annotated[str | None, doc("The path is a folder with the files of this configuration of the project.")] = None
+    key: Annotated[str | None, doc("The path is this one file of the configuration.")] = None
 
 
 class EmptyDir(Struct):
@@ -124,6 +135,14 @@ class Container(Struct):
     working_dir: Annotated[str | None, doc("Folder it is started in.")] = None
     env: Annotated[dict[str, str | EnvSource] | None, doc("Variables by name: a text, or where the value comes from.")] = None
     env_from: Annotated[tuple[EnvFrom, ...] | None, doc("Secrets and configurations whose entries become variables.")] = None
+    secrets: Annotated[
+        tuple[str, ...] | None,
+        doc("Secrets of the project that become variables: db-password is DB_PASSWORD. Shown as `env`, which can name others."),
+    ] = None
+    files: Annotated[
+        dict[str, str | FileSource] | None,
+        doc("Files by path, read-only: a configuration of the project, whose files stand in that folder, or another source."),
+    ] = None
     ports: Annotated[tuple[Port, ...] | None, doc("Ports it listens on.")] = None
     resources: Annotated[Resources | None, doc("What it needs and what it may take.")] = None
     health: Annotated[Health | None, doc("Gets traffic and counts as ready while this check succeeds.")] = None

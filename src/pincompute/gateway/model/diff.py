@@ -6,13 +6,15 @@ import difflib
 from collections.abc import Iterator
 from typing import Annotated, Any, cast
 
-import msgspec
 import yaml
 
 from pincompute.api.meta import Struct, doc
-from pincompute.gateway.model import field_mapping
+from pincompute.gateway.model import codecs, field_mapping
 from pincompute.gateway.model.field_mapping import Data, Json, Path
 from pincompute.gateway.model.simple_kind import ANSWERS
+
+MOST_MATCHED = 200_000  # pairs of lines that are compared, for at most some 50 ms
+CONTEXT = 3  # lines around a change, as in every unified diff
 
 
 class Change(Struct):
@@ -25,7 +27,7 @@ class Change(Struct):
 
 def asked(simple: Struct) -> Data:
     """The fields of an object that users set, as JSON data."""
-    data: Data = msgspec.json.decode(msgspec.json.encode(simple))
+    data: Data = codecs.json_data(simple)
     return {name: part for name, part in data.items() if name not in ANSWERS}
 
 
@@ -56,8 +58,33 @@ def _of_named(before: list[Data], after: list[Data], path: Path) -> Iterator[Cha
 
 
 def text(before: Data | None, after: Data | None) -> str:
-    """A unified diff of both as YAML; empty when nothing differs."""
-    return "\n".join(difflib.unified_diff(_lines(before), _lines(after), "is", "wanted", lineterm=""))
+    """A unified diff of both as YAML; empty when nothing differs. Where many lines differ, all of them are removed and added,
+    because the time to match lines grows with the product of their numbers, and everybody waits for it.
+    """
+    old, new = _lines(before), _lines(after)
+    head = _common(old, new)
+    tail = _common(old[head:][::-1], new[head:][::-1])
+    if (len(old) - head - tail) * (len(new) - head - tail) > MOST_MATCHED:
+        return "\n".join(_replaced(old, new, head, tail))
+    return "\n".join(difflib.unified_diff(old, new, "is", "wanted", lineterm=""))
+
+
+def _common(old: list[str], new: list[str]) -> int:
+    """Returns how many lines both begin with."""
+    return next((i for i, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), min(len(old), len(new)))
+
+
+def _replaced(old: list[str], new: list[str], head: int, tail: int) -> Iterator[str]:
+    """Yields a unified diff of one part, which has all lines between the common beginning and the common end."""
+    start, last = max(0, head - CONTEXT), max(0, tail - CONTEXT)
+    removed, added = old[head : len(old) - tail], new[head : len(new) - tail]
+    context = (head - start) + (tail - last)
+    yield from ("--- is", "+++ wanted")
+    yield f"@@ -{start + 1},{len(removed) + context} +{start + 1},{len(added) + context} @@"
+    yield from (f" {line}" for line in old[start:head])
+    yield from (f"-{line}" for line in removed)
+    yield from (f"+{line}" for line in added)
+    yield from (f" {line}" for line in old[len(old) - tail : len(old) - last])
 
 
 def _lines(data: Data | None) -> list[str]:

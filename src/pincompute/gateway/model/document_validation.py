@@ -7,23 +7,27 @@ All problems are reported at once, each at the field as the user wrote it. The d
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, cast
 
-from pincompute.api import object_validation, structural_schema, validation_rules
+from pincompute.api import labels, near_names, object_validation, structural_schema, template_settings, validation_rules
 from pincompute.api.meta import Manifest
 from pincompute.api.object_validation import ManifestProblem, UnknownField, say
 from pincompute.api.projects import RESTRICTED, PodSecurityLevel
+from pincompute.api.settings import ROOT_CERTIFICATES
+from pincompute.api.template_settings import Reference
+from pincompute.domain import change_cause
 from pincompute.gateway import problems
-from pincompute.gateway.model import KINDS, SimpleKinds, codecs, field_mapping, of_workloads
+from pincompute.gateway.model import KINDS, SimpleKinds, codecs, container_settings, field_mapping, of_workloads
 from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.field_tables import kubernetes_names
 from pincompute.gateway.model.simple_kind import HIDDEN, SimpleKind, users
 from pincompute.gateway.problems import FieldError
 
 _LABEL_LENGTH = 63
+MOST_NAMED = 10  # sidecars that a problem lists
 _KEYS = validation_rules.KEYS[0]
 
 
@@ -32,7 +36,9 @@ class DocumentScope:
     """What the request says beside the document: the project, empty for kinds outside of projects, and the name.
 
     The name is empty when the document says it. `zones` are the region's, None when they are not known; `kinds` are all that
-    the gateway has; `level` is the project's of Pod Security.
+    the gateway has; `level` is the project's of Pod Security. `settings` are the names of secrets and of configurations in the
+    project, by their word, None when they are not known. `present` is the spec that is replaced, None for a new object.
+    `sidecars` are those of the region, None when they are not known.
     """
 
     project: str = ""
@@ -40,17 +46,77 @@ class DocumentScope:
     zones: Collection[str] | None = None
     kinds: SimpleKinds = KINDS
     level: PodSecurityLevel = RESTRICTED
+    settings: Mapping[str, Collection[str]] | None = None
+    present: Manifest | None = None
+    sidecars: Collection[str] | None = None
 
     def problems(self, manifest: Manifest) -> list[ManifestProblem]:
-        return object_validation.problems(manifest, self.zones, of_workloads(self.kinds), self.level)
+        found = object_validation.problems(self._whole(manifest), self.zones, of_workloads(self.kinds), self.level)
+        if self._keeps_steps(manifest):
+            found = [problem for problem in found if problem.message != validation_rules.STEPS_WITHIN_REPLICAS.problem]
+        if self.settings is not None:
+            found += self._missing(manifest, self.settings)
+        return found if self.sidecars is None else [*found, *_missing_sidecars(manifest, self.sidecars)]
+
+    def _whole(self, manifest: Manifest) -> Manifest:
+        """Returns the manifest with the present number of replicas where it names none."""
+        spec = manifest.get("spec")
+        if self.present is None or "replicas" not in self.present or not isinstance(spec, dict):
+            return manifest
+        return {**manifest, "spec": {"replicas": self.present["replicas"], **cast("Data", spec)}}
+
+    def _keeps_steps(self, manifest: Manifest) -> bool:
+        """Returns whether neither the steps of updates nor the replicas change: a scale may have left fewer replicas."""
+        if self.present is None:
+            return False
+        return _steps_and_replicas(self.present) == _steps_and_replicas(self._whole(manifest).get("spec"))
+
+    def _missing(self, manifest: Manifest, known: Mapping[str, Collection[str]]) -> Iterator[ManifestProblem]:
+        """Yields the names of secrets and configurations that the project does not have."""
+        spec = manifest.get("spec")
+        template = cast("Data", spec).get("template") if isinstance(spec, dict) else None
+        suggested = dict[Reference, str]()
+        for place in template_settings.places(cast("Data", template)) if isinstance(template, dict) else ():
+            ref, names = place.reference, known[place.word]
+            if not ref.required or ref.stored in names or ref.stored == ROOT_CERTIFICATES:
+                continue
+            if ref not in suggested and len(suggested) < near_names.SUGGESTED:
+                suggested[ref] = object_validation.nearest(ref.name, [name for name in names if "." not in name])
+            near = suggested.get(ref, "")
+            meant = f"did you mean {near}? Or set it" if near else "set it first"
+            field = f"spec.template.{field_mapping.text(place.path)}"
+            yield ManifestProblem(field, f"the project has no {ref}", f"{meant} with `pin {ref.word} set {ref.name}`")
+
+
+def _steps_and_replicas(spec: Any) -> tuple[Any, Any]:
+    replicas = field_mapping.at(spec, ("replicas",))
+    return field_mapping.at(spec, ("update", "steps")), 1 if replicas is field_mapping.NOTHING else replicas
+
+
+def _missing_sidecars(manifest: Manifest, known: Collection[str]) -> Iterator[ManifestProblem]:
+    """Yields the names of sidecars that the region does not have."""
+    given: Any = manifest
+    for part in ("spec", "template", "metadata", "annotations", labels.SIDECARS):
+        given = cast("Data", given).get(part) if isinstance(given, dict) else None
+    for name in given.split(",") if isinstance(given, str) else ():
+        if name not in known:
+            near = object_validation.nearest(name, known)
+            there = f"there is {', '.join(sorted(known)[:MOST_NAMED])}" if known else "there is none"
+            remedy = f"write {near}" if near else f"{there}; an administrator adds one"
+            field = f"spec.template.metadata.annotations[{labels.SIDECARS}]"
+            yield ManifestProblem(field, f"sidecar {say(name)} does not exist", remedy)
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredResource:
-    """A resource as it should be. `version` is the one it replaces; empty: whichever exists."""
+    """A resource as it should be. `version` is the one it replaces; empty: whichever exists.
+
+    `keeps` are the fields of the spec that stay as they are where the resource exists.
+    """
 
     manifest: Manifest
     version: str = ""
+    keeps: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,6 +124,14 @@ class DesiredResource:
 
     def with_spec(self, spec: Data) -> DesiredResource:
         return replace(self, manifest={**self.manifest, "spec": spec})
+
+    def annotated(self, notes: Mapping[str, str]) -> DesiredResource:
+        """Returns the resource with the platform's own annotations."""
+        if not notes:
+            return self
+        metadata = self.manifest["metadata"]
+        annotations: Data = {**(metadata.get("annotations") or {}), **notes}
+        return replace(self, manifest={**self.manifest, "metadata": {**metadata, "annotations": annotations}})
 
 
 def read(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> DesiredResource:
@@ -89,9 +163,10 @@ def _simple(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> Desi
     data, found = object_validation.fitting(given, _schema(kind.type), unknown)
     errors = [_error(field_mapping.text(field_mapping.parts(p.field)), p) for p in found]
     errors += [*_misplaced(data, scope, ""), *_notes(data, "")]
+    errors += [FieldError(field_mapping.text(w.path), w.expected, w.message) for w in container_settings.spell_out(data).wrong]
     manifest, clashes = kind.to_manifest(data)
     errors += [_clash(kind, data, path) for path in clashes]
-    errors += _not_reported(((kind.locate(data, p.field), p) for p in scope.problems(manifest)), errors)
+    errors += _not_reported((_as_written(kind, data, p) for p in scope.problems(manifest)), errors)
     if errors:
         raise problems.invalid(*errors)
     return DesiredResource(codecs.fractions_as_text(manifest), data.get("version") or "")
@@ -130,6 +205,12 @@ def _users_notes(metadata: Data) -> Data:
     return {part: kept for part, mapping in notes.items() if (kept := users(mapping))}
 
 
+def _as_written(kind: SimpleKind[Any], data: Data, problem: ManifestProblem) -> tuple[str, ManifestProblem]:
+    """The field of the simple form at fault, and what is wrong with it in the words of that form."""
+    said = replace(problem, message=kind.in_users_words(problem.message), remedy=kind.in_users_words(problem.remedy))
+    return kind.locate(data, problem.field), said
+
+
 def _misplaced(data: Data, scope: DocumentScope, prefix: str) -> Iterator[FieldError]:
     """Name or project in the document are not those of the URL."""
     for part, field, wanted in (("project", "namespace" if prefix else "project", scope.project), ("name", "name", scope.name)):
@@ -142,6 +223,9 @@ def _notes(data: Data, prefix: str) -> Iterator[FieldError]:
     """Problems of labels and annotations as Kubernetes judges them; a resource's schema does not cover metadata."""
     for part in ("labels", "annotations"):
         notes: Data = data.get(part) or {}
+        length = validation_rules.NOTES_LENGTH
+        if not _holds(length, {key: str(value) for key, value in notes.items()}):
+            yield _error(prefix + part, ManifestProblem(prefix + part, length.problem, length.remedy))
         for key, value in notes.items():
             field = f"{prefix}{part}[{key}]"
             yield from (_error(field, problem) for problem in _note_problems(part, field, key, value))
@@ -155,6 +239,8 @@ def _note_problems(part: str, field: str, key: str, value: Any) -> Iterator[Mani
         yield ManifestProblem(field, "keys that begin so are the platform's", "remove the key")
     elif not _holds(_KEYS, {key: value}):
         yield ManifestProblem(field, _KEYS.problem.replace("every key", "the key"), _KEYS.remedy)
+    if key == labels.CHANGE_CAUSE and not change_cause.is_one(value):
+        yield ManifestProblem(field, f"must be one line of at most {change_cause.LONGEST} characters", "write a shorter note")
     label = validation_rules.LABEL_VALUE
     if part == "labels" and not (len(value) <= _LABEL_LENGTH and _holds(label, value)):
         yield ManifestProblem(field, f"{label.problem}, {_LABEL_LENGTH} characters at most", label.remedy)

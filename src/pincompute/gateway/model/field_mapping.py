@@ -143,7 +143,7 @@ def locate(table: Table, simple: Data, path: Path) -> Path | None:
             inside = each.codec.locate(at(simple, each.simple), path[depth:])
             return None if inside is None else (*each.simple, *inside)
     below = [each.simple for each in table.fields if each.resource[: len(path)] == path]
-    return _common(below) or None
+    return _common(below) or (below[0] if below and path else None)
 
 
 def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

@@ -1,12 +1,16 @@
-"""Tables that map fields of the simple model to fields of a resource's spec, for what all workloads have in common."""
+"""Maps fields of the simple model to fields of a resource's spec, in tables, for what all workloads have in common."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pincompute.api.labels import SIDECARS
 from pincompute.gateway.model.codecs import (
     DurationCodec,
     EnvironmentCodec,
     FlagCodec,
     NamedItemsCodec,
+    NamesCodec,
     QuantityCodec,
     RowsCodec,
 )
@@ -79,12 +83,24 @@ WORKLOAD = table(
     field("zones", "placement.zones"),
     field("containers", "template.spec.containers", NamedItemsCodec(CONTAINER)),
     field("initContainers", "template.spec.initContainers", NamedItemsCodec(INIT_CONTAINER)),
+    field("sidecars", f"template.metadata.annotations/{SIDECARS}", NamesCodec()),
     field("volumes", "template.spec.volumes", NamedItemsCodec(VOLUME)),
     field("terminationGracePeriod", "template.spec.terminationGracePeriodSeconds", _DURATION),
     field("update", "update"),
+    field("historyLimit", "historyLimit"),
     field("paused", "paused"),
     field("stopped", "stopped"),
 )
+
+
+def users_words(kind: Table) -> Mapping[str, str]:
+    """Kubernetes' names of fields, as they stand in messages, with the name that the field has here.
+
+    `restartPolicy` makes a sidecar of an init container, and is a field of its own elsewhere.
+    """
+    paths = {".".join(each.resource): ".".join(each.simple) for each in kind.fields if each.resource[0] != "template"}
+    names = {old: new for old, new in kubernetes_names(kind).items() if not old.islower() and old != "restartPolicy"}
+    return {old: new for old, new in {**names, **paths}.items() if old != new}
 
 
 def kubernetes_names(kind: Table) -> dict[str, str]:

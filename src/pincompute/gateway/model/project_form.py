@@ -1,4 +1,4 @@
-"""Project: how users write a project, and where each field stands in its resource."""
+"""Defines how users write a project, and where each field stands in its resource."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pincompute.api.projects import (
     RESTRICTED,
     PodSecurity,
     PodSecurityLevel,
+    ProjectLimits,
     ProjectMember,
     ProjectNetwork,
     RemainingNamespace,
@@ -42,6 +43,7 @@ class Project(SimpleObject, tag_field="kind", tag="Project"):
     network: Annotated[ProjectNetwork, doc("Who may connect to its pods from outside, and where they may connect to.")] = (
         ProjectNetwork()
     )
+    limits: Annotated[ProjectLimits | None, doc("How much it may ask for. Only an administrator changes it.")] = None
     status: Annotated[ProjectStatus | None, doc("Whether it is ready.")] = None
 
 
@@ -64,6 +66,7 @@ PROJECT: SimpleKind[Project] = SimpleKind(
         field("members", "members"),
         field("podSecurity", "podSecurity"),
         field("network", "network"),
+        field("limits", "limits"),
     ),
     _status,
     example={"kind": "Project", "name": "demo", "description": "Where things are tried"},

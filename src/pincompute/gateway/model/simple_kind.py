@@ -6,23 +6,27 @@ What no field of the simple model expresses is shown as `advanced`: a part of th
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, reduce
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
 from pincompute.api import kinds as workloads
-from pincompute.api.labels import RESTARTED_AT
+from pincompute.api.labels import CONTAINERS_RESTARTED_AT, RESTARTED_AT
 from pincompute.api.meta import GROUP, Manifest, Object, Resource, Struct, doc
 from pincompute.gateway import operation_annotation
-from pincompute.gateway.model import codecs, field_mapping, status_form
+from pincompute.gateway.model import codecs, container_settings, field_mapping, status_form
 from pincompute.gateway.model.field_mapping import Data, Table
+from pincompute.gateway.model.field_tables import users_words
 from pincompute.gateway.model.status_form import Status
 
-RESTARTED = ("template", "metadata", "annotations", RESTARTED_AT)  # set by restart; kept by whoever replaces the template
+RESTARTED = tuple(  # set by restart; kept by whoever replaces the template
+    ("template", "metadata", "annotations", key) for key in (RESTARTED_AT, CONTAINERS_RESTARTED_AT)
+)
 HIDDEN = (f"{GROUP}/", "kubectl.kubernetes.io/")  # keys of the platform and of kubectl: not the user's
 
 
@@ -69,6 +73,14 @@ class SimpleKind(Generic[S]):
     def name(self) -> str:
         return self.type.__name__
 
+    def in_users_words(self, text: str) -> str:
+        """A message about the resource, with the names that its kind and its fields have in the simple form.
+
+        A value in quotes stays as it is.
+        """
+        words = {**users_words(self.table), self.resource.kind: self.name}
+        return re.sub(r"(?<![\"\w])[A-Za-z]+(?:\.[a-z]\w*)*", lambda found: words.get(found[0], found[0]), text)
+
     @property
     def noun(self) -> str:
         """As users call one."""
@@ -86,9 +98,12 @@ class SimpleKind(Generic[S]):
         """The simple form of a cached object. Every object has one, whatever it holds."""
         about = _about(self, obj)
         spec = stated_spec(obj)
-        simple, rest = field_mapping.simplify(self.table, field_mapping.without(codecs.plain(spec), RESTARTED))
+        shown = reduce(field_mapping.without, RESTARTED, codecs.plain(spec))
+        simple, rest = field_mapping.simplify(self.table, shown)
         try:
-            return msgspec.convert({**about, **simple, **({"advanced": rest} if rest else {})}, self.type)
+            return msgspec.convert(
+                {**about, **container_settings.fold(simple), **({"advanced": rest} if rest else {})}, self.type
+            )
         except msgspec.ValidationError:  # the object was stored before a rule was made
             return msgspec.convert({**about, "advanced": spec}, self.type)
 
@@ -108,7 +123,7 @@ class SimpleKind(Generic[S]):
         names = {"name": data.get("name"), "namespace": data.get("project") if self.in_project else None}
         notes = {part: data.get(part) for part in ("labels", "annotations")}
         metadata = {name: value for name, value in {**names, **notes}.items() if value}
-        expanded = field_mapping.expand(self.table, data)
+        expanded = field_mapping.expand(self.table, container_settings.spell_out(data).data)
         if self.in_project:
             expanded.setdefault("template", {}).setdefault("spec", {}).setdefault("containers", [])
         spec, clashes = field_mapping.merge(expanded, data.get("advanced") or {})
@@ -122,8 +137,9 @@ class SimpleKind(Generic[S]):
             return field_mapping.text(("project", *path[2:]) if path[1:2] == ("namespace",) else path[1:])
         if path[:1] != ("spec",):
             return field
-        found = field_mapping.locate(self.table, data, path[1:])
-        return field_mapping.text(found if found is not None else ("advanced", *path[1:]))
+        spelled = container_settings.spell_out(data)
+        found = field_mapping.locate(self.table, spelled.data, path[1:])
+        return field_mapping.text(spelled.written(found) if found is not None else ("advanced", *path[1:]))
 
 
 def stated_spec(obj: Any) -> Data:
@@ -136,7 +152,7 @@ def _stated(value: Struct) -> Data:
     for name, encoded, default in _defaults(type(value)):
         part = getattr(value, name)
         if part != default:
-            data[encoded] = _stated(part) if isinstance(part, Struct) else _json(part)
+            data[encoded] = _stated(part) if isinstance(part, Struct) else codecs.json_data(part)
     return data
 
 
@@ -145,11 +161,6 @@ def _defaults(kind: type[Struct]) -> tuple[tuple[str, str, Any], ...]:
     """The name of each field, its encoded name, and its default."""
     found = msgspec.structs.fields(kind)
     return tuple((f.name, f.encode_name, f.default_factory() if callable(f.default_factory) else f.default) for f in found)
-
-
-def _json(value: Any) -> Any:
-    """The value as JSON data. `msgspec.to_builtins` keeps tuples, which equal no list."""
-    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _about(kind: SimpleKind[Any], obj: Object) -> Data:

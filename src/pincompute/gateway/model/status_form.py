@@ -1,4 +1,4 @@
-"""The status of a workload in the simple model: whether it runs, where, in which revision, and if not, why and what to do.
+"""Defines the status of a workload in the simple model: whether it runs, where, in which revision, and if not, why.
 
 It shows zones and not clusters, because users know zones only. A zone with a silent cluster shows its last figures, marked.
 """
@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
+from pincompute.api import conditions
 from pincompute.api.meta import Struct, doc
-from pincompute.api.workloads import ClusterStatus, Scheduling, WorkloadStatus
+from pincompute.api.workloads import ClusterStatus, MetricStatus, RolloutStatus, Scheduling, WorkloadStatus
 
 PENDING = "Pending"  # before the platform has decided about it
 
@@ -23,6 +24,22 @@ class ZoneStatus(Struct):
     updated: Annotated[int, doc("Replicas there of the present revision.")] = 0
     silent: Annotated[bool, doc("The zone does not answer in part; the figures are its last.")] = False
     message: Annotated[str, doc("What is wrong there, if anything.")] = ""
+
+
+class RolloutProgress(Struct):
+    """How far the last change has come."""
+
+    revision: Annotated[str, doc("Revision that is rolled out.")]
+    former: Annotated[str, doc("Revision that served before. Empty when none did.")] = ""
+    state: Annotated[str, doc("Progressing, AwaitingApproval, Complete, RollingBack or RolledBack.")] = "Progressing"
+    step: Annotated[int, doc("Steps that are complete.")] = 0
+    steps: Annotated[int, doc("Steps in all.")] = 1
+    replicas: Annotated[int, doc("How many replicas may have the revision in the present step.")] = 0
+    zones: Annotated[tuple[str, ...], doc("The zones in the order of their turns.")] = ()
+    since: Annotated[datetime | None, doc("When the present step or state began.")] = None
+    healthy_since: Annotated[datetime | None, doc("Since when all replicas of the step have been available.")] = None
+    failure: Annotated[str, doc("Why it failed, in a sentence.")] = ""
+    metrics: Annotated[tuple[MetricStatus, ...], doc("The figures of the health gate.")] = ()
 
 
 class Status(Struct):
@@ -38,7 +55,15 @@ class Status(Struct):
     settled: Annotated[bool, doc("Every zone acts on what is asked for now; false while a change is on its way.")] = False
     zones: Annotated[tuple[ZoneStatus, ...], doc("Where it runs.")] = ()
     message: Annotated[str, doc("If it is not running as wanted: why, and what to do.")] = ""
+    stalled: Annotated[
+        str,
+        doc(
+            "Why it cannot become what it should be before somebody changes it or what it needs: one CamelCase word. Empty "
+            "while waiting may help. `message` says it in a sentence."
+        ),
+    ] = ""
     changed: Annotated[datetime | None, doc("When this last changed.")] = None
+    rollout: Annotated[RolloutProgress | None, doc("The last change of what runs; none before the first.")] = None
 
 
 def status(seen: WorkloadStatus, generation: int) -> Status:
@@ -54,8 +79,32 @@ def status(seen: WorkloadStatus, generation: int) -> Status:
         settled=seen.observed_generation >= generation,
         zones=zones(decided, seen.clusters),
         message=seen.message,
+        stalled=_stalled(seen, generation),
         changed=seen.last_update_time,
+        rollout=_rollout(seen.rollout) if seen.rollout is not None else None,
     )
+
+
+def _rollout(record: RolloutStatus) -> RolloutProgress:
+    return RolloutProgress(
+        revision=record.revision,
+        former=record.stable,
+        state=record.state,
+        step=record.step,
+        steps=record.steps,
+        replicas=record.replicas,
+        zones=record.zones,
+        since=record.since,
+        healthy_since=record.healthy_since,
+        failure=record.failure,
+        metrics=record.metrics,
+    )
+
+
+def _stalled(seen: WorkloadStatus, generation: int) -> str:
+    """Returns the reason of the condition, unless it speaks of an earlier generation."""
+    found = conditions.find(seen.conditions, "Stalled")
+    return found.reason if found is not None and found.status == "True" and found.observed_generation >= generation else ""
 
 
 def zones(decided: Scheduling | None, clusters: Iterable[ClusterStatus]) -> tuple[ZoneStatus, ...]:

@@ -1,4 +1,4 @@
-"""App and Unit: how users write the two workloads of the platform, and where each field stands in their resources."""
+"""Defines how users write an app and a unit, and where each field stands in their resources."""
 
 from __future__ import annotations
 
@@ -33,9 +33,16 @@ class SimpleWorkload(SimpleObject):
     zones: Annotated[tuple[ZoneName, ...], doc("Only these zones. Default: all.")] = ()
     containers: Annotated[tuple[Container, ...], doc("What runs: at least one container.")] = ()
     init_containers: Annotated[tuple[InitContainer, ...] | None, doc("What runs before the containers, in order.")] = None
+    sidecars: Annotated[
+        tuple[str, ...] | None,
+        doc("Sidecars of the platform that run beside the containers, by name. Administrators write them."),
+    ] = None
     volumes: Annotated[tuple[Volume, ...] | None, doc("Files that containers mount.")] = None
     termination_grace_period: Annotated[Duration | None, doc("Time to end after being asked to. Default: 30s.")] = None
     update: Annotated[Update, doc("How a change reaches what runs.")] = Update()
+    history_limit: Annotated[int | None, doc("How many superseded revisions are kept. Default: 10.", minimum=1, maximum=50)] = (
+        None
+    )
     paused: Annotated[bool | None, doc("No change reaches what runs. Kept by a replacement that does not say it.")] = None
     stopped: Annotated[bool | None, doc("Nothing runs. Kept by a replacement that does not say it.")] = None
 

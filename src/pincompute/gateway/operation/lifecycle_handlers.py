@@ -1,7 +1,8 @@
-"""HTTP handlers of the lifecycle verbs (pause, resume, stop, start, restart, scale, rollback), the same for every kind."""
+"""Handles the lifecycle verbs, from pause to retry, in the same way for every kind."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -13,7 +14,7 @@ from litestar.types import ControllerRouterHandler
 
 from pincompute.api.kinds import Kinds, WorkloadKind
 from pincompute.gateway.call_context import Call, may
-from pincompute.gateway.operation import replica_status
+from pincompute.gateway.operation import kept_revisions, replica_status
 from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, Verb
 from pincompute.gateway.operation.lifecycle_service import LifecycleResult, LifecycleService
 from pincompute.gateway.operation.logs import log_handlers
@@ -26,7 +27,7 @@ IdempotencyKey = Annotated[
     str,
     HeaderParameter(name="Idempotency-Key", description="The same key again is the same wish.", max_length=128),
 ]
-_PLAIN: tuple[Verb, ...] = ("pause", "resume", "stop", "start")
+_PLAIN: tuple[Verb, ...] = ("pause", "resume", "stop", "start", "approve", "abort", "retry")
 
 
 class _LifecycleBody(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
@@ -40,7 +41,9 @@ class Reason(_LifecycleBody):
 
 
 class RestartOptions(_LifecycleBody):
-    """With a `replica` only that one restarts; with a `container` only that one of it, while the others keep running."""
+    """With a `replica` only that one restarts; with a `container` only that one, of the replica or of all, while the others
+    keep running.
+    """
 
     reason: str = ""
     replica: str = ""
@@ -55,9 +58,10 @@ class ScaleOptions(_LifecycleBody):
 
 
 class RollbackOptions(_LifecycleBody):
-    """To which revision; empty is the newest that ran well before the present one."""
+    """To which revision; empty is the newest that ran well before the present one. With `force` also to one that has failed."""
 
     revision: str = ""
+    force: bool = False
     reason: str = ""
 
 
@@ -88,12 +92,12 @@ def _restart(kind: WorkloadKind) -> HTTPRouteHandler:
         data: JSONBody[RestartOptions | None] = None,
         key: IdempotencyKey = "",
     ) -> Response[LifecycleResult]:
-        """All of it, one replica, or one container of a replica."""
+        """All of it, one replica, or one container of a replica or of all replicas."""
         body, target = data or RestartOptions(), WorkloadRef(kind, project, name)
         asked = _request("restart", call, key, body.reason)
-        if body.replica or body.container:
+        if body.replica or (body.container and not kind.scalable):
             return _answer(await verbs.restart(target, body.replica, body.container, asked))
-        return _answer(await verbs.execute(target, asked, call))
+        return _answer(await verbs.execute(target, replace(asked, container=body.container), call))
 
     return handle
 
@@ -128,18 +132,20 @@ def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
     ) -> Response[LifecycleResult]:
         """To an earlier revision; a dry run tells which, and field by field what it would change."""
         body = data or RollbackOptions()
-        asked = _request("rollback", call, key, body.reason, to=body.revision)
+        asked = _request("rollback", call, key, body.reason, to=body.revision, force=body.force)
         act = verbs.dry_run_of if dry_run else verbs.execute
         return _answer(await act(WorkloadRef(kind, project, name), asked, call))
 
     return handle
 
 
-def _request(verb: Verb, call: Call, key: str, why: str, *, replicas: int | None = None, to: str = "") -> LifecycleRequest:
+def _request(
+    verb: Verb, call: Call, key: str, why: str, *, replicas: int | None = None, to: str = "", force: bool = False
+) -> LifecycleRequest:
     """Without a key every request is a new one. A reason in the body replaces the header's."""
     why = why or call.reason
     by = call.caller.principal
-    return LifecycleRequest(verb=verb, by=by, why=why, at=call.at, id=call.id, key=key, replicas=replicas, to=to)
+    return LifecycleRequest(verb=verb, by=by, why=why, at=call.at, id=call.id, key=key, replicas=replicas, to=to, force=force)
 
 
 def _answer(done: LifecycleResult) -> Response[LifecycleResult]:
@@ -153,4 +159,4 @@ def _of(kind: WorkloadKind) -> tuple[ControllerRouterHandler, ...]:
 
 
 def routes(kinds: Kinds) -> tuple[ControllerRouterHandler, ...]:
-    return tuple(route for kind in kinds for route in _of(kind))
+    return (*(route for kind in kinds for route in _of(kind)), *kept_revisions.routes(kinds))

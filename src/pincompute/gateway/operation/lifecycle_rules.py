@@ -3,6 +3,7 @@
 The resulting states (S-258): after pause, pods stay as they are and no change reaches them; after resume, changes reach them
 again. After stop there are no pods, and the spec keeps the number of replicas; after start there are that many again. Restart
 makes new pods, as fast as the update's limits allow. Scale sets the number of replicas. Rollback restores an earlier template.
+Approve lets the rollout in progress go on past its present step, abort undoes it, and retry begins an undone one anew (S-129).
 
 Pause and stop are fields of the spec beside `replicas`, so a GitOps tool that applies its manifest again undoes neither. A verb
 whose state is already reached changes nothing, nor does a request that is repeated under the same key.
@@ -16,16 +17,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from pincompute.api import labels, merge_patch, template_hash
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.meta import Manifest
-from pincompute.domain import shard_pods
+from pincompute.api.workloads import UNDOING, RolloutControl, RolloutStatus
+from pincompute.domain import in_place_update, shard_pods
 from pincompute.gateway import operation_annotation, problems
+from pincompute.gateway.observed_revision import observed_revision
 from pincompute.gateway.operation.replica_lookup import Replica
 from pincompute.gateway.operation_annotation import OperationNote
 from pincompute.gateway.problems import FieldError
 
-Verb: TypeAlias = Literal["pause", "resume", "stop", "start", "restart", "scale", "rollback"]
+Verb: TypeAlias = Literal["pause", "resume", "stop", "start", "restart", "scale", "rollback", "approve", "abort", "retry"]
 
 MOST_REPLICAS = 100_000
 LONGEST_REASON = 1024  # characters
@@ -34,17 +39,26 @@ SHOWN = 10  # revisions that a message names
 
 @dataclass(frozen=True, slots=True)
 class RollbackRevision:
-    """An earlier revision. `good`: all its replicas were ready once; None when that is not known."""
+    """An earlier revision. `good`: all its replicas were ready once; None when that is not known. Of a revision that the host
+    keeps, also its number, its note, and why its update failed, if it did. `rolls`: the versions of the settings that it names
+    belong to it.
+    """
 
     name: str
     template: Manifest
     at: datetime
     good: bool | None
+    author: str = ""
+    number: int = 0
+    note: str = ""
+    failure: str = ""
+    rolls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LifecycleRequest:
-    """`key` identifies a repeated request. `replicas` is for scale; `to`, a revision or empty, and `history` are for rollback.
+    """`key` identifies a repeated request. `replicas` is for scale; `to`, a revision or empty, `force` and `history` are
+    for rollback; `container`, one name or empty, is for restart.
 
     `history` is the newest revision first.
     """
@@ -57,16 +71,21 @@ class LifecycleRequest:
     key: str = ""
     replicas: int | None = None
     to: str = ""
+    force: bool = False
+    container: str = ""
     history: Sequence[RollbackRevision] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LifecycleChange:
-    """A merge patch of the spec, empty without a change, and the outcome in words. `to`: a rollback's revision."""
+    """A merge patch of the spec, empty without a change, and the outcome in words. `to`: a rollback's revision, and `note` what
+    is noted about it; None where the note stays.
+    """
 
     spec: Manifest
     outcome: str
     to: str = ""
+    note: str | None = None
 
 
 def decide(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
@@ -101,16 +120,21 @@ def patch(
     metadata = {
         "uid": obj.metadata.uid,
         "resourceVersion": obj.metadata.resource_version,
-        "annotations": operation_annotation.annotation(note, operation_annotation.read(obj)),
+        "annotations": {**operation_annotation.annotation(note, operation_annotation.read(obj)), **_noted(change)},
     }
     return {"metadata": metadata, **({"spec": change.spec} if change.spec else {})}
 
 
-def may_disrupt(obj: WorkloadObject) -> None:
+def _noted(change: LifecycleChange) -> dict[str, str | None]:
+    """Returns the merge patch of the annotation with which a revision takes its note along."""
+    return {} if change.note is None or not change.spec else {labels.CHANGE_CAUSE: change.note or None}
+
+
+def may_disrupt(kind: WorkloadKind, obj: WorkloadObject) -> None:
     """Check that a replica or container may be restarted. Raises Problem while no change may reach the pods."""
     if obj.deleting:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
-    _not_paused(obj)
+    _not_paused(kind, obj)
 
 
 def reason_to_wait(kind: WorkloadKind, obj: WorkloadObject, victim: Replica) -> str:
@@ -144,30 +168,60 @@ def _resume(_kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest
 def _stop(kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
     if obj.spec.stopped:
         return LifecycleChange({}, f"{_name(obj)} is stopped already")
-    _not_paused(obj)
+    _not_paused(kind, obj)
     return LifecycleChange({"stopped": True}, f"the pods of {_name(obj)} end; start brings {_count(kind.replicas(obj))} back")
 
 
 def _start(kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
     if not obj.spec.stopped:
         return LifecycleChange({}, f"{_name(obj)} is not stopped")
-    _not_paused(obj)
+    _not_paused(kind, obj)
     return LifecycleChange({"stopped": False}, f"{_count(kind.replicas(obj))} of {_name(obj)} will run")
 
 
-def _restart(_kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
-    _not_paused(obj)
+def _restart(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
+    _not_paused(kind, obj)
     if obj.spec.stopped:
-        raise problems.wrong_state(f"{_name(obj)} is stopped, so there is nothing to restart", "start it")
+        raise problems.wrong_state(
+            f"{_name(obj)} is stopped, so there is nothing to restart", f"start it with `pin start {kind.typed(_name(obj))}`"
+        )
+    if request.container:
+        return _restart_container(kind, obj, request)
+    if obj.spec.update.in_place == "Require":
+        raise problems.wrong_state(
+            f"a restart replaces every pod of {_name(obj)}, and its update.inPlace is Require",
+            f"set it to Prefer, or restart a container with `pin restart {kind.typed(_name(obj))}/REPLICA --container NAME`",
+        )
     annotations = {labels.RESTARTED_AT: request.at.isoformat()}
     spec: Manifest = {"template": {"metadata": {"annotations": annotations}}}
     return LifecycleChange(spec, f"every pod of {_name(obj)} is replaced, as fast as its update limits allow")
 
 
+def _restart_container(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
+    """Restart one container in every pod as an update in place, so the disruption account and the steps apply (S-166)."""
+    names = template_hash.images(obj.spec.template)
+    if request.container not in names:
+        raise problems.not_among(f"container {request.container} in {_name(obj)}", ", ".join(names))
+    if obj.spec.update.in_place == "Never":
+        raise problems.wrong_state(
+            f"update.inPlace of {_name(obj)} is Never, so no container restarts without its pod",
+            f"restart all with `pin restart {kind.typed(_name(obj))}`, or set it to Prefer",
+        )
+    metadata: Manifest = obj.spec.template.get("metadata") or {}
+    asked = in_place_update.restarts_asked(metadata.get("annotations") or {}) | {request.container: request.at.isoformat()}
+    annotations = {labels.CONTAINERS_RESTARTED_AT: msgspec.json.encode(asked, order="sorted").decode()}
+    return LifecycleChange(
+        {"template": {"metadata": {"annotations": annotations}}},
+        f"container {request.container} restarts in every pod of {_name(obj)}, as fast as its update limits allow; "
+        "the others keep running",
+    )
+
+
 def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
     if not kind.scalable:
         raise problems.wrong_state(
-            f"{_name(obj)} is {_with_article(kind.word)}, which is always one pod", "stop it, or deploy an app instead"
+            f"{_name(obj)} is {_with_article(kind.word)}, which is always one pod",
+            f"stop it with `pin stop {kind.typed(_name(obj))}`, or deploy an app instead",
         )
     wanted, present = request.replicas, kind.replicas(obj)
     if wanted is None or not 0 <= wanted <= MOST_REPLICAS:
@@ -175,23 +229,31 @@ def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -
         raise problems.invalid(FieldError("replicas", f"a number from 0 to {MOST_REPLICAS}", given))
     if present == wanted:
         return LifecycleChange({}, f"{_name(obj)} has {_count(wanted)} already")
-    _not_paused(obj)
+    _not_paused(kind, obj)
     when = "once it is started" if obj.spec.stopped else f"instead of {present}"
     return LifecycleChange({"replicas": wanted}, f"{_count(wanted)} of {_name(obj)} will run {when}")
 
 
-def _rollback(_kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
+def _rollback(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
     """Restore the template before the present one, also in the middle of an update."""
     same = [revision.name for revision in request.history if template_hash.same(revision.template, obj.spec.template)]
-    present = same[0] if same else template_hash.revision(obj.spec.template)
+    present = observed_revision(obj) or (same[0] if same else template_hash.revision(obj.spec.template))
     target = _named(obj, request) if request.to else _former(obj, request, (present, *same))
     if target.name in (present, *same):
         return LifecycleChange({}, f"{_name(obj)} has revision {present} already", present)
-    _not_paused(obj)
+    _not_paused(kind, obj)
+    if target.failure and not request.force:
+        raise problems.wrong_state(
+            f"the update of {_name(obj)} to revision {target.name} failed: {target.failure}",
+            "choose another revision, or force the rollback",
+        )
     difference = merge_patch.merge_patch(obj.spec.template, target.template)
     unsure = "" if target.good is not None else ", the one before it; whether that ran well is not known now"
     return LifecycleChange(
-        {"template": difference}, f"{_name(obj)} goes back from revision {present} to {target.name}{unsure}", target.name
+        {"template": difference},
+        f"{_name(obj)} goes back from revision {present} to {target.name}{unsure}",
+        target.name,
+        target.note,
     )
 
 
@@ -207,7 +269,7 @@ def _former(obj: WorkloadObject, request: LifecycleRequest, present: tuple[str, 
             "try again in a moment",
         )
     good = next((revision for revision in former if revision.good), None)
-    found = good or next((revision for revision in former if revision.good is None), None)
+    found = good or next((revision for revision in former if revision.good is None and not revision.failure), None)
     if found is None:
         names = ", ".join(revision.name for revision in former[:SHOWN])
         remedy = f"name one of {names}" if names else "deploy a corrected version, or delete it"
@@ -222,8 +284,10 @@ def _unobserved(obj: WorkloadObject, present: tuple[str, ...]) -> bool:
 
 
 def _named(obj: WorkloadObject, request: LifecycleRequest) -> RollbackRevision:
-    """The revision with this name, or the only one whose name begins so, with or without the version of the naming."""
-    exact = [revision for revision in request.history if revision.name == request.to]
+    """The revision with this number or name, or the only one whose name begins so, with or without the version of the
+    naming.
+    """
+    exact = [r for r in request.history if r.name == request.to or (r.number and str(r.number) == request.to)]
     found = exact or [r for r in request.history if r.name.startswith(request.to) or _bare(r.name).startswith(request.to)]
     if len({revision.name for revision in found}) == 1:
         return found[0]
@@ -239,6 +303,58 @@ def _bare(name: str) -> str:
     return re.sub(r"^v\d+(?=.{10})", "", name)
 
 
+def _approve(kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
+    record = _rollout_in_progress(kind, obj)
+    approved = record.step + 1
+    if _decided(obj, record).approved_steps >= approved:
+        return LifecycleChange({}, f"step {approved} of the rollout of {_name(obj)} is approved already", record.revision)
+    control = {"revision": record.revision, "approvedSteps": approved, "aborted": False, "attempt": record.attempt}
+    what = f"step {approved} of {record.steps} of the rollout of {record.revision} to {_name(obj)} is approved"
+    return LifecycleChange({"rollout": control}, what, record.revision)
+
+
+def _abort(kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
+    record = _rollout_in_progress(kind, obj)
+    if not record.stable:
+        typed = kind.typed(_name(obj))
+        raise problems.wrong_state(
+            f"no earlier revision of {_name(obj)} served, so its rollout cannot be undone",
+            f"pause or stop it with `pin pause {typed}` or `pin stop {typed}`",
+        )
+    if _decided(obj, record).aborted:
+        return LifecycleChange({}, f"the rollout of {_name(obj)} is aborted already", record.stable)
+    control = {"revision": record.revision, "approvedSteps": 0, "aborted": True, "attempt": record.attempt}
+    what = f"the rollout of {record.revision} to {_name(obj)} is undone; all replicas go back to {record.stable}"
+    return LifecycleChange({"rollout": control}, what, record.stable)
+
+
+def _retry(kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
+    record = obj.status.rollout
+    if record is None or record.state not in UNDOING:
+        raise problems.wrong_state(f"no rollout of {_name(obj)} was undone", "deploy a change instead")
+    _not_paused(kind, obj)
+    control = {"revision": record.revision, "approvedSteps": 0, "aborted": False, "attempt": record.attempt + 1}
+    return LifecycleChange(
+        {"rollout": control}, f"the rollout of {record.revision} to {_name(obj)} begins anew", record.revision
+    )
+
+
+def _decided(obj: WorkloadObject, record: RolloutStatus) -> RolloutControl:
+    """What was decided about this very revision."""
+    control = obj.spec.rollout
+    return control if control is not None and control.revision == record.revision else RolloutControl()
+
+
+def _rollout_in_progress(kind: WorkloadKind, obj: WorkloadObject) -> RolloutStatus:
+    record = obj.status.rollout
+    if record is None or record.state not in ("Progressing", "AwaitingApproval"):
+        raise problems.wrong_state(
+            f"no rollout of {_name(obj)} is in progress", f"`pin status {kind.typed(_name(obj))}` shows what runs"
+        )
+    _not_paused(kind, obj)
+    return record
+
+
 _VERBS: Mapping[Verb, Callable[[WorkloadKind, WorkloadObject, LifecycleRequest], LifecycleChange]] = {
     "pause": _pause,
     "resume": _resume,
@@ -247,12 +363,17 @@ _VERBS: Mapping[Verb, Callable[[WorkloadKind, WorkloadObject, LifecycleRequest],
     "restart": _restart,
     "scale": _scale,
     "rollback": _rollback,
+    "approve": _approve,
+    "abort": _abort,
+    "retry": _retry,
 }
 
 
-def _not_paused(obj: WorkloadObject) -> None:
+def _not_paused(kind: WorkloadKind, obj: WorkloadObject) -> None:
     if obj.spec.paused:
-        raise problems.wrong_state(f"{_name(obj)} is paused, so no change reaches it", "resume it first")
+        raise problems.wrong_state(
+            f"{_name(obj)} is paused, so no change reaches it", f"resume it first with `pin resume {kind.typed(_name(obj))}`"
+        )
 
 
 def _count(count: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.gateway.operation_annotation import OperationNote
+from pincompute.gateway.workloads import in_place_requirement
 from pincompute.kube import write_requests
 from pincompute.kube.api_errors import Conflict, NotFound
 
@@ -42,6 +44,7 @@ class LifecycleResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults
     """A verb was accepted. `changed` is false when the post-state was there already; `watch` shows how it comes about.
 
     Of a dry run `changes` are all fields that it would change, and `revision` is the one that a rollback would lead to.
+    `replica` is the one that a restart of a replica or container chose.
     """
 
     verb: str
@@ -55,6 +58,7 @@ class LifecycleResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults
     dry_run: bool = False
     changes: tuple[diff.Change, ...] = ()
     revision: str = ""
+    replica: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class LifecycleService:
         """What a verb on the whole workload would change now, field by field, without a write. Raises Problem."""
         obj = self.workload(target)
         change = self._decide(target, obj, await self._with_history(target, request), call)
+        with self._reserved(target, obj, change, dry_run=True):
+            pass
         done = _result(target, obj, request, change, changed=bool(change.spec))
         return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
 
@@ -87,7 +93,7 @@ class LifecycleService:
             return await self._repeat(target, obj, before, container, request)
         victim = replica_lookup.choose(target, self.replicas.of(target), asked)
         name = replica_lookup.container_of(victim, container) if container else ""
-        lifecycle_rules.may_disrupt(obj)
+        lifecycle_rules.may_disrupt(target.kind, obj)
         wanted = _restart_request(name, request)
         await self.access.may_restart(victim.place, victim.uid, wanted)
         done = await self._note(target, request, LifecycleChange({}, _outcome_of(target, obj, victim, name)), victim, name)
@@ -100,7 +106,17 @@ class LifecycleService:
             before = stated_spec(obj)
             after = merge_patch.apply(before, change.spec)
             object_permissions.check(self.grants, call, target.kind.plural, target.project, before, after)
+            in_place_requirement.check(self._form(target), before, after)
         return change
+
+    def _reserved(
+        self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange, *, dry_run: bool = False
+    ) -> AbstractContextManager[None]:
+        """Within it, what the project's limits allow is reserved for the changed workload. Raises Problem."""
+        if not change.spec:
+            return nullcontext()
+        spec = merge_patch.apply(stated_spec(obj), change.spec)
+        return self.reads.project_limits.reserve(target.project, target.kind, obj, spec, dry_run=dry_run)
 
     async def _repeat(
         self, target: WorkloadRef, obj: WorkloadObject, before: OperationNote, container: str, request: LifecycleRequest
@@ -111,14 +127,19 @@ class LifecycleService:
         return done if victim is None else await self._leave_request(done, victim, _restart_request(container, request))
 
     async def _leave_request(self, done: LifecycleResult, victim: Replica, wanted: RestartRequest) -> LifecycleResult:
-        return msgspec.structs.replace(done, changed=await self.access.restart(victim.place, victim.uid, wanted))
+        changed = await self.access.restart(victim.place, victim.uid, wanted)
+        return msgspec.structs.replace(done, changed=changed, replica=victim.name)
 
     def _changes(self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange) -> tuple[diff.Change, ...]:
         """The changed fields of the simple model."""
         spec = msgspec.convert(merge_patch.apply(merge_patch.to_json(cast("Any", obj.spec)), change.spec), type(obj.spec))
-        kind: SimpleKind[Any] = next(kind for kind in self.reads.kinds if kind.workload is target.kind)
+        kind = self._form(target)
         after: Any = msgspec.structs.replace(cast("Any", obj), spec=spec)
         return diff.changes(*(diff.asked(kind.to_simple(one)) for one in (cast("Any", obj), after)))
+
+    def _form(self, target: WorkloadRef) -> SimpleKind[Any]:
+        """The simple form of the workload's kind."""
+        return next(kind for kind in self.reads.kinds if kind.workload is target.kind)
 
     async def _with_history(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleRequest:
         """Add the history to a rollback."""
@@ -152,7 +173,8 @@ class LifecycleService:
             if not change.spec:
                 return _result(target, obj, request, change)
             try:
-                made = await self._patch(target, lifecycle_rules.patch(obj, request, change))
+                with self._reserved(target, obj, change):
+                    made = await self._patch(target, lifecycle_rules.patch(obj, request, change))
             except Conflict:
                 await asyncio.sleep(PAUSE * attempt)
                 continue

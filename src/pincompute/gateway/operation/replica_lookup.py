@@ -110,6 +110,14 @@ class ReplicaLookup:
         )
         return tuple(sorted(made, key=lambda replica: replica.number))
 
+    def names(self, target: WorkloadRef) -> Mapping[str, str]:
+        """The names of replicas by the names of their pods, also of pods that the placement will have again."""
+        derived = {
+            shard_pods.name_of(target.name, cluster, rank): f"{target.name}/{number_}"
+            for number_, (rank, _, cluster) in enumerate(_slots(self._placed(target)))
+        }
+        return {**derived, **{replica.pod.metadata.name: replica.name for replica in self.of(target)}}
+
     def silent(self) -> tuple[str, ...]:
         """Clusters that do not answer now."""
         return self.reads.silent()
@@ -149,8 +157,7 @@ def number(found: Iterable[Pod], placed: Mapping[Where, int]) -> dict[str, int]:
     """The number of each pod by its uid. A terminating pod shares its number with its replacement."""
     ordered = sorted(found, key=_order)
     living = [pod for pod in ordered if shard_pods.is_live(pod)]
-    ranks = sorted((rank, *where) for where, count in placed.items() for rank in range(count))
-    slots = {slot: n for n, slot in enumerate(ranks)}
+    slots = {slot: n for n, slot in enumerate(_slots(placed))}
     numbers = {pod.metadata.uid: slots[_slot(pod)] for pod in living if _slot(pod) in slots}
     free: dict[Where, list[int]] = {where: [] for where in placed}
     for slot in sorted(slots.keys() - {_slot(pod) for pod in living}):
@@ -163,6 +170,11 @@ def number(found: Iterable[Pod], placed: Mapping[Where, int]) -> dict[str, int]:
         shared = None if shard_pods.is_live(pod) else slots.get(_slot(pod))
         numbers[pod.metadata.uid] = next(beyond) if shared is None else shared
     return numbers
+
+
+def _slots(placed: Mapping[Where, int]) -> list[tuple[int, str, str]]:
+    """The places of a placement in the order of their numbers: the first of each cluster, by zone, then the second."""
+    return sorted((rank, *where) for where, count in placed.items() for rank in range(count))
 
 
 def counted(found: Iterable[Pod]) -> dict[Where, int]:
@@ -192,7 +204,7 @@ def choose(target: WorkloadRef, found: Iterable[Replica], asked: str) -> Replica
     chosen = next((replica for replica in living if is_named(replica, asked)), None)
     if chosen is None:
         names = ", ".join(replica.name for replica in sorted(living, key=lambda r: r.number)[:10])
-        raise problems.not_found(f"replica {target.name}/{asked}; there are {names}")
+        raise problems.not_among(f"replica {target.name}/{asked}", names)
     return chosen
 
 
@@ -206,5 +218,5 @@ def container_of(replica: Replica, asked: str) -> str:
     if not asked:
         return replica.containers[0]
     if asked not in replica.containers:
-        raise problems.not_found(f"container {asked} in {replica.name}; there are {', '.join(replica.containers)}")
+        raise problems.not_among(f"container {asked} in {replica.name}", ", ".join(replica.containers))
     return asked

@@ -1,12 +1,14 @@
-"""The status of each replica: where it runs, its state, and the state of its containers. Pure, but for the handler.
+"""Describes the status of each replica: where it runs, its state, and the state of its containers. Pure, but for the handler.
 
 A reason is given only where something is not as it should be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated
 
 from litestar import get
@@ -14,17 +16,19 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from pincompute.api.builtin import ContainerStatus, Pod
+from pincompute.api.builtin import ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod
 from pincompute.api.kinds import WorkloadKind
-from pincompute.api.labels import REVISION
+from pincompute.api.labels import OF_PLATFORM, REVISION
 from pincompute.api.meta import Struct, doc
-from pincompute.domain import shard_pods
-from pincompute.gateway.call_context import may
+from pincompute.domain import container_failure, shard_pods
+from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
+from pincompute.gateway.operation.pod_troubles import PodTroubles
 from pincompute.gateway.operation.replica_lookup import Replica, WorkloadRef
 from pincompute.gateway.operation.route_paths import named, path
 
 ENDED_WELL = "Completed"  # the kubelet's reason for exit code 0
+_POD = re.compile(r" restarting failed container=\S+ pod=\S+")  # users know replicas
 
 
 class ReplicaContainerStatus(Struct):
@@ -33,7 +37,10 @@ class ReplicaContainerStatus(Struct):
     ready: Annotated[bool, doc("It gets traffic.")] = False
     restarts: Annotated[int, doc("How often it was started again.")] = 0
     image: Annotated[str, doc("What it runs.")] = ""
+    started: Annotated[datetime | None, doc("Since when it runs.")] = None
     reason: Annotated[str, doc("Why it does not run, or why it ended before.")] = ""
+    platform: Annotated[bool, doc("A sidecar of the platform, which no user changes.")] = False
+    crashed: Annotated[bool, doc("It ended by itself, and has not been ready since: its last lines may say why.")] = False
 
 
 class ReplicaStatus(Struct):
@@ -45,7 +52,9 @@ class ReplicaStatus(Struct):
     started: Annotated[datetime | None, doc("Since when it is on its node.")] = None
     address: Annotated[str, doc("Its address inside the region.")] = ""
     reason: Annotated[str, doc("Why it does not run, if it does not.")] = ""
-    containers: Annotated[tuple[ReplicaContainerStatus, ...], doc("Its containers, then its sidecars.")] = ()
+    containers: Annotated[
+        tuple[ReplicaContainerStatus, ...], doc("Its containers, its sidecars, then init containers that have not ended well.")
+    ] = ()
 
 
 class ReplicaList(Struct):
@@ -53,23 +62,38 @@ class ReplicaList(Struct):
     missing: Annotated[tuple[str, ...], doc("Clusters that do not answer; what is said of them is their last.")] = ()
 
 
-def replica_list(found: Iterable[Replica], silent: tuple[str, ...]) -> ReplicaList:
-    return ReplicaList(items=tuple(describe(replica) for replica in found), missing=silent)
+def replica_list(
+    found: Iterable[Replica], silent: tuple[str, ...], troubles: Mapping[str, str] = MappingProxyType({})
+) -> ReplicaList:
+    """`troubles` are what the kubelets last reported, by the names of pods."""
+    told = tuple(describe(replica, troubles.get(replica.pod.metadata.name, "")) for replica in found)
+    return ReplicaList(items=told, missing=silent)
 
 
-def describe(replica: Replica) -> ReplicaStatus:
-    pod = replica.pod
+def describe(replica: Replica, trouble: str = "") -> ReplicaStatus:
+    """`trouble` is of no interest any more once the replica is ready."""
+    pod, ready = replica.pod, shard_pods.ready_since(replica.pod) is not None
     return ReplicaStatus(
         name=replica.name,
         zone=replica.zone,
         state=_state(pod) if replica.answers else "Unknown",
-        ready=replica.answers and shard_pods.ready_since(pod) is not None,
+        ready=replica.answers and ready,
         revision=pod.metadata.labels.get(REVISION, ""),
         started=pod.status.start_time,
         address=pod.status.pod_ip,
-        reason=_reason(pod),
-        containers=tuple(_container(name, replica.status(name)) for name in replica.containers),
+        reason=_reason(pod) or ("" if ready else trouble),
+        containers=(*(_container(name, replica.status(name)) for name in replica.containers), *_unfinished(pod)),
     )
+
+
+def _unfinished(pod: Pod) -> Iterator[ReplicaContainerStatus]:
+    """Yields the init containers that run, or ended badly: the others wait for them."""
+    sidecars = {c.name for c in pod.spec.init_containers if c.restart_policy == "Always"}
+    for status in pod.status.init_container_statuses:
+        ended = _last_end(status)
+        runs = status.state is not None and status.state.running is not None
+        if status.name not in sidecars and (runs or (ended is not None and ended.exit_code)):
+            yield _container(status.name, status)
 
 
 def _state(pod: Pod) -> str:
@@ -90,31 +114,70 @@ def _reason(pod: Pod) -> str:
 
 def _container(name: str, status: ContainerStatus | None) -> ReplicaContainerStatus:
     if status is None:
-        return ReplicaContainerStatus(name=name, state="Unknown")
+        return ReplicaContainerStatus(name=name, state="Unknown", platform=name.startswith(OF_PLATFORM))
     state, reason = _container_state(status)
     return ReplicaContainerStatus(
-        name=name, state=state, ready=status.ready, restarts=status.restart_count, image=status.image, reason=reason
+        name=name,
+        state=state,
+        platform=name.startswith(OF_PLATFORM),
+        ready=status.ready,
+        restarts=status.restart_count,
+        image=status.image,
+        reason=reason,
+        crashed=_has_crashed(status),
+        started=status.state.running.started_at if status.state is not None and status.state.running is not None else None,
     )
+
+
+def _last_end(status: ContainerStatus) -> ContainerStateTerminated | None:
+    now = status.state.terminated if status.state else None
+    return now or (status.last_state.terminated if status.last_state else None)
+
+
+def _has_crashed(status: ContainerStatus) -> bool:
+    if status.ready or status.state is None:
+        return False
+    last = _last_end(status)
+    return last is not None and last.reason != container_failure.START_ERROR
 
 
 def _container_state(status: ContainerStatus) -> tuple[str, str]:
     state = status.state
     if state is not None and state.waiting is not None:
-        return "Waiting", ": ".join(part for part in (state.waiting.reason, state.waiting.message) if part)
+        return "Waiting", ": ".join(part for part in (state.waiting.reason, _why_waiting(status, state.waiting)) if part)
     if state is not None and state.terminated is not None:
-        ended = state.terminated
-        return "Terminated", "" if ended.reason == ENDED_WELL else f"{ended.reason or 'ended'} with {ended.exit_code}"
+        return "Terminated", "" if state.terminated.reason == ENDED_WELL else _why_ended(status.name, state.terminated)
     if state is not None and state.running is not None:
         return "Running", "" if status.ready else "does not pass its health check yet"
     return "Unknown", ""
 
 
+def _why_waiting(status: ContainerStatus, waiting: ContainerStateWaiting) -> str:
+    if waiting.reason in container_failure.IMAGE:
+        said = container_failure.image_pull(status.name, status.image, waiting.reason, waiting.message).message
+        return said.partition(" cannot be pulled: ")[2] or said
+    return container_failure.without_layers(_POD.sub(" before it starts again", waiting.message))
+
+
+def _why_ended(name: str, how: ContainerStateTerminated) -> str:
+    return container_failure.ended(name, how, again="").message.removeprefix(f"{name} ")
+
+
 def route(kind: WorkloadKind) -> HTTPRouteHandler:
     @get(path(kind, "replicas"), opt=may(kind.plural, "get", cost=2, noun=kind.word), **named("list", kind, "Replicas"))
-    async def handle(project: FromPath[str], name: FromPath[str], verbs: NamedDependency[LifecycleService]) -> ReplicaList:
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        verbs: NamedDependency[LifecycleService],
+        troubles: NamedDependency[PodTroubles],
+    ) -> ReplicaList:
         """Each replica: where it is, its state, and the state of its containers."""
         target = WorkloadRef(kind, project, name)
-        verbs.workload(target)
-        return replica_list(verbs.replicas.of(target), verbs.replicas.silent())
+        uid, found = verbs.workload(target).metadata.uid, verbs.replicas.of(target)
+        if all(shard_pods.ready_since(replica.pod) is not None for replica in found):
+            return replica_list(found, verbs.replicas.silent())
+        told = await troubles.of(project, kind.workload.kind, name, uid, call.at)
+        return replica_list(found, verbs.replicas.silent(), told)
 
     return handle

@@ -1,4 +1,4 @@
-"""The revisions that a workload can be rolled back to: PinRevisions on the host, completed by the history.
+"""Lists the revisions that a workload can be rolled back to: PinRevisions on the host, completed by the history.
 
 A rollback needs no database. While the store is away, the templates are known from the host, and only which of them ran well is
 unknown. A revision counts as good if the workload was Running while the revision was the newest.
@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from pincompute.api import template_settings
 from pincompute.api.kinds import WorkloadObject
+from pincompute.api.meta import Manifest
 from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PinRevision
 from pincompute.gateway import problems
@@ -39,19 +41,36 @@ class RollbackCandidates:
         project may hold what only that project's members may read. Raises Problem when nothing can be known.
         """
         kept = self.reads.revisions(obj)
-        wanted = RecordFilter(
-            target.project, target.resource.kind, target.name, types=TYPES, lifetime=self._lifetime(target.project)
-        )
         try:
-            page = await self.store.history.page(wanted, limit=LOOKED_AT, oldest_first=False)
+            recorded = await self._recorded(target)
         except StoreUnavailable:
             if not kept:
                 raise problems.unavailable(
                     "the history is in a store that does not answer now, and the host keeps no earlier revision",
                     remedy="deploy the previous version instead, or wait",
                 ) from None
-            return merged(kept, ())
-        return merged(kept, revisions(page.records))
+            recorded = ()
+        facts = {each.spec.revision: each.spec for each in kept}
+        return tuple(
+            replace(found, number=spec.number, note=spec.note, failure=spec.failure)
+            if (spec := facts.get(found.name)) is not None
+            else found
+            for found in merged(kept, recorded)
+        )
+
+    async def known(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:
+        """What the history knows of the object's own revisions; nothing while the store is away."""
+        try:
+            return await self._recorded(target, obj.metadata.uid)
+        except StoreUnavailable:
+            return ()
+
+    async def _recorded(self, target: WorkloadRef, uid: str = "") -> tuple[RollbackRevision, ...]:
+        wanted = RecordFilter(
+            target.project, target.resource.kind, target.name, uid=uid, types=TYPES, lifetime=self._lifetime(target.project)
+        )
+        page = await self.store.history.page(wanted, limit=LOOKED_AT, oldest_first=False)
+        return revisions(page.records)
 
     def _lifetime(self, name: str) -> ProjectLifetime:
         found = self.reads.get(PROJECTS, "", name)
@@ -64,8 +83,10 @@ def merged(kept: Sequence[PinRevision], recorded: Sequence[RollbackRevision]) ->
     """Both newest first, each revision once. What only the host keeps stands where its number puts it among the others.
 
     Of a revision that both know the history's is taken: it has the template as its author wrote it, the host as the members ran
-    it; both mean the same.
+    it. Both mean the same, unless the workload rolls with its settings: only the host's names their versions, which are taken.
     """
+    ran = {revision.spec.revision: revision.spec.template for revision in kept}
+    recorded = [_with_versions(r, ran[r.name]) if r.rolls and r.name in ran else r for r in recorded]
     order = {revision.name: place for place, revision in enumerate(recorded)}
     found: list[RollbackRevision] = []
     taken = 0
@@ -77,6 +98,13 @@ def merged(kept: Sequence[PinRevision], recorded: Sequence[RollbackRevision]) ->
             found += recorded[taken : place + 1]
             taken = place + 1
     return (*found, *recorded[taken:])
+
+
+def _with_versions(recorded: RollbackRevision, ran: Manifest) -> RollbackRevision:
+    """What its author wrote, with the versions of settings that the members ran."""
+    versions = {place.path: place.name for place in template_settings.places(ran)}
+    fixed = template_settings.renamed(recorded.template, lambda place: versions.get(place.path, place.name))
+    return replace(recorded, template=fixed)
 
 
 def _unjudged(kept: PinRevision) -> RollbackRevision:
@@ -97,7 +125,9 @@ def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]
                 good |= {record.revision} if ran else set[str]()
                 ran = False
                 template = record.spec.get("template", {})
-                found.setdefault(record.revision, RollbackRevision(record.revision, template, record.at, good=False))
+                rolls = bool(record.settings)
+                made = RollbackRevision(record.revision, template, record.at, good=False, author=record.author, rolls=rolls)
+                found.setdefault(record.revision, made)
             case _:
                 continue
     return tuple(replace(revision, good=revision.name in good) for revision in found.values())

@@ -1,4 +1,4 @@
-"""Paths and OpenAPI names of the operation API's routes, which are the same for every workload kind."""
+"""Makes the paths and OpenAPI names of the operation API's routes, which are the same for every workload kind."""
 
 from __future__ import annotations
 

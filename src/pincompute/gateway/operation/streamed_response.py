@@ -1,4 +1,4 @@
-"""A response whose body is a stream: it ends when the stream ends, or when the client disconnects."""
+"""Streams the body of a response. It ends when the stream ends, or when the client disconnects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that belong together: one failure instead of a group of them, and the first result of several."""
+"""Runs tasks that belong together: it raises one failure in place of a group, or returns the first result of several."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class EventStream:
         return parameter_values.integer(number, 0, parameter_values.LARGEST) if instance == self._instance else None
 
     def _whole(self, position: int) -> Iterator[bytes]:
-        """In pieces, each of one moment: nothing is awaited between reading the objects and encoding them."""
+        """Yields the whole state in pieces, each of one moment: nothing is awaited between reading objects and encoding."""
         objects = [obj for obj in self._view.everything() if self._shows(obj)]
         yield b"event: reset\ndata: {}\n\n"
         for start in range(0, len(objects), BATCH):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from pincompute.api import template_hash
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.meta import Manifest, Object
 from pincompute.api.quantity import InvalidQuantityError
+from pincompute.api.validation_rules import DEFAULT_STRATEGY
 from pincompute.domain import disruption_account
 from pincompute.gateway.model import SimpleKind, field_mapping
 from pincompute.gateway.model.diff import Change
+from pincompute.gateway.workloads import in_place_requirement
 
 WATCH = "watch it to follow the progress"
+RECREATES = "ends all its replicas before the first one of the new revision starts, so nothing of it serves meanwhile"
 _NUMBERS = {1: "one"}
 _PLACES = frozenset({"zones", "tier"})
 _TEMPLATE = frozenset({"containers", "initContainers", "volumes", "terminationGracePeriod", "restartPolicy", "activeDeadline"})
@@ -43,13 +47,35 @@ def _where(spec: Manifest, replicas: int, zones: Collection[str]) -> str:
     return f"balanced over the zones {_and(asked)}, {each} in each as far as there is room"
 
 
-def change(kind: SimpleKind[Any], obj: Object, spec: Manifest, changes: Sequence[Change]) -> str:
-    """`obj` is the object before or after the change, and `spec` the spec on the other side of it."""
+@dataclass(frozen=True, slots=True)
+class SpecChange:
+    """The spec before and after a write, without defaults."""
+
+    before: Manifest
+    after: Manifest
+
+    @property
+    def strategy(self) -> str:
+        """The strategy after the write."""
+        update: Manifest = self.after.get("update") or {}
+        return update.get("strategy", DEFAULT_STRATEGY)
+
+    @property
+    def means_the_same(self) -> bool:
+        """Whether both templates make the same pods."""
+        try:
+            return template_hash.same(self.before.get("template") or {}, self.after.get("template") or {})
+        except InvalidQuantityError:  # the object was stored before quantities were judged
+            return False
+
+
+def change(kind: SimpleKind[Any], obj: Object, specs: SpecChange, changes: Sequence[Change]) -> str:
+    """`obj` is the object before or after the change."""
     name = obj.metadata.name
     if not changes:
         return f"nothing changes: {name} is already as asked for"
     runs = _running(kind, obj)
-    same = runs is not None and _means_the_same(runs.spec.template, spec.get("template") or {})
+    same = runs is not None and specs.means_the_same
     seen = [each for each in changes if _root(each.field) not in _UNSEEN and not (same and _is_of_template(each.field))]
     if not seen:
         return f"{_and(sorted({_root(each.field) for each in changes}))} of {name} changed; nothing restarts"
@@ -57,14 +83,10 @@ def change(kind: SimpleKind[Any], obj: Object, spec: Manifest, changes: Sequence
         return f"{name} is stopped: the change is kept and takes effect when it is started"
     if runs is not None and runs.spec.paused:
         return f"{name} is paused: the change is kept and takes effect when it is resumed"
-    return f"{_effect(name, seen)}{_kept(kind, runs, seen) if runs is not None else ''}; {WATCH}"
-
-
-def _means_the_same(one: Manifest, other: Manifest) -> bool:
-    try:
-        return template_hash.same(one, other)
-    except InvalidQuantityError:  # the object was stored before quantities were judged
-        return False
+    if runs is not None and _reaches_replicas(seen) and specs.strategy == "Recreate":
+        return f"{_effect(name, seen, RECREATES)}; {WATCH}"
+    how = _how(kind, specs, changes) if any(_is_of_template(each.field) for each in seen) else ""
+    return f"{_effect(name, seen, how)}{_kept(kind, runs, seen) if runs is not None else ''}; {WATCH}"
 
 
 def _is_of_template(field: str) -> bool:
@@ -80,8 +102,8 @@ def _root(field: str) -> str:
     return field.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
 
 
-def _effect(name: str, changes: Sequence[Change]) -> str:
-    """Says in this order whether the workload scales, moves and updates."""
+def _effect(name: str, changes: Sequence[Change], how: str) -> str:
+    """Says in this order whether the workload scales, moves and updates; `how` its replicas take another template."""
     by_root = {_root(each.field): each for each in changes}
     effects = list[str]()
     if "replicas" in by_root:
@@ -90,22 +112,43 @@ def _effect(name: str, changes: Sequence[Change]) -> str:
     if moved := sorted(by_root.keys() & _PLACES):
         effects.append(f"moves as the new {_and(moved)} require; running replicas stay until as many run there")
     if rest := [each.field for each in changes if _root(each.field) not in {"replicas", *_PLACES}]:
-        effects.append(_update(rest))
+        effects.append(_update(rest, how))
     return f"{name} {_and(effects)}"
 
 
-def _update(fields: Sequence[str]) -> str:
+def _update(fields: Sequence[str], how: str) -> str:
     if all(_root(field) == "update" for field in fields):
         return "takes the next update as asked for, without a restart now"
-    if all(_root(field) in ("containers", "initContainers") and field.endswith(".image") for field in fields):
+    return how or "updates its replicas step by step"
+
+
+def _how(kind: SimpleKind[Any], specs: SpecChange, changes: Sequence[Change]) -> str:
+    """Says whether replicas take the new template in place or are replaced, and the field that forces it (S-151)."""
+    if in_place_requirement.policy(specs.after) == "Never":
+        return "replaces its replicas step by step, because update.inPlace is Never"
+    if forcing := in_place_requirement.replacing_fields(specs.before, specs.after):
+        return f"replaces its replicas step by step, because no running pod can take another {_named(kind, specs, forcing[0])}"
+    if all(field_mapping.parts(each.field)[-1] == "image" for each in changes if _is_of_template(each.field)):
         return "restarts the changed containers in place with the new image, step by step"
-    return "updates its replicas step by step"
+    return "updates its replicas in place, step by step; no pod is replaced"
+
+
+def _named(kind: SimpleKind[Any], specs: SpecChange, field: str) -> str:
+    """The field in the simple form, with a container's name in place of its position, as in a list of changes."""
+    simple, full = field_mapping.parts(in_place_requirement.located(kind, specs.after, field)), field_mapping.parts(field)
+    containers: Any = field_mapping.at(specs.after, map(str, full[1:4]))
+    names = tuple(containers[part]["name"] if isinstance(part, int) else part for part in simple)
+    return field_mapping.text(names)
+
+
+def _reaches_replicas(changes: Sequence[Change]) -> bool:
+    """Returns whether replicas are updated."""
+    return any(_root(each.field) not in {"replicas", "update", "disruption", *_PLACES, *_UNSEEN} for each in changes)
 
 
 def _kept(kind: SimpleKind[Any], runs: WorkloadObject, changes: Sequence[Change]) -> str:
     """Says how many replicas stay ready during the change, and how it begins (docs/disruption.md)."""
-    reaches = [each for each in changes if _root(each.field) not in {"replicas", "update", "disruption", *_PLACES, *_UNSEEN}]
-    if not reaches or kind.workload is None:
+    if not _reaches_replicas(changes) or kind.workload is None:
         return ""
     replicas = kind.workload.replicas(runs)
     if not kind.workload.scalable:

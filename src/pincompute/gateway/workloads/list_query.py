@@ -133,7 +133,7 @@ def _decode(cursor: str, query: ListQuery) -> SortKey:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         found = msgspec.json.decode(raw, type=_Cursor)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = _Cursor("")
     wanted = tuple(str if isinstance(part, str) else int for part in _kinds(query.sort))
     if found.query != query.digest or tuple(map(type, found.sorted_by)) != wanted:
@@ -162,7 +162,7 @@ def _has(obj: Object, key: str, value: str | None) -> bool:
 
 
 def _mentions(obj: Any, text: str) -> bool:
-    """In its name, project, labels, images, or in what is said of it."""
+    """Tells whether the text stands in its name, project, labels, images, or in what is said of it."""
     meta = obj.metadata
     words = (meta.name, meta.namespace, *meta.labels.values(), *_said(obj))
     return any(text in word.lower() for word in words)

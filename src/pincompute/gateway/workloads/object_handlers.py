@@ -1,4 +1,4 @@
-"""HTTP handlers of objects, the same for every kind: list, get, watch, create, replace, patch, delete, diff.
+"""Handles objects of every kind in the same way: list, get, watch, create, replace, patch, delete, diff.
 
 Kinds in projects have their lists and streams twice: for one project, and for all projects that the caller may see. Objects
 are read in the simple model, or under `/v1/resources` as full resources.
@@ -6,9 +6,10 @@ are read in the simple model, or under `/v1/resources` as full resources.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import msgspec
 from litestar import Request, Response, delete, get, patch, post, put
@@ -21,6 +22,7 @@ from litestar.response import Stream
 
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
+from pincompute.gateway.middleware import CALL
 from pincompute.gateway.model import RESOURCE, SIMPLE, ObjectEncoder, SimpleKind
 from pincompute.gateway.model.document_parser import YAML_TYPES, parse
 from pincompute.gateway.model.field_mapping import Data
@@ -49,6 +51,7 @@ Reads: TypeAlias = NamedDependency[CacheReads]
 Reader: TypeAlias = NamedDependency[ReadService]
 Writer: TypeAlias = NamedDependency[WriteService]
 
+LONGEST_NAME = 253  # characters of a name in a record; one that is longer is refused
 _EVENTS = ResponseSpec(str, description="Server-sent events", media_type=event_stream.MEDIA_TYPE)
 
 
@@ -238,8 +241,11 @@ def _writes(kind: SimpleKind[Any], places: _Places) -> Iterator[HTTPRouteHandler
     deleted["dependencies"] = {**deleted["dependencies"], "removal": removal}
 
     @post(f"/v1{places.some.path}", operation_class=whole, **created)
-    async def create(names: Names, document: Document, options: Options, writer: Writer) -> Response[bytes]:
+    async def create(
+        names: Names, document: Document, options: Options, writer: Writer, request: Request[Any, Any, Any]
+    ) -> Response[bytes]:
         """Create one. With an Idempotency-Key it may be sent again."""
+        _note(request, kind, document)
         return await writer.create(kind, names[0], document, options)
 
     @put(path, operation_class=whole, **replaced)
@@ -266,13 +272,24 @@ def _writes(kind: SimpleKind[Any], places: _Places) -> Iterator[HTTPRouteHandler
         yield _diff(kind, places.one, whole)
 
 
+def _note(request: Request[Any, Any, Any], kind: SimpleKind[Any], document: Data) -> None:
+    """Notes for the audit record what is to be created. Its name stands in the document and not in the path."""
+    metadata = document.get("metadata")
+    full = cast("Data", metadata).get("name") if isinstance(metadata, dict) else None
+    name = document.get("name", full)
+    if isinstance(name, str):
+        call: Call = request.scope[CALL]  # type: ignore[literal-required]
+        about = {"name" if kind.in_project else "project": name[:LONGEST_NAME]}
+        request.scope[CALL] = dataclasses.replace(call, **about)  # type: ignore[literal-required]
+
+
 def _diff(kind: SimpleKind[Any], one: _Place, whole: type[Operation]) -> HTTPRouteHandler:
     differences = _describe(kind, "get", f"diff{kind.name}", ResponseSpec(responses.Difference), one)
 
     @post(f"/v1{one.path}/diff", operation_class=whole, **differences)
     async def diff(names: Names, document: Document, writer: Writer) -> Response[bytes]:
         """What would change if the document were sent; nothing is written."""
-        return responses.read(msgspec.json.encode(writer.difference(kind, names, document)), {})
+        return responses.read(msgspec.json.encode(await writer.difference(kind, names, document)), {})
 
     return diff
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -22,14 +23,15 @@ from pincompute.api.meta import Key, Manifest, Object
 from pincompute.api.projects import PROJECTS
 from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.access import Authorizer, object_permissions
-from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Call
-from pincompute.gateway.model import SimpleKind, codecs
+from pincompute.gateway.cache_reads import BY_REQUEST, CacheReads, request_index_value
+from pincompute.gateway.call_context import Call, RecordedChange
+from pincompute.gateway.model import SimpleKind, codecs, diff
 from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.simple_kind import stated_spec, users, version
 from pincompute.gateway.operation_annotation import OperationNote
 from pincompute.gateway.problems import FieldError, Problem
-from pincompute.gateway.workloads import preserved_fields
+from pincompute.gateway.project_limit_admission import LimitExceeded, WrittenDocument
+from pincompute.gateway.workloads import in_place_requirement, preserved_fields
 from pincompute.kube import api_errors, write_requests
 
 ATTEMPTS = 8  # to change an object that others change at the same time
@@ -69,39 +71,74 @@ class ObjectWriter:
         self._client = reads.clusters.client(HOST)
         self._cache = reads.clusters.cache(HOST, kind.resource)
 
-    async def create(self, wanted: DesiredResource, options: WriteOptions) -> CreateResult:
-        """With a key, a repeated request finds what the first one made."""
+    async def create(self, wanted: DesiredResource, options: WriteOptions, asked: DesiredResource) -> CreateResult:
+        """With a key, a repeated request finds what the first one made. It is known by what was `asked`, without digests.
+
+        The limits judge every new object, also of a name that is in the cache, since that object may be gone when the request
+        arrives. The name decides only what the limits refuse.
+        """
         self._check_permissions(None, self._kind.spec_of(wanted.manifest), wanted.manifest["metadata"], options)
-        digest = _digest(wanted.manifest)
+        digest = _digest(asked.manifest)
         self._refuse_reused(wanted, options, digest)
         mark = {labels.IDEMPOTENCY: f"{_key(options)}.{digest}"} if options.key else {}
-        body = _annotated(wanted.manifest, {**_signed(options, "create", generation=1), **mark})
+        creator = {} if self._kind.in_project else {labels.CREATED_BY: options.call.caller.name}
+        body = _annotated(wanted.manifest, {**_signed(options, "create", generation=1), **mark, **creator})
+        project = wanted.manifest["metadata"].get("namespace", "")
         try:
-            made = await write_requests.create(self._client, self._kind.resource, body, NAME, dry_run=options.dry_run)
+            with self._reserved(project, None, wanted.manifest, options):
+                made = await self._create(body, options)
+            self._record({}, wanted.manifest["spec"], options)
+            return CreateResult(made)
         except api_errors.AlreadyExists:
-            return await self._existing(wanted, options, digest)
+            return self._existing(await self._current(project, wanted.name), options, digest)
+        except LimitExceeded:
+            found = await self._found(project, wanted.name)
+            if found is None:
+                raise
+            return self._existing(found, options, digest)
         except api_errors.Refused as refusal:
             raise self._problem(refusal, wanted) from refusal
+
+    def repeated(self, asked: DesiredResource, options: WriteOptions) -> CreateResult | None:
+        """What an earlier request with this key made of the same document, as the cache has it; None without one."""
+        found: Object | None = self._reads.get(self._kind.resource, asked.manifest["metadata"].get("namespace", ""), asked.name)
+        if found is None or not _is_made_by(found, options, _digest(asked.manifest)):
+            return None
+        self._check_permissions(None, self._kind.spec_of(asked.manifest), asked.manifest["metadata"], options)
+        return CreateResult(found, repeated=True)
+
+    async def _create(self, body: Manifest, options: WriteOptions) -> Object:
+        made = await write_requests.create(self._client, self._kind.resource, body, NAME, dry_run=options.dry_run)
         if not options.dry_run:
             self._cache.written(made)
-        return CreateResult(made)
+        return made
+
+    def _reserved(
+        self, project: str, before: Object | None, document: Manifest, options: WriteOptions
+    ) -> AbstractContextManager[None]:
+        """Within it, what the document takes of the limits is reserved: a whole spec, and a merge patch of labels and
+        annotations. Entering it raises LimitExceeded.
+        """
+        if self._kind.workload is None:
+            return nullcontext()
+        present: Any = before
+        kept = self._reads.revisions(present) if before is not None else ()
+        written = WrittenDocument(self._kind.workload, present, document["spec"], document.get("metadata", {}), kept)
+        return self._reads.project_limits.reserve_document(project, written, dry_run=options.dry_run)
 
     def _refuse_reused(self, wanted: DesiredResource, options: WriteOptions, digest: str) -> None:
         """Refuses a key that another request used, for an object of another name."""
         if not options.key:
             return
-        prefix, namespace = f"{_key(options)}.", wanted.manifest["metadata"].get("namespace", "")
-        for obj in self._reads.host(self._kind.resource).list(namespace):
-            mark = obj.metadata.annotations.get(labels.IDEMPOTENCY, "")
-            if mark.startswith(prefix) and mark != prefix + digest:
+        key, project = _key(options), wanted.manifest["metadata"].get("namespace", "")
+        for obj in self._reads.host(self._kind.resource).by(BY_REQUEST, request_index_value(project, key)):
+            if obj.metadata.annotations[labels.IDEMPOTENCY] != f"{key}.{digest}":
                 raise _reused(obj)
 
-    async def _existing(self, wanted: DesiredResource, options: WriteOptions, digest: str) -> CreateResult:
-        found = await self._current(wanted.manifest["metadata"].get("namespace", ""), wanted.name)
-        mark = found.metadata.annotations.get(labels.IDEMPOTENCY, "")
-        if options.key and mark == f"{_key(options)}.{digest}":
+    def _existing(self, found: Object, options: WriteOptions, digest: str) -> CreateResult:
+        if _is_made_by(found, options, digest):
             return CreateResult(found, repeated=True)
-        if options.key and mark.startswith(f"{_key(options)}."):
+        if options.key and found.metadata.annotations.get(labels.IDEMPOTENCY, "").startswith(f"{_key(options)}."):
             raise _reused(found)
         if found.deleting:
             raise problems.conflict(
@@ -129,11 +166,14 @@ class ObjectWriter:
             if not patch:
                 return obj
             before = stated_spec(obj)
-            self._check_permissions(
-                before, merge_patch.apply(before, patch.get("spec", {})), target.manifest["metadata"], options
-            )
+            after = merge_patch.apply(before, patch.get("spec", {}))
+            self._check_permissions(before, after, target.manifest["metadata"], options)
+            in_place_requirement.check(self._kind, before, after)
             try:
-                return await self._patch(obj, _annotated(patch, _changed(obj, patch, options)), options)
+                with self._reserved(project, obj, {**patch, "spec": after}, options):
+                    made = await self._patch(obj, _annotated(patch, _changed(obj, patch, options)), options)
+                    self._record(before, after, options)
+                    return made
             except api_errors.Conflict:
                 obj = await self._current(project, name)
             except api_errors.Refused as refusal:
@@ -143,6 +183,12 @@ class ObjectWriter:
     def _check_permissions(self, before: Manifest | None, after: Manifest, metadata: Manifest, options: WriteOptions) -> None:
         project = metadata.get("namespace", "") or metadata["name"]
         object_permissions.check(self._grants, options.call, self._kind.path, project, before, after)
+
+    def _record(self, before: Manifest, after: Manifest, options: WriteOptions) -> None:
+        """For the audit record: what changes in a project. What is in projects holds values that are not for auditors."""
+        if not (self._kind.in_project or options.dry_run):
+            found = diff.changes(codecs.plain(before), codecs.plain(after))
+            options.call.changes.extend(RecordedChange(each.field, each.before, each.after) for each in found)
 
     def _repeated(self, obj: Object, wanted: DesiredResource) -> Object:
         """The repeated request made this version, whichever version it named."""
@@ -161,7 +207,7 @@ class ObjectWriter:
             raise problems.conflict(f"{self._what(obj)} is being deleted", "create it again once it is gone")
         patch: Manifest = {}
         before = stated_spec(obj)
-        after = preserved_fields.merged(before, self._kind.spec_of(wanted.manifest))
+        after = preserved_fields.merged(before, self._kind.spec_of(wanted.manifest), wanted.keeps)
         if codecs.plain(before) != codecs.plain(after):
             patch["spec"] = merge_patch.merge_patch(before, after)
         metadata = _notes(obj, wanted.manifest["metadata"])
@@ -214,10 +260,17 @@ class ObjectWriter:
 
     async def _current(self, project: str, name: str) -> Any:
         """The object as the API server has it."""
+        found = await self._found(project, name)
+        if found is None:
+            raise problems.not_found(self._kind.title(project, name))
+        return found
+
+    async def _found(self, project: str, name: str) -> Any | None:
+        """The object as the API server has it; None where it has none."""
         try:
             return await self._client.get(self._kind.resource, Key(project, name))
         except api_errors.NotFound:
-            raise problems.not_found(self._kind.title(project, name)) from None
+            return None
 
     def _problem(self, refusal: api_errors.Refused, wanted: DesiredResource) -> Problem | api_errors.Refused:
         """The API server's refusal as a problem document, with the fields that the user wrote."""
@@ -250,6 +303,11 @@ def _notes(obj: Object, wanted: Manifest) -> Manifest:
 def _annotated(body: Manifest, notes: dict[str, str]) -> Manifest:
     metadata: Manifest = body.get("metadata") or {}
     return {**body, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **notes}}}
+
+
+def _is_made_by(obj: Object, options: WriteOptions, digest: str) -> bool:
+    """Whether a request with this key, for the document of this digest, created the object."""
+    return bool(options.key) and obj.metadata.annotations.get(labels.IDEMPOTENCY, "") == f"{_key(options)}.{digest}"
 
 
 def _reused(obj: Object) -> Problem:

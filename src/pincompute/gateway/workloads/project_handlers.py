@@ -1,25 +1,27 @@
-"""HTTP handlers of projects and their members: a project's creator owns it, and its workloads are not deleted by accident."""
+"""Handles projects and their members: a project's creator owns it, and its workloads are not deleted by accident."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any
 
 from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 
-from pincompute.api.meta import Object, Struct, doc
+from pincompute.api.meta import Manifest, Object, Struct, doc
 from pincompute.api.projects import ProjectMember
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles, object_permissions
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
+from pincompute.gateway.gateway_settings import GatewaySettings
 from pincompute.gateway.model import PROJECT, SimpleKind, in_projects
 from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.simple_kind import stated_spec
-from pincompute.gateway.workloads import object_handlers, pod_security_handlers
-from pincompute.gateway.workloads.object_writer import WriteOptions
+from pincompute.gateway.workloads import object_handlers, project_policy_handlers
+from pincompute.gateway.workloads.object_writer import ObjectWriter, WriteOptions
 from pincompute.gateway.workloads.project_members import ProjectMembers, with_an_owner
 from pincompute.gateway.workloads.responses import ObjectName
 from pincompute.gateway.workloads.write_service import Removal, WriteService
@@ -40,15 +42,40 @@ class MemberList(Struct):
     items: Annotated[tuple[ProjectMember, ...], doc("Everybody with a role in the project.")]
 
 
+class ProjectObjectWriter(ObjectWriter):
+    """Writes Project objects. A new one counts as one of its creator's projects; administrators create as many as they like."""
+
+    def __init__(self, kind: SimpleKind[Any], reads: CacheReads, grants: Authorizer, most: int) -> None:
+        super().__init__(kind, reads, grants)
+        self._most = most
+
+    def _reserved(
+        self,
+        project: str,  # noqa: ARG002 - only its creator matters
+        before: Object | None,
+        document: Manifest,  # noqa: ARG002 - likewise
+        options: WriteOptions,
+    ) -> AbstractContextManager[None]:
+        caller = options.call.caller
+        if before is not None or self._grants.decide(caller, object_permissions.ADMINISTRATION).allowed:
+            return nullcontext()
+        return self._reads.project_limits.reserve_project(caller.name, self._most)
+
+
 class ProjectWriter(WriteService):
     """Writes projects. The creator of a project owns it, unless the document names another owner.
 
     Members change one at a time, by their own handlers.
     """
 
-    def __init__(self, reads: CacheReads, grants: Authorizer, roles: Roles) -> None:
+    def __init__(self, reads: CacheReads, grants: Authorizer, roles: Roles, most: int) -> None:
+        """`most`: projects of one user; administrators create as many as they like."""
         super().__init__(reads, grants)
         self._roles = roles
+        self._most = most
+
+    def _writer(self, kind: SimpleKind[Any]) -> ObjectWriter:
+        return ProjectObjectWriter(kind, self.reads, self._grants, self._most)
 
     def to_create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> DesiredResource:
         desired = super().to_create(kind, project, document, options)
@@ -74,9 +101,9 @@ class ProjectWriter(WriteService):
         ]
         if left:
             workloads = ", ".join(f"{each.noun} {obj.metadata.name}" for each, obj in left[:10])
-            raise problems.conflict(
-                f"project {project} still has {len(left)} workloads: {workloads}",
-                f"delete these first, or with it: `pin project delete {project} --workloads` (workloads=true)",
+            raise problems.wrong_state(
+                f"project {project} still has {len(left)} {'workload' if len(left) == 1 else 'workloads'}: {workloads}",
+                f"delete these first, or with it: `pin project delete {project} --workloads`",
             )
         return await super().delete(kind, names, removal)
 
@@ -90,9 +117,12 @@ def _same_members(kind: SimpleKind[Any], obj: Object, desired: DesiredResource) 
 
 
 def _project_writer(
-    reads: NamedDependency[CacheReads], authorizer: NamedDependency[Authorizer], roles: NamedDependency[Roles]
+    reads: NamedDependency[CacheReads],
+    authorizer: NamedDependency[Authorizer],
+    roles: NamedDependency[Roles],
+    settings: NamedDependency[GatewaySettings],
 ) -> ProjectWriter:
-    return ProjectWriter(reads, authorizer, roles)
+    return ProjectWriter(reads, authorizer, roles, settings.limits.projects_per_user)
 
 
 def _project_members(
@@ -140,5 +170,5 @@ async def remove_member(name: FromPath[str], members: NamedDependency[ProjectMem
 ROUTES = (
     *object_handlers.routes(PROJECT, _project_writer),
     *(list_members, get_member, add_member, set_member, remove_member),
-    *pod_security_handlers.ROUTES,
+    *project_policy_handlers.ROUTES,
 )

@@ -65,7 +65,7 @@ class ProjectMembers:
     def _find(self, present: tuple[ProjectMember, ...], name: str) -> ProjectMember:
         found = next((each for each in present if each.name == name), None)
         if found is None:
-            raise problems.not_found(f"member {self._call.project}/{name}")
+            raise problems.not_found(f"member {name} of project {self._call.project}")
         return found
 
     async def _write(self, change: Callable[[tuple[ProjectMember, ...]], tuple[ProjectMember, ...]]) -> None:

@@ -133,7 +133,7 @@ class _PageCache:
         self._size = 0
 
     def find(self, place: tuple[Any, ...], state: Any) -> bytes | None:
-        """None for a page that shows another state."""
+        """Returns the page; None for one that shows another state."""
         shown, body = self._lists.get(place, (None, b""))
         return body if shown == state else None
 

@@ -1,4 +1,4 @@
-"""Responses of reads and writes: their bodies, their headers, and the parameters and headers of requests that lead to them."""
+"""Makes responses of reads and writes, and defines the parameters and headers of requests that they depend on."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class WriteResponse(Struct):
     changes: Annotated[tuple[Change, ...], doc("What changes.")] = ()
     waits_for: Annotated[tuple[str, ...], doc("What still has to happen until a deletion is complete.")] = ()
     dry_run: Annotated[bool, doc("Nothing was written.")] = False
+    warnings: Annotated[tuple[str, ...], doc("What was accepted although nobody could check it.")] = ()
 
 
 class EncodedWriteResponse(WriteResponse, kw_only=True):
@@ -67,8 +68,12 @@ class Difference(Struct):
 
     changes: Annotated[tuple[Change, ...], doc("Field by field; empty when nothing would change.")] = ()
     text: Annotated[str, doc("The same as a unified diff of YAML.")] = ""
+    kept: Annotated[
+        dict[str, Any], doc("What the document does not state and what stays as it is, such as a scaled count.")
+    ] = {}
     creates: Annotated[bool, doc("There is no such object yet.")] = False
     message: Annotated[str, doc("What would happen, in a sentence.")] = ""
+    warnings: Annotated[tuple[str, ...], doc("What would be accepted although nobody can check it.")] = ()
 
 
 class ListResponse(Struct):

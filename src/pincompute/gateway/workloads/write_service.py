@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,17 +13,24 @@ from litestar import Response
 from pincompute.api import merge_patch
 from pincompute.api.meta import Object
 from pincompute.api.projects import PROJECTS, RESTRICTED, Project
+from pincompute.api.settings import SETTINGS, Setting, stored_name
+from pincompute.api.sidecars import PINSIDECARS, named_by
+from pincompute.api.template_settings import Reference, references
 from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.images.image_digests import ImageDigests
 from pincompute.gateway.model import SimpleKind
 from pincompute.gateway.model.diff import Change, asked, text
 from pincompute.gateway.model.diff import changes as differences
 from pincompute.gateway.model.document_validation import DesiredResource, DocumentScope, read
 from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.simple_kind import stated_spec
-from pincompute.gateway.workloads import expected_effects, preserved_fields, responses
+from pincompute.gateway.workloads import expected_effects, in_place_requirement, preserved_fields, responses
+from pincompute.gateway.workloads.expected_effects import SpecChange
 from pincompute.gateway.workloads.object_writer import ObjectWriter, WriteOptions, zones
 from pincompute.gateway.workloads.responses import Difference, EncodedWriteResponse, ObjectName
+
+UNRESOLVED = ImageDigests()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +45,25 @@ class Removal:
 class WriteService:
     """All methods raise Problem."""
 
-    def __init__(self, reads: CacheReads, grants: Authorizer) -> None:
+    def __init__(self, reads: CacheReads, grants: Authorizer, images: ImageDigests = UNRESOLVED) -> None:
         self.reads = reads
         self._grants = grants
+        self._images = images
 
     def present(self, kind: SimpleKind[Any], names: ObjectName) -> Data:
         """What users ask for now."""
         return asked(kind.to_simple(self.reads.existing(kind, *names)))
 
     async def create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> Response[bytes]:
-        desired = self.to_create(kind, project, document, options)
-        made = await self._writer(kind).create(desired, options)
+        asked_for = self.to_create(kind, project, document, options)
+        writer = self._writer(kind)
+        desired, warnings = asked_for, ()
+        made = writer.repeated(asked_for, options)  # before the images, whose tags may be gone since
+        if made is None:
+            desired, warnings = await self._pinned(kind, document, asked_for)
+            made = await writer.create(desired, options, asked_for)
         message = expected_effects.creation(kind, desired.name, desired.manifest["spec"], zones(self.reads))
-        response = self._written(kind, made.obj, message, (), options, 200 if options.dry_run else 201)
+        response = self._written(kind, made.obj, message, warnings, options, status=200 if options.dry_run else 201)
         if made.repeated:
             response.headers[responses.REPEATED] = "true"
         return response
@@ -57,12 +71,18 @@ class WriteService:
     async def replace(
         self, kind: SimpleKind[Any], names: ObjectName, document: Data, options: WriteOptions, version: str
     ) -> Response[bytes]:
-        return await self._change(kind, names, lambda obj: self.to_replace(kind, names, obj, document, version), options)
+        def desired(obj: Object) -> DesiredResource:
+            return self.to_replace(kind, names, obj, document, version)
+
+        return await self._change(kind, names, document, desired, options, whole=True)
 
     async def patch(
         self, kind: SimpleKind[Any], names: ObjectName, document: Data, options: WriteOptions, version: str
     ) -> Response[bytes]:
-        return await self._change(kind, names, lambda obj: self.to_patch(kind, names, obj, document, version), options)
+        def desired(obj: Object) -> DesiredResource:
+            return self.to_patch(kind, names, obj, document, version)
+
+        return await self._change(kind, names, document, desired, options, whole=False)
 
     def to_create(
         self,
@@ -83,20 +103,47 @@ class WriteService:
         version: str,
     ) -> DesiredResource:
         """The resource that a document makes of the present object."""
-        return self._read(kind, names, document, version)
+        return self._replacing(kind, names, document, version)
 
     def to_patch(self, kind: SimpleKind[Any], names: ObjectName, obj: Object, document: Data, version: str) -> DesiredResource:
         """The resource that a merge patch of the simple form makes of the present object."""
         return self._read(kind, names, merge_patch.apply(asked(kind.to_simple(obj)), document), version)
 
     async def _change(
-        self, kind: SimpleKind[Any], names: ObjectName, desired: Callable[[Object], DesiredResource], options: WriteOptions
+        self,
+        kind: SimpleKind[Any],
+        names: ObjectName,
+        document: Data,
+        desired: Callable[[Object], DesiredResource],
+        options: WriteOptions,
+        *,
+        whole: bool,
     ) -> Response[bytes]:
         before = self.reads.existing(kind, *names)
-        obj = await self._writer(kind).change(desired, *names, options)
+        first, stated = desired(before), stated_spec(before)
+        after = kind.spec_of(first.manifest)
+        images = await self._images.of(after, stated, whole=whole, locate=_locate(kind, document, first))
+
+        def pinned(obj: Object) -> DesiredResource:
+            wanted = desired(obj)
+            return wanted.with_spec(images.pinned(wanted.manifest["spec"], stated_spec(obj), whole=whole))
+
+        obj = await self._writer(kind).change(pinned, *names, options)
         found = differences(asked(kind.to_simple(before)), asked(kind.to_simple(obj)))
-        message = expected_effects.change(kind, obj, stated_spec(before), found)
-        return self._written(kind, obj, message, found, options)
+        message = expected_effects.change(kind, obj, SpecChange(stated, stated_spec(obj)), found)
+        return self._written(kind, obj, message, images.warnings(after, stated, whole=whole), options, found)
+
+    async def _pinned(
+        self, kind: SimpleKind[Any], document: Data, desired: DesiredResource, before: Object | None = None
+    ) -> tuple[DesiredResource, tuple[str, ...]]:
+        """The desired resource with digests, and warnings of images that nobody could check."""
+        spec: Data = desired.manifest.get("spec") or {}
+        stated = stated_spec(before) if before is not None else None
+        images = await self._images.of(spec, stated, whole=True, locate=_locate(kind, document, desired))
+        warnings = images.warnings(spec, stated, whole=True)
+        if not images.by_image:
+            return desired, warnings
+        return desired.with_spec(images.pinned(spec, stated, whole=True)), warnings
 
     async def delete(self, kind: SimpleKind[Any], names: ObjectName, removal: Removal) -> Response[bytes]:
         found = self.reads.existing(kind, *names)
@@ -106,18 +153,24 @@ class WriteService:
         body = EncodedWriteResponse(item=item, message=message, links=links, waits_for=waits, dry_run=removal.dry_run)
         return responses.written(kind, left, body, 202)
 
-    def difference(self, kind: SimpleKind[Any], names: ObjectName, document: Data) -> Difference:
+    async def difference(self, kind: SimpleKind[Any], names: ObjectName, document: Data) -> Difference:
         """What would change if the document replaced the object."""
-        desired = self._read(kind, names, document)
         obj = self.reads.get(kind.resource, *names)
+        desired, warnings = await self._pinned(kind, document, self._replacing(kind, names, document), obj)
         if obj is None:
             after = asked(kind.of_manifest(desired.manifest))
             message = expected_effects.creation(kind, names[1], desired.manifest["spec"], zones(self.reads))
-            return Difference(changes=differences({}, after), text=text(None, after), creates=True, message=message)
-        spec = preserved_fields.merged(stated_spec(obj), kind.spec_of(desired.manifest))
+            shown = await asyncio.to_thread(text, None, after)
+            return Difference(changes=differences({}, after), text=shown, creates=True, message=message, warnings=warnings)
+        present = stated_spec(obj)
+        spec = preserved_fields.merged(present, kind.spec_of(desired.manifest), desired.keeps)
+        in_place_requirement.check(kind, present, spec)
         before, after = asked(kind.to_simple(obj)), asked(kind.of_manifest({**desired.manifest, "spec": spec}))
         found = differences(before, after)
-        return Difference(changes=found, text=text(before, after), message=expected_effects.change(kind, obj, spec, found))
+        kept = {name: present[name] for name in desired.keeps if name in present}
+        message = expected_effects.change(kind, obj, SpecChange(present, spec), found)
+        shown = await asyncio.to_thread(text, before, after)
+        return Difference(changes=found, text=shown, kept=kept, message=message, warnings=warnings)
 
     def _writer(self, kind: SimpleKind[Any]) -> ObjectWriter:
         return ObjectWriter(kind, self.reads, self._grants)
@@ -126,20 +179,66 @@ class WriteService:
         """A `version` of If-Match overrules the one in the document."""
         project: Project | None = self.reads.get(PROJECTS, "", names[0]) if names[0] else None
         level = project.status.pod_security if project is not None else RESTRICTED
-        desired = read(kind, document, DocumentScope(*names, zones(self.reads), self.reads.kinds, level))
+        settings = self._settings(kind, names) if kind.workload is not None else None
+        present = self.reads.get(kind.resource, *names) if kind.workload is not None and names[1] else None
+        stated = stated_spec(present) if present is not None else None
+        sidecars = self._sidecars(kind, names) if kind.workload is not None else None
+        scope = DocumentScope(*names, zones(self.reads), self.reads.kinds, level, settings, stated, sidecars)
+        desired = read(kind, document, scope)
         return replace(desired, version=version) if version else desired
+
+    def _replacing(self, kind: SimpleKind[Any], names: ObjectName, document: Data, version: str = "") -> DesiredResource:
+        desired = self._read(kind, names, document, version)
+        return replace(desired, keeps=preserved_fields.unstated(kind, desired.manifest["spec"]))
+
+    def _sidecars(self, kind: SimpleKind[Any], names: ObjectName) -> Collection[str]:
+        """Returns the sidecars that a template may name: those that exist, and what it names already."""
+        project, name = names
+        present = self.reads.get(kind.resource, project, name) if name else None
+        named = named_by(present.spec.template) if present is not None else ()
+        return {*named, *(each.metadata.name for each in self.reads.host(PINSIDECARS).list() if not each.deleting)}
+
+    def _settings(self, kind: SimpleKind[Any], names: ObjectName) -> Mapping[str, Collection[str]]:
+        """Returns the secrets and configurations that a template may name: those of the project, and what it names already."""
+        project, name = names
+        present = self.reads.get(kind.resource, project, name) if name else None
+        named = references(present.spec.template) if present is not None else frozenset[Reference]()
+        return {
+            each.word: {
+                *(stored for obj in self.reads.host(each.resource).list(project) for stored in _stored(obj)),
+                *(ref.stored for ref in named if ref.word == each.word),
+            }
+            for each in SETTINGS
+        }
 
     def _written(
         self,
         kind: SimpleKind[Any],
         obj: Object,
         message: str,
-        found: tuple[Change, ...],
+        warnings: tuple[str, ...],
         options: WriteOptions,
+        found: tuple[Change, ...] = (),
         status: int = 200,
     ) -> Response[bytes]:
         """The object of a dry run has no version that exists, so its encoding is not cached."""
         item = msgspec.Raw(msgspec.json.encode(kind.to_simple(obj))) if options.dry_run else responses.raw(kind, obj)
         links = responses.links(kind, obj.metadata.namespace, obj.metadata.name)
-        body = EncodedWriteResponse(item=item, message=message, links=links, changes=found, dry_run=options.dry_run)
+        body = EncodedWriteResponse(
+            item=item, message=message, links=links, changes=found, dry_run=options.dry_run, warnings=warnings
+        )
         return responses.written(kind, obj, body, status)
+
+
+def _locate(kind: SimpleKind[Any], document: Data, desired: DesiredResource) -> Callable[[str], str]:
+    """Gives a field of the resource its place in the document's own form."""
+    if document.get("kind") == kind.resource.kind and "apiVersion" in document:
+        return str
+    return lambda field: kind.locate(asked(kind.of_manifest(desired.manifest)), field)
+
+
+def _stored(setting: Setting) -> Iterator[str]:
+    """Yields the names by which a template may name a setting: its own, and those of the versions that are kept."""
+    if setting.spec.version and not setting.deleting:
+        yield setting.metadata.name
+        yield from (stored_name(setting.metadata.name, each.number) for each in setting.spec.versions)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -15,7 +15,6 @@ import aiohttp
 from pincompute.api.builtin import PODS
 from pincompute.api.meta import Key
 from pincompute.kube.api_client import ApiClient
-from pincompute.kube.api_errors import RequestInfo, Unreachable
 from pincompute.kube.streams import websocket_messages
 
 PROTOCOL = "v4.channel.k8s.io"
@@ -28,15 +27,12 @@ class PortForward:
     """One forwarded connection. `trouble` is what the node said when it could not reach the port."""
 
     _socket: aiohttp.ClientWebSocketResponse
-    _request: RequestInfo
     trouble: str = field(default="", init=False)
 
     async def write(self, piece: bytes) -> None:
-        try:
+        """Sends bytes. What is written to a port that has just closed, or never was open, is lost, and `pieces` ends."""
+        with suppress(ConnectionError):
             await self._socket.send_bytes(bytes((_DATA,)) + piece)
-        except ConnectionError as error:
-            if not self._socket.closed:
-                raise Unreachable(self._request, str(error)) from error
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yields what the port sends, until either side ends."""
@@ -62,4 +58,4 @@ async def open_port(client: ApiClient, pod: Key, port: int) -> AsyncGenerator[Po
     """Opens the connection. Raises a KubeError when the stream cannot be opened."""
     path = PODS.path(pod.namespace, pod.name, "portforward")
     async with client.websocket(path, [("ports", str(port))], PROTOCOL) as socket:
-        yield PortForward(socket, RequestInfo(client.name, "GET", path))
+        yield PortForward(socket)

@@ -14,14 +14,27 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from pincompute.api import conditions, template_hash
-from pincompute.api.builtin import NAMESPACES, NODES, PODDISRUPTIONBUDGETS, PODS, Namespace, Node, Pod, PodDisruptionBudget
+import msgspec
+
+from pincompute.api import template_hash
+from pincompute.api.builtin import (
+    NAMESPACES,
+    NODES,
+    PODDISRUPTIONBUDGETS,
+    PODS,
+    ContainerStatus,
+    Namespace,
+    Node,
+    Pod,
+    PodDisruptionBudget,
+)
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import LOCAL, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.labels import REVISION as REVISION_LABEL
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import RESTRICTED, PodSecurityLevel
 from pincompute.api.shards import DisruptionRequests, Shard, Share
+from pincompute.api.sidecars import PINSIDECARSHARDS, PinSidecarShard
 from pincompute.api.workloads import Ended
 from pincompute.domain import (
     container_restart,
@@ -30,10 +43,15 @@ from pincompute.domain import (
     project_namespace,
     restart_requests,
     rolling_update,
+    scheduling_verdict,
     shard_pods,
+    sidecar_injection,
+    unready_reason,
 )
 from pincompute.domain.container_restart import Impossible
 from pincompute.domain.rolling_update import DisruptionLimits, Moves, ReplicaState, WantedRevision
+from pincompute.domain.sidecar_injection import Chosen
+from pincompute.domain.unready_reason import UnreadyPods
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Replace, Stage, plan
@@ -43,7 +61,6 @@ from pincompute.operator.replicas import (
     run_to_completion,
     shard_deletion,
     shard_status,
-    unready_reason,
 )
 
 FIRST_BATCH = 8  # creates in the first stage; what refuses one refuses all, so the batches double (slow start)
@@ -73,8 +90,8 @@ class ObservedShard:
     """`pods` are the shard's own, `marked` the uids of all that carry its label, also of such as somebody else made.
 
     `budget` is the shard's PodDisruptionBudget. `taken` are names for its pods that other pods have; `draining` nodes that take
-    no new pods; `refused` is why the API server did not take a pod at the last attempt. `in_project`: the namespace is a
-    project's; `level` is its Pod Security.
+    no new pods; `refused` is why the API server did not take a pod of a wanted revision at the last attempt. `in_project`: the
+    namespace is a project's; `level` is its Pod Security. `sidecars` are those that the member knows.
     """
 
     resource: Resource[Any]
@@ -88,6 +105,7 @@ class ObservedShard:
     refused: str = ""
     in_project: bool = True
     level: PodSecurityLevel = RESTRICTED
+    sidecars: tuple[PinSidecarShard, ...] = ()
 
     @property
     def ref(self) -> Ref:
@@ -120,7 +138,7 @@ def decide(seen: ObservedShard) -> Plan:
     touched = (*_updates(seen, moves), *_restarts(seen, moves), *_ends(seen, moves, census))
     blocked = len(moves.create) - len(creates)
     count = shard_status.count(mix, census.replicas)
-    status = _report(seen, count, census, _requests(moves, census.replicas), seen.refused)
+    status = _report(seen, count, census, _requests(moves, census.replicas), seen.refused or _lacking(seen, moves))
     wake = shard_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
     ends = any(isinstance(a, Delete | Evict) for a in touched)
@@ -128,6 +146,13 @@ def decide(seen: ObservedShard) -> Plan:
     changed = bool(touched) or any(isinstance(write, Replace) for write in kept)  # a budget where there was none does no harm
     guard = _guard(seen, moved=bool(creates) or ends, ends=ends, touched=changed)
     return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
+
+
+def _lacking(seen: ObservedShard, moves: Moves) -> str:
+    """Returns why no pod of a wanted revision is made, if its template names a sidecar that is not here."""
+    wanted = [share for share in seen.shard.spec.mix if share.revision in moves.create]
+    names = [name for share in wanted for name in _sidecars(seen, share).missing]
+    return f"sidecar {names[0]} is not there yet: wait, or ask an administrator whether it exists" if names else ""
 
 
 def _left_alone(seen: ObservedShard, mix: list[WantedRevision], census: _Census, moves: Moves) -> Plan:
@@ -142,7 +167,8 @@ def _report(
 ) -> shard_status.ShardStatusUpdate:
     """Returns the report; `refused` is why no more pods are made."""
     unready = {replica.name for replica in census.replicas if not replica.ready}
-    troubles = unready_reason.find(seen.pods, unready, seen.now, refused)
+    templates = {share.revision: share.template for share in seen.shard.spec.mix}
+    troubles = unready_reason.find(UnreadyPods(seen.pods, unready, templates), seen.now, refused)
     told = shard_status.ReplicaCounts(count, requests, troubles, census.final)
     return shard_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
 
@@ -158,7 +184,7 @@ def _moves(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[Repli
     spec = seen.shard.spec
     if spec.paused:
         return rolling_update.kept(mix, replicas)
-    limits = DisruptionLimits(spec.budget.unavailable, spec.budget.updating, in_place=spec.update_type != "Recreate")
+    limits = DisruptionLimits(spec.budget.unavailable, spec.budget.updating, in_place=spec.in_place != "Never")
     return rolling_update.moves(mix, replicas, limits)
 
 
@@ -197,29 +223,52 @@ def _census(seen: ObservedShard) -> _Census:
 
 def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[ReplicaState, float]:
     """And the seconds until a ready pod has been so for long enough."""
-    updating = in_place_update.is_pending(pod)
+    updating = in_place_update.is_pending(pod) or sidecar_injection.is_pending(pod)
     since = None if updating else shard_pods.ready_since(pod)
-    wait = 0.0
-    if since is not None:
+    wait = unready_reason.steady_after(pod, seen.now) if since is not None else 0.0
+    if wait:
+        since = None
+    elif since is not None:
         wait = max(0.0, seen.shard.spec.min_ready_seconds - (seen.now - since).total_seconds())
     created = pod.metadata.creation_timestamp
     asked = restart_requests.waiting(pod)
+    other_pod = any(not request.container for request in asked) or sidecar_injection.must_be_replaced(pod, seen.sidecars)
     replica = ReplicaState(
         name=pod.metadata.name,
         revision=_revision(pod),
-        shape=shapes.get(_revision(pod)) or pod.metadata.annotations.get(SHAPE, ""),
+        shape=_shape(pod, seen, shapes),
         ordinal=shard_pods.ordinal(pod),
         created=created.timestamp() if created else 0.0,
         ready=since is not None,
         available=since is not None and not wait,
         updating=updating,
         draining=pod.spec.node_name in seen.draining,
-        unschedulable=not pod.spec.node_name and conditions.is_false(pod.status.conditions, "PodScheduled"),
-        replace=any(not request.container for request in asked),
-        restart=bool(asked) and all(request.container for request in asked),
+        unschedulable=_needs_room(pod),
+        replace=other_pod,
+        restart=not other_pod and bool(asked or sidecar_injection.asked(pod)),
         restarts=sum(status.restart_count for status in pod.status.container_statuses),
     )
     return replica, wait
+
+
+def _shape(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> str:
+    """Returns the pod's shape; none where a container would have to restart alone and its node tells no digest of its image."""
+    untold = any(status.container_id and "@" not in status.image_id for status in _statuses(pod))
+    others = (share for share in seen.shard.spec.mix if untold and share.replicas and share.revision != _revision(pod))
+    for share in others:
+        marks = shard_pods.marks(seen.resource, seen.shard, share, "", shard_pods.ordinal(pod))
+        if not in_place_update.is_possible(pod, share.template, marks):
+            return ""
+    return shapes.get(_revision(pod)) or pod.metadata.annotations.get(SHAPE, "")
+
+
+def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
+    return (*pod.status.container_statuses, *pod.status.init_container_statuses)
+
+
+def _needs_room(pod: Pod) -> bool:
+    verdict = scheduling_verdict.of(pod) if not pod.spec.node_name else None
+    return verdict is not None and verdict.needs_room
 
 
 def _former_shapes(seen: ObservedShard) -> dict[str, str]:
@@ -293,19 +342,40 @@ def _guard(seen: ObservedShard, *, moved: bool, ends: bool, touched: bool) -> St
 def _creates(seen: ObservedShard, moves: Moves, mix: list[WantedRevision]) -> list[Create]:
     """Pods with the lowest free ordinals; fewer than wanted when a name is not free yet."""
     taken = seen.taken | {pod.metadata.name for pod in seen.pods}
+    chosen = {share.revision: _sidecars(seen, share) for share in seen.shard.spec.mix}
     shares = {share.revision: share for share in seen.shard.spec.mix}
     shapes = {wanted.revision: wanted.shape for wanted in mix}
     free = shard_pods.free_names(seen.resource, seen.shard, taken, len(moves.create))
     return [
-        _create(seen, shares[revision], shapes[revision], ordinal, name)
+        _create(seen, _Birth(shares[revision], shapes[revision], chosen[revision]), ordinal, name)
         for revision, (ordinal, name) in zip(moves.create, free, strict=False)
+        if not chosen[revision].missing
     ]
 
 
-def _create(seen: ObservedShard, share: Share, shape: str, ordinal: int, name: str) -> Create:
-    marks = shard_pods.marks(seen.resource, seen.shard, share, shape, ordinal)
+def _sidecars(seen: ObservedShard, share: Share) -> Chosen:
+    """Returns the sidecars of a new pod."""
+    given = shard_pods.marks(seen.resource, seen.shard, share, "", 0).labels
+    return sidecar_injection.choose(share.template, seen.shard.metadata.namespace, given, seen.sidecars)
+
+
+@dataclass(frozen=True, slots=True)
+class _Birth:
+    """What a new pod is made of."""
+
+    share: Share
+    shape: str
+    sidecars: Chosen
+
+
+def _create(seen: ObservedShard, birth: _Birth, ordinal: int, name: str) -> Create:
+    share, versions = birth.share, birth.sidecars.versions
+    marks = shard_pods.marks(seen.resource, seen.shard, share, birth.shape, ordinal)
+    marks.annotations.update(sidecar_injection.annotation(sidecar_injection.born(versions)))
     ref = Ref(LOCAL, PODS, Key(seen.shard.metadata.namespace, name))
-    body = shard_pods.render(seen.resource, seen.shard, share, marks, name, seen.level)
+    spec = sidecar_injection.inject(share.template["spec"], versions)
+    full = msgspec.structs.replace(share, template={**share.template, "spec": spec})
+    body = shard_pods.render(seen.resource, seen.shard, full, marks, name, seen.level)
     return Create(ref, body, f"a replica of {share.revision} is missing")
 
 
@@ -329,11 +399,16 @@ def _update(seen: ObservedShard, pod: Pod, share: Share) -> Patch:
 
 def _restarts(seen: ObservedShard, moves: Moves) -> list[Patch]:
     by_name = {pod.metadata.name: pod for pod in seen.pods}
-    return [_restart(by_name[name]) for name in moves.restart]
+    return [_restart(by_name[name], seen.sidecars) for name in moves.restart]
 
 
-def _restart(pod: Pod) -> Patch:
+def _restart(pod: Pod, sidecars: tuple[PinSidecarShard, ...]) -> Patch:
     """The request that waits longest is carried out; with it the request goes, whether or not it could be."""
+    if not restart_requests.waiting(pod):
+        body = sidecar_injection.update(pod, sidecars)
+        return Patch(
+            Ref(LOCAL, PODS, pod.key), body, pod.metadata.uid, pod.metadata.resource_version, "takes another sidecar's version"
+        )
     request = restart_requests.waiting(pod)[0]
     made = container_restart.decide(pod, request.of_container)
     body: Manifest = made if not isinstance(made, Impossible) else {}
@@ -375,7 +450,10 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
 
     def observe(key: Key, views: Views, now: datetime) -> ObservedShard | None:
         shard: Shard | None = _synced(views, resource).get(key)
-        return _observe(resource, shard, views, now, refusals.of(card.name, key)) if shard is not None else None
+        if shard is None:
+            return None
+        wanted = {share.revision for share in shard.spec.mix if share.replicas}
+        return _observe(resource, shard, views, now, refusals.of(card.name, key, wanted))
 
     def owned(_cluster: str, obj: Object) -> Iterable[Key]:
         owners = obj.metadata.owner_references
@@ -403,6 +481,7 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
             ReadAccess("local", NODES, _nothing, on_node),
             ReadAccess("local", PODDISRUPTIONBUDGETS, owned),
             ReadAccess("local", NAMESPACES, _nothing, within),
+            ReadAccess("local", PINSIDECARSHARDS, _nothing),
         ),
         writes=(
             WriteAccess("local", resource, ("patch", "status")),
@@ -410,8 +489,16 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
             WriteAccess("local", PODDISRUPTIONBUDGETS, ("create", "update")),
         ),
         coalesce=0.05,
+        version_of=_revision_of,
     )
     return Controller(card, observe, decide)
+
+
+def _revision_of(action: Action) -> str:
+    """Returns the revision of the pod that an action creates; empty for any other action."""
+    if not isinstance(action, Create):
+        return ""
+    return action.body["metadata"].get("labels", {}).get(REVISION_LABEL, "")
 
 
 def _nothing(_cluster: str, _obj: Any) -> Iterable[Key]:
@@ -439,6 +526,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
         refused=refused,
         level=pod_security_defaults.namespace_level(namespace.metadata.labels if namespace is not None else {}),
         in_project=in_project,
+        sidecars=tuple(sorted(_synced(views, PINSIDECARSHARDS).list(), key=lambda each: each.metadata.name)),
     )
 
 

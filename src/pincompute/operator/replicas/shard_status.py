@@ -16,9 +16,10 @@ from pincompute.api import conditions
 from pincompute.api.conditions import Condition
 from pincompute.api.shards import DisruptionRequests, RevisionStatus, Shard, ShardStatus
 from pincompute.api.workloads import Ended
+from pincompute.domain import unready_reason
 from pincompute.domain.rolling_update import ReplicaState, WantedRevision
+from pincompute.domain.unready_reason import Rank, UnreadyReason
 from pincompute.engine.plan import Ref, Replace, status_update
-from pincompute.operator.replicas.unready_reason import Rank, UnreadyReason
 
 MOST_ROWS = 32  # revisions that are told apart
 PACE = timedelta(seconds=5)  # between reports of mere progress
@@ -143,6 +144,7 @@ def _status(shard: Shard, told: ReplicaCounts, now: datetime) -> ShardStatus:
         disruption_requests=told.requests,
         ended=told.ended,
         unschedulable=count.unschedulable,
+        causes=unready_reason.causes(told.troubles),
         message=message,
         reported_at=shard.status.reported_at,
         conditions=conditions.merge(
@@ -158,11 +160,7 @@ def _message(count: Count, worst: UnreadyReason | None, surge: int) -> str:
     stuck = worst is not None and worst.rank is not Rank.STARTING and not count.complete
     if not missing and not stuck:
         return ""
-    lacking = f"{missing} of {asked} replicas not ready" if missing else "the previous revision keeps serving"
-    if worst is None:
-        return f"{lacking}; their pods do not exist yet"
-    where = f"{worst.pod}: " if worst.pod else ""
-    return f"{lacking}; {where}{worst.message}"
+    return worst.message if worst is not None else "its pods do not exist yet"
 
 
 def _ready(generation: int, count: Count, worst: UnreadyReason | None, message: str) -> Condition:

@@ -20,6 +20,7 @@ from pincompute.region.cluster import certificates
 from pincompute.region.layout import Layout
 
 PLATFORM: Final = [f"system:serviceaccount:{SYSTEM_NAMESPACE}:{service_account(p)}" for p in certificates.TOKEN_USERS]
+USAGE_READER: Final = PLATFORM[certificates.TOKEN_USERS.index(certificates.USAGE)]
 OWN_NAMESPACES: Final = [service_account(p) for p in certificates.TOKEN_USERS]  # of Secrets that one process reads
 CERTIFICATE_USERS: Final = [
     certificates.USERS[name][0] for name in (certificates.KUBE_PROXY, certificates.COREDNS, certificates.KWOK)
@@ -95,6 +96,10 @@ def _ordinary_work() -> list[Manifest]:
         {"group": "policy", "resources": ["*/status"]},
     ]
     endpoints = [{"group": "", "resources": ["endpoints"]}, {"group": "discovery.k8s.io", "resources": ["endpointslices"]}]
+    reviews = [
+        {"group": "authorization.k8s.io", "resources": ["*"]},
+        {"group": "authentication.k8s.io", "resources": ["tokenreviews"]},
+    ]
     own_statuses = [{"group": GROUP, "resources": ["*/status"]}, {"group": "", "resources": ["pods/status"]}]
     own_secrets = {"resources": [{"group": "", "resources": ["secrets"]}], "namespaces": [SYSTEM_NAMESPACE, *OWN_NAMESPACES]}
     connect = {"level": "Metadata", "resources": [{"group": "", "resources": CONNECT}]}
@@ -106,7 +111,7 @@ def _ordinary_work() -> list[Manifest]:
         *({"level": "None", **who, "resources": leases_and_events} for who in (*cluster, platform)),
         *({"level": "None", **who, "resources": statuses} for who in cluster),
         {"level": "None", **controllers, "resources": endpoints},
-        {"level": "None", **nodes, "resources": [{"group": "authorization.k8s.io", "resources": ["*"]}]},
+        *({"level": "None", **who, "resources": reviews} for who in (nodes, {"users": [USAGE_READER]})),
         {"level": "None", **platform, "resources": own_statuses},
         {"level": "None", **platform, "verbs": READ, **own_secrets},
     ]

@@ -46,7 +46,10 @@ FEDERATION = labels.FEDERATION
 OPERATOR = labels.OPERATOR
 GATEWAY = labels.GATEWAY
 NETWORK = labels.NETWORK
+USAGE = labels.USAGE
+GATEWAY_USAGE = labels.GATEWAY_USAGE
 GATEWAY_SERVER = "gateway-server"
+USAGE_SERVER = "usage-server"
 APISERVER = "apiserver"
 APISERVER_KUBELET = "apiserver-kubelet"
 ETCD = "etcd"
@@ -69,7 +72,7 @@ USERS = {
 }
 """File name of each user of a cluster that has a certificate -> common name and group that RBAC sees."""
 
-TOKEN_USERS = (FEDERATION, OPERATOR, GATEWAY, NETWORK)
+TOKEN_USERS = (FEDERATION, OPERATOR, GATEWAY, NETWORK, USAGE, GATEWAY_USAGE)
 """The platform's own processes: they have a service account's token instead (`service_account_tokens`)."""
 
 
@@ -157,11 +160,17 @@ def admin_kubeconfig(layout: Layout) -> bytes:
     return yaml.safe_dump(merged, sort_keys=False).encode()
 
 
-def embedded_kubeconfig(layout: Layout, name: str, index: int, user: str) -> dict[str, Any]:
+def embedded_kubeconfig(layout: Layout, name: str, index: int, user: str, *, server: str = "") -> dict[str, Any]:
     """A kubeconfig that stands alone, such as the one in a MemberCluster's Secret."""
     pki = cluster(layout, name)
     trust = {"certificate-authority-data": _base64(pki.certificate(CA))}
-    return _kubeconfig(name, layout.api_url(index), f"{name}-{user}", trust, _embedded_credentials(pki, user))
+    return _kubeconfig(name, server or layout.api_url(index), f"{name}-{user}", trust, _embedded_credentials(pki, user))
+
+
+def usage_kubeconfig(layout: Layout, member: MemberSpec) -> dict[str, Any]:
+    """How the gateway reaches the member's usage reader: a token that opens nothing else."""
+    index, user = 1 + member.index, GATEWAY_USAGE
+    return embedded_kubeconfig(layout, member.name, index, user, server=layout.usage_url(index))
 
 
 def client_kubeconfig(
@@ -189,7 +198,13 @@ def _issue_cluster(layout: Layout, name: str, index: int, member: MemberSpec | N
         atomic_files.write(pki.service_account_key, _private_pem(_new_key()))
     for leaf in leaves(layout, index, member):
         _ensure_leaf(pki, leaf, now)
-        if leaf.authority == CA and leaf.name not in (APISERVER, APISERVER_KUBELET, GATEWAY_SERVER, REGISTRY_SERVER):
+        if leaf.authority == CA and leaf.name not in (
+            APISERVER,
+            APISERVER_KUBELET,
+            GATEWAY_SERVER,
+            REGISTRY_SERVER,
+            USAGE_SERVER,
+        ):
             credentials = {
                 "client-certificate": str(pki.certificate(leaf.name)),
                 "client-key": str(pki.key(leaf.name)),
@@ -237,6 +252,7 @@ def leaves(layout: Layout, index: int, member: MemberSpec | None) -> tuple[LeafC
     return (
         *users,
         *servers,
+        LeafCertificate(USAGE_SERVER, "pincompute-usage-server", hosts=("127.0.0.1", "localhost"), life=AUTHORITY_LIFE),
         LeafCertificate(kubelet(node), f"system:node:{node}", "system:nodes", (node, layout.node_address(member))),
     )
 
@@ -367,7 +383,7 @@ def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def _file_kubeconfig(layout: Layout, name: str, index: int, user: str, credentials: dict[str, str]) -> bytes:
-    """For a process on this machine: names the files, so that renewed credentials are picked up without a restart."""
+    """Makes a local process's kubeconfig. It names files, so the process reads renewed credentials without a restart."""
     trust = {"certificate-authority": str(cluster(layout, name).certificate(CA))}
     content = _kubeconfig(name, layout.api_url(index), user, trust, credentials)
     return yaml.safe_dump(content, sort_keys=False).encode()

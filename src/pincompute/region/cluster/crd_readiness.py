@@ -72,7 +72,7 @@ def _versions(client: ApiClient, definition: Manifest) -> list[Lacking]:
 
 
 async def _served(client: ApiClient, root: str, plural: str) -> str:
-    """In discovery, by which users' tools find it, and on its own path."""
+    """Returns why the kind is not served yet, in discovery, by which users' tools find it, and on its own path."""
     discovered = msgspec.json.decode(await client.request("GET", root), type=_ServedNames)
     if plural not in {resource.name for resource in discovered.resources}:
         return f"{plural} is not among the resources of {root}"

@@ -108,7 +108,7 @@ class Installer:
             await self._write("PATCH", path, _annotated(manifest, digest), query)
 
     async def _digest(self, path: str) -> str:
-        """Of the definition that is there. Applying a large schema takes an API server seconds, changed or not."""
+        """Returns the digest of the present definition. Applying a large schema takes an API server seconds, changed or not."""
         try:
             body = await self._client.request("GET", path, accept=METADATA_ONLY)
         except NotFound:

@@ -17,7 +17,7 @@ _provided: list[Definitions] = []
 
 
 def provide(definitions: Definitions) -> None:
-    """To be called once, before any command of the region runs."""
+    """Provides the definitions. Call it once, before any command of the region runs."""
     _provided[:] = [definitions]
 
 

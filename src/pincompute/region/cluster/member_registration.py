@@ -17,6 +17,7 @@ from pincompute.api.labels import (
     MANAGED_BY,
     PINCOMPUTE,
     SYSTEM_NAMESPACE,
+    is_ours,
     secrets_namespace,
     service_account,
 )
@@ -25,7 +26,7 @@ from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.projects import PROJECTS
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import NotFound
-from pincompute.kube.member_connections import KUBECONFIG
+from pincompute.kube.member_connections import KUBECONFIG, USAGE
 from pincompute.region.cluster import certificates
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.layout import Layout, MemberSpec
@@ -46,8 +47,10 @@ def secrets(member: MemberSpec) -> list[Manifest]:
 
 def filled_secrets(layout: Layout, member: MemberSpec) -> list[Manifest]:
     """The Secrets with the credentials that each process has in the member."""
+    usage = yaml.safe_dump(certificates.usage_kubeconfig(layout, member), sort_keys=False)
     return [
-        manifest | {"stringData": {KUBECONFIG: _kubeconfig(layout, member, process)}}
+        manifest
+        | {"stringData": {KUBECONFIG: _kubeconfig(layout, member, process)} | ({USAGE: usage} if process == GATEWAY else {})}
         for process, manifest in zip(HOLDERS, secrets(member), strict=True)
     ]
 
@@ -71,7 +74,7 @@ async def migrate(host: ApiClient) -> None:
             content = former.data.get(f"{process}.{KUBECONFIG}") or former.data.get(KUBECONFIG)
             if content:
                 await installer.create_once(_secret(secrets_namespace(process), name) | {"data": {KUBECONFIG: content}})
-        if former.metadata.labels.get(MANAGED_BY) == PINCOMPUTE:
+        if is_ours(former.metadata.labels):
             await installer.delete(_secret(SYSTEM_NAMESPACE, name))
 
 

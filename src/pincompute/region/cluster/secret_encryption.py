@@ -32,7 +32,7 @@ PAGE: Final = 100
 Key: TypeAlias = dict[str, str]
 
 
-class _Page(msgspec.Struct, frozen=True):
+class _SecretPage(msgspec.Struct, frozen=True):
     items: tuple[msgspec.Raw, ...]
     metadata: dict[str, Any] = {}
 
@@ -71,7 +71,7 @@ async def encrypt_all(client: ApiClient, layout: Layout, cluster: str) -> None:
     token = ""
     while True:
         query = {"limit": str(PAGE), **({"continue": token} if token else {})}
-        page = msgspec.json.decode(await client.request("GET", "/api/v1/secrets", query=query), type=_Page)
+        page = msgspec.json.decode(await client.request("GET", "/api/v1/secrets", query=query), type=_SecretPage)
         for secret in page.items:
             await _rewrite(client, bytes(secret))
         token = page.metadata.get("continue", "")

@@ -26,7 +26,13 @@ from pincompute.region.layout import Layout
 
 AUTHENTICATION = "authentication.k8s.io/v1"
 ON_HOST = (certificates.FEDERATION, certificates.GATEWAY)
-IN_MEMBER = (certificates.FEDERATION, certificates.GATEWAY, certificates.OPERATOR)
+IN_MEMBER = (
+    certificates.FEDERATION,
+    certificates.GATEWAY,
+    certificates.OPERATOR,
+    certificates.USAGE,
+    certificates.GATEWAY_USAGE,
+)
 
 
 class _BoundAccount(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ def configuration(layout: Layout) -> dict[Path, bytes]:
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": True}},
         "storage": {
-            "filesystem": {"rootdirectory": str(_directory(layout) / "data")},
+            "filesystem": {"rootdirectory": str(storage(layout))},
             "delete": {"enabled": True},
             "maintenance": {"uploadpurging": {"enabled": True, "age": "24h", "interval": "24h", "dryrun": False}},
         },
@@ -64,6 +64,11 @@ def configuration(layout: Layout) -> dict[Path, bytes]:
         },
     }
     return {_directory(layout) / "config.yaml": yaml.safe_dump(config, sort_keys=False).encode()}
+
+
+def storage(layout: Layout) -> Path:
+    """The folder with all images. The gateway frees what nothing uses."""
+    return _directory(layout) / "data"
 
 
 def _directory(layout: Layout) -> Path:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from pincompute_sdk.images.build import build_tools, dockerfile_image
+from pincompute_sdk.images.build.build_tools import ToolFacts
+from pincompute_sdk.images.image_errors import ImageError
 
 from pincompute.region import home
 from pincompute.region.build import binary_cache, go_toolchain
@@ -57,7 +62,11 @@ def examine() -> tuple[MachineFinding, ...]:
     kernel = features.kernel_features() if basics.root else None
     building = None if _have_binaries() else features.building()
     space = DiskSpace(features.free_space(place), features.free_space(cache))
-    return (*findings(basics, building, kernel, space), _port_finding())
+    return (
+        *findings(basics, building, kernel, space),
+        _port_finding(),
+        *image_findings(dockerfile_image.machine(), shutil.which("mmdebstrap") is not None),
+    )
 
 
 def findings(
@@ -75,6 +84,19 @@ def findings(
         _enough("disk for the region", space.home, DISK_HOME, "make room, or set PINCOMPUTE_HOME to a folder on another disk"),
         *_disk_for_building(building, space),
     )
+
+
+def image_findings(tools: ToolFacts, mmdebstrap: bool) -> Iterator[MachineFinding]:
+    """What `pin image build` can do on this machine. A region runs without it."""
+    try:
+        yield MachineFinding("images of Dockerfiles", "ok", f"built with {build_tools.choose(tools)}")
+    except ImageError as error:
+        yield MachineFinding("images of Dockerfiles", "degraded", error.reason, error.remedy)
+    if mmdebstrap:
+        yield MachineFinding("images of Python projects", "ok", "mmdebstrap makes their base")
+    else:
+        detail = "no base can be made: mmdebstrap is not installed"
+        yield MachineFinding("images of Python projects", "degraded", detail, "apt install mmdebstrap, on Debian and Ubuntu")
 
 
 def install(family: str, thing: str) -> str:
@@ -95,7 +117,7 @@ def check_up() -> None:
 
 
 def check_build() -> None:
-    """Before building: Go is known to be there; runc also needs C."""
+    """Checks what building needs. Go is known to be there; runc also needs C."""
     lacking = [f for f in _building(features.building(), features.basics().family) if f.level == "missing"]
     if lacking:
         raise RegionError("; ".join(f"{finding.thing}: {finding.detail}: {finding.remedy}" for finding in lacking))

@@ -23,7 +23,7 @@ def settable(setting: Path = SETTING) -> bool:
 
 
 def raise_limit(setting: Path = SETTING) -> None:
-    """To ENOUGH, where this may be done; where not, `doctor` names it."""
+    """Raises the limit to ENOUGH where this may be done. Where not, `doctor` names it."""
     if allowed(setting) < ENOUGH:
         with suppress(OSError):
             setting.write_text(f"{ENOUGH}\n")

@@ -65,7 +65,7 @@ def remove_node(layout: Layout, member: MemberSpec) -> None:
 
 
 def _processes(layout: Layout) -> set[int]:
-    """By the marks in their environment, and, for containers, which do not inherit it, by their control group."""
+    """Finds processes by the marks in their environment, and those of containers, which do not inherit it, by control group."""
     marked = {process.pid for process in region_processes.of_home(layout.home)}
     return (marked | cgroups.processes(real_node.cgroup_root(layout))) - {os.getpid()}
 

@@ -30,6 +30,7 @@ def wanted(layout: Layout) -> tuple[tuple[str, int, str], ...]:
             (ports.controller_manager, "controller-manager"),
             (ports.scheduler, "scheduler"),
             (ports.operator, "operator" if index else "federation"),
+            *([(ports.usage, "usage")] if index else []),
         ):
             found.append(("127.0.0.1", port, f"{name}-{purpose}"))
     return tuple(found)

@@ -70,7 +70,7 @@ class CompiledPolicy:
     members: frozenset[Members]
 
 
-class _Match(NamedTuple):
+class _RuleCondition(NamedTuple):
     """A condition of a rule, and the sets that it looks into."""
 
     text: str
@@ -81,7 +81,7 @@ def compile_policy(policy: NetworkPolicy) -> CompiledPolicy:
     """Raises ValueError for a policy with an address that Python reads differently from the API server, as 010.0.0.0/8."""
     namespace, spec = policy.metadata.namespace, policy.spec
     target = PodSelection(namespace, (), spec.pod_selector.requirements)
-    compiled: dict[Direction, list[_Match]] = {}
+    compiled: dict[Direction, list[_RuleCondition]] = {}
     if spec.isolates_ingress:
         compiled["ingress"] = [m for rule in spec.ingress for m in _accepts("ingress", rule, target)]
     if spec.isolates_egress:
@@ -121,7 +121,7 @@ def _jump(direction: Direction, key: Key, policy: CompiledPolicy) -> str:
     return f'{selected}jump {policy_chain(direction, key)} comment "{str(key)[:120]}"'
 
 
-def _accepts(direction: Direction, rule: IngressRule | EgressRule, target: PodSelection) -> Iterator[_Match]:
+def _accepts(direction: Direction, rule: IngressRule | EgressRule, target: PodSelection) -> Iterator[_RuleCondition]:
     """Yields a rule for each pair of a peer and a protocol; no peers are every peer, no ports every port."""
     for peer in rule.peers or (None,):
         found = _peer(direction, peer, target.namespace)
@@ -131,19 +131,19 @@ def _accepts(direction: Direction, rule: IngressRule | EgressRule, target: PodSe
         assert isinstance(named, PodSelection)  # noqa: S101 - of a peer
         for port in _ports(rule.ports, named):
             text = " ".join(part for part in (found.text, port.text, "accept") if part)
-            yield _Match(text, (*found.members, *port.members))
+            yield _RuleCondition(text, (*found.members, *port.members))
 
 
-def _peer(direction: Direction, peer: PolicyPeer | None, namespace: str) -> _Match | None:
+def _peer(direction: Direction, peer: PolicyPeer | None, namespace: str) -> _RuleCondition | None:
     """Returns the match of one peer; None for one of another address family, which never matches."""
     if peer is None:
-        return _Match("")
+        return _RuleCondition("")
     side = PEER[direction]
     if peer.ip_block is not None:
         block = _block(side, peer.ip_block)
-        return None if block is None else _Match(block)
+        return None if block is None else _RuleCondition(block)
     selection = _selection(peer, namespace)
-    return _Match(f"ip {side} @{selection.set_name}", (selection,))
+    return _RuleCondition(f"ip {side} @{selection.set_name}", (selection,))
 
 
 def _selection(peer: PolicyPeer, namespace: str) -> PodSelection:
@@ -173,26 +173,26 @@ def _block(side: str, block: IpBlock) -> str | None:
     return f"{match} ip {side} != {{ {', '.join(str(n) for n in ipaddress.collapse_addresses(excluded))} }}"
 
 
-def _ports(ports: tuple[PolicyPort, ...], named: PodSelection) -> Iterator[_Match]:
+def _ports(ports: tuple[PolicyPort, ...], named: PodSelection) -> Iterator[_RuleCondition]:
     if not ports:
-        yield _Match("")
+        yield _RuleCondition("")
     for protocol in sorted({port.protocol for port in ports}):
         same = [port for port in ports if port.protocol == protocol]
         yield from _of_protocol(protocol, same, named)
 
 
-def _of_protocol(protocol: str, ports: list[PolicyPort], named: PodSelection) -> Iterator[_Match]:
+def _of_protocol(protocol: str, ports: list[PolicyPort], named: PodSelection) -> Iterator[_RuleCondition]:
     kernel_name = protocol.lower()
     if any(port.port is None for port in ports):
-        yield _Match(f"meta l4proto {kernel_name}")
+        yield _RuleCondition(f"meta l4proto {kernel_name}")
         return
     ranges = _joined((port.port, port.end_port or port.port) for port in ports if isinstance(port.port, int))
     if ranges:
-        yield _Match(f"{kernel_name} dport {{ {', '.join(ranges)} }}")
+        yield _RuleCondition(f"{kernel_name} dport {{ {', '.join(ranges)} }}")
     for port in ports:
         if isinstance(port.port, str):
             members = NamedPorts(named, protocol, port.port)
-            yield _Match(f"ip daddr . {kernel_name} dport @{members.set_name}", (members,))
+            yield _RuleCondition(f"ip daddr . {kernel_name} dport @{members.set_name}", (members,))
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> list[str]:

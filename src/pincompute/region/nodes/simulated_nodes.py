@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pincompute.api.labels import CLUSTER, MANAGED_BY, PINCOMPUTE, ZONE
+from pincompute.api.labels import CLUSTER, MANAGED_BY, PINCOMPUTE, SIMULATED_NODE, ZONE
 from pincompute.api.meta import Manifest
 from pincompute.region.cluster import certificates
 from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.process.program import HttpReady, Program
 
 STAGES = Path(__file__).parent / "stages.yaml"
-FAKE = "kwok.x-k8s.io/node"  # annotation by which KWOK knows the nodes it plays
 CAPACITY = {"cpu": "32", "memory": "256Gi", "pods": "110"}
 LEASE_SECONDS = 40
 
@@ -28,7 +27,7 @@ def program(layout: Layout, member: MemberSpec, binaries: Path) -> Program:
             str(binaries / "kwok"),
             f"--kubeconfig={certificates.cluster(layout, member.name).kubeconfig(certificates.KWOK)}",
             f"--config={STAGES}",
-            f"--manage-nodes-with-annotation-selector={FAKE}=fake",
+            f"--manage-nodes-with-annotation-selector={SIMULATED_NODE}=fake",
             f"--node-lease-duration-seconds={LEASE_SECONDS}",
             f"--cidr=100.{64 + member.index}.0.1/16",
             f"--server-address={address}",
@@ -94,6 +93,6 @@ def _node(member: MemberSpec, number: int) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": labels, "annotations": {FAKE: "fake"}},
+        "metadata": {"name": name, "labels": labels, "annotations": {SIMULATED_NODE: "fake"}},
         "status": {"capacity": CAPACITY, "allocatable": CAPACITY},
     }

@@ -24,7 +24,7 @@ class ProgramLog:
 
     @contextmanager
     def open(self) -> Generator[BinaryIO, None, None]:
-        """For appending; programs get the descriptor, so emptying the file does not disturb them."""
+        """Opens the log for appending. Programs get the descriptor, so emptying the file does not disturb them."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "ab", buffering=0) as file:

@@ -55,7 +55,7 @@ class Supervisor:
             self._stopped = True
 
     async def stop_and_finish(self) -> None:
-        """For signals, to which nobody expects an answer."""
+        """Stops everything after a signal, to which nobody expects an answer."""
         await self.stop()
         self.finished.set()
 

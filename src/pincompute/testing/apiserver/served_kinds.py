@@ -11,7 +11,7 @@ from pincompute.testing.apiserver import error_responses, merge_strategies
 from pincompute.testing.apiserver.jsondata import part
 from pincompute.testing.apiserver.merge_strategies import MergeStrategy
 
-CONFIGMAPS = Resource("", "v1", "ConfigMap", "configmaps", True, Object)
+CONFIGMAPS = builtin.CONFIGMAPS
 SERVICES = Resource("", "v1", "Service", "services", True, Object)
 SERVICEACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts", True, Object)
 EVENTS = Resource("", "v1", "Event", "events", True, Object)
@@ -23,9 +23,12 @@ BUILT_IN: tuple[Resource[Any], ...] = (
     builtin.PODS,
     builtin.NODES,
     builtin.SECRETS,
+    builtin.ROLEBINDINGS,
     builtin.LEASES,
     builtin.PODDISRUPTIONBUDGETS,
     builtin.NETWORKPOLICIES,
+    builtin.RESOURCEQUOTAS,
+    builtin.LIMITRANGES,
     CONFIGMAPS,
     SERVICES,
     SERVICEACCOUNTS,
@@ -34,7 +37,16 @@ BUILT_IN: tuple[Resource[Any], ...] = (
     CRDS,
 )
 
-_WITH_STATUS = ("namespaces", "pods", "nodes", "services", "deployments", "customresourcedefinitions", "poddisruptionbudgets")
+_WITH_STATUS = (
+    "namespaces",
+    "pods",
+    "nodes",
+    "services",
+    "deployments",
+    "customresourcedefinitions",
+    "poddisruptionbudgets",
+    "resourcequotas",
+)
 _WITH_GENERATION = ("pods", "deployments", "customresourcedefinitions", "poddisruptionbudgets", "networkpolicies")
 
 

@@ -14,8 +14,10 @@ from pincompute.engine.plan import (
     Apply,
     Confirm,
     ConfirmSet,
+    Copy,
     Create,
     Delete,
+    Discard,
     Evict,
     Patch,
     Plan,
@@ -67,6 +69,10 @@ def _adds(effects: Effects, simulation: Simulation, state: ControllerState, acti
     world_name = state.process.clusters[cluster_of(action)]
     there: Object | None = simulation.world.objects(world_name, action.ref.resource).get(action.ref.key)
     name = str(action.ref)
+    if isinstance(action, Copy | Discard):
+        found = effects.removed if isinstance(action, Discard) else effects.added
+        found.update({name} if isinstance(action, Discard) == (there is not None) else ())
+        return True
     match action:
         case Create() | Apply() if there is None:
             effects.added.add(name)

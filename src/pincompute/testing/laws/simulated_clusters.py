@@ -193,6 +193,13 @@ class SimulatedWriter:
         except NotFound:
             return None
 
+    async def content(self, resource: Resource[Any], key: Key) -> Manifest | None:
+        self._reach()
+        try:
+            return self._store.get(resource, key)
+        except NotFound:
+            return None
+
     async def recent(self, resource: Resource[Any], key: Key) -> Object | None:
         return await self.get(resource, key)
 

@@ -34,9 +34,13 @@ BUILT_IN: tuple[Resource[Any], ...] = (
     builtin.NODES,
     builtin.NAMESPACES,
     builtin.SECRETS,
+    builtin.CONFIGMAPS,
+    builtin.ROLEBINDINGS,
     builtin.LEASES,
     builtin.PODDISRUPTIONBUDGETS,
     builtin.NETWORKPOLICIES,
+    builtin.RESOURCEQUOTAS,
+    builtin.LIMITRANGES,
 )
 
 

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Key, Object, Resource
@@ -308,7 +309,7 @@ class Simulation:
     def _act(self, state: ControllerState, action: Action, views: SimulatedViews) -> Outcome:
         card = state.controller.card
         try:
-            finish(executor.perform(action, card, views, self.writer(state, cluster_of(action))))
+            finish(executor.perform(action, card, views, self.writer(state, cluster_of(action)), partial(self.writer, state)))
         except Broken:
             raise
         except Exception as error:

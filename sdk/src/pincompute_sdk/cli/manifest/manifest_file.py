@@ -11,8 +11,11 @@ import yaml
 
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
+from pincompute_sdk.core import named_file
 
 NAMES = ("app.yaml", "app.yml")
+MOST = 50_000  # fields and items, those that an alias repeats included
+DEEPEST = 60  # fields in fields
 Place: TypeAlias = tuple[int, int]  # line and column, from 1
 
 
@@ -44,14 +47,14 @@ def nearest(start: Path) -> Path:
 
 def load(file: Path) -> Manifest:
     try:
-        text = file.read_text("utf-8")
+        text = named_file.text(file)
     except UnicodeDecodeError as error:
         raise CommandError(f"{file} is not UTF-8 text", reason=str(error), remedy="save it as UTF-8", code=USAGE) from error
     except OSError as error:
         raise CommandError(
             f"{file} cannot be read", reason=error.strerror or str(error), remedy="check the path", code=USAGE
         ) from error
-    return read(text, file.name)
+    return read(text, "stdin" if str(file) == "-" else file.name)
 
 
 def read(text: str, file: str) -> Manifest:
@@ -59,7 +62,7 @@ def read(text: str, file: str) -> Manifest:
     if not isinstance(node, yaml.MappingNode):
         raise _wrong(file, node, "it holds no fields", "write `kind: App` and what follows; `pin init` shows the form")
     places: dict[str, Place] = {}
-    _walk(file, node, "", places)
+    _walk(file, node, "", places, 0)
     try:
         data = cast("dict[str, Any]", yaml.constructor.SafeConstructor().construct_document(node))  # pyright: ignore[reportUnknownMemberType]
     except yaml.MarkedYAMLError as error:
@@ -73,6 +76,8 @@ def _only(text: str, file: str) -> yaml.Node:
         nodes = [node for node in composed if not _empty(node)]
     except yaml.MarkedYAMLError as error:
         raise _malformed(file, error) from error
+    except RecursionError as error:
+        raise CommandError(f"{file} has fields in fields without end", remedy="correct it", code=USAGE) from error
     except yaml.YAMLError as error:
         raise CommandError(
             f"{file} is not YAML", reason=" ".join(str(error).split()), remedy="correct it", code=USAGE
@@ -88,12 +93,17 @@ def _empty(node: yaml.Node | None) -> bool:
     return node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null")
 
 
-def _walk(file: str, node: yaml.Node, path: str, places: dict[str, Place]) -> None:
+def _walk(file: str, node: yaml.Node, path: str, places: dict[str, Place], depth: int) -> None:
+    """An alias stands for all that it repeats, so a small file can mean more than any machine holds."""
+    if len(places) > MOST or depth > DEEPEST:
+        raise _wrong(
+            file, node, "it holds too many fields, or fields in fields too deep", "write less, and look at its aliases (*)"
+        )
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             at = f"{path}[{index}]"
             places[at] = _place(item)
-            _walk(file, item, at, places)
+            _walk(file, item, at, places, depth + 1)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             at = f"{path}.{key.value}" if path else str(key.value)
@@ -101,7 +111,7 @@ def _walk(file: str, node: yaml.Node, path: str, places: dict[str, Place]) -> No
                 line, _ = places[at]
                 raise _wrong(file, key, f"{at} is written twice, first in line {line}", "keep one of them")
             places[at] = _place(key)
-            _walk(file, value, at, places)
+            _walk(file, value, at, places, depth + 1)
 
 
 def _place(node: yaml.Node) -> Place:

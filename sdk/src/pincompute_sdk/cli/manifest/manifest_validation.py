@@ -33,6 +33,8 @@ WORDS = {
 TEXTS = ("args", "command", "zones")
 """Fields that are lists of texts."""
 EXAMPLES = {
+    "name": "name: hello",
+    "image": "image: registry.internal/web:1",
     "containers": "containers: [{name: web, image: registry.internal/web:1}]",
     "ports": "ports: [{name: http, port: 8080}]",
     "env": "env: {NAME: value}",
@@ -43,7 +45,9 @@ EXAMPLES = {
     "command": 'command: ["/bin/sh"]',
     "zones": "zones: [a, b]",
 }
+_CORRECT = "correct the value; `pin deploy --dry-run` checks again without changing anything"
 TYPES = re.compile(r"^Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`$")
+MISSING = re.compile(r"^Object missing required field `(.+)`$")
 PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 
 
@@ -57,18 +61,41 @@ def check(manifest: Manifest) -> None:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         remedy = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
         raise CommandError(f"{manifest.at(path)}: there is no field {path}", remedy=remedy, code=USAGE)
+    _check_variables(manifest)
     try:
         msgspec.convert(manifest.data, KINDS[kind])
     except msgspec.ValidationError as error:
         raise _mistyped(manifest, str(error)) from error
 
 
+def _check_variables(manifest: Manifest) -> None:
+    """Variables as Kubernetes and Compose list them are refused with the way they are written here."""
+    containers: Any = manifest.data.get("containers")
+    for index, container in enumerate(cast("list[Any]", containers) if isinstance(containers, list) else ()):
+        listed: Any = cast("dict[str, Any]", container).get("env") if isinstance(container, dict) else None
+        if isinstance(listed, list):
+            path = f"containers[{index}].env"
+            message = f"expected NAME: value pairs, got a list: write `env: {_pairs(cast('list[Any]', listed))}`"
+            raise CommandError(f"{manifest.at(path)}: {path}: {message}", remedy=_CORRECT, code=USAGE)
+
+
+def _pairs(listed: list[Any]) -> str:
+    """`{NAME: value}` of the first variable that can be understood."""
+    first: Any = listed[0] if listed else None
+    named = cast("dict[str, Any]", first) if isinstance(first, dict) else {}
+    name, equals, value = first.partition("=") if isinstance(first, str) else ("", "", "")
+    if "name" in named and "value" in named:
+        name, equals, value = str(named["name"]), "=", str(named["value"])
+    return f"{{{name}: {json.dumps(value)}}}" if equals else "{NAME: value}"
+
+
 def located(manifest: Manifest, error: InvalidError) -> CommandError:
     """The server's refusal, with places in the file."""
     lines = [f"{manifest.at(field.field)}: {field.field}: {field.sentence}" for field in error.fields]
     remedy = "correct these fields, then deploy again" if lines else error.remedy
-    found = CommandError(lines[0] if lines else error.message, remedy=remedy, code=USAGE)
-    found.reason = "; ".join(lines[1:]) if len(lines) > 1 else "" if lines else error.reason
+    several = (f"{manifest.file} has {len(lines)} wrong fields:",) if len(lines) > 1 else ()
+    found = CommandError("\n".join((*several, *lines)) or error.message, remedy=remedy, code=USAGE)
+    found.reason = "" if lines else error.reason
     found.request_id = error.request_id
     return found
 
@@ -114,7 +141,11 @@ def _mistyped(manifest: Manifest, text: str) -> CommandError:
     match = PATH.match(text)
     said, path = (match["message"], match["path"] or "") if match else (text, "")
     path = path.removeprefix(".").replace("[...]", "[0]")
-    remedy = "correct the value; `pin deploy --dry-run` checks again without changing anything"
+    remedy = _CORRECT
+    if missing := MISSING.match(said):
+        field = f"{path}.{missing[1]}" if path else missing[1]
+        written = EXAMPLES.get(missing[1], f"{missing[1]}: …")
+        return CommandError(f"{manifest.at(path)}: {field} is missing: write `{written}`", remedy=remedy, code=USAGE)
     found = TYPES.match(said)
     if found is None:
         return CommandError(
@@ -129,7 +160,9 @@ def _mistyped(manifest: Manifest, text: str) -> CommandError:
 
 def _example(path: str, wanted: str, value: Any) -> str:
     """The field as it should be, with the value that was given where it fits."""
-    name = path.rpartition(".")[2]
+    name = path.rpartition(".")[2].partition("[")[0]
+    if name == "ports" and isinstance(value, str | int) and (number := re.search(r"[0-9]+$", str(value))):
+        return f"ports: [{{name: http, port: {number[0]}}}]"
     if name in TEXTS and "array" in wanted and isinstance(value, str | int | float):
         return f"{name}: {json.dumps([str(value)])}"
     return EXAMPLES.get(name, "")

@@ -1,4 +1,4 @@
-"""`--output`: a table for people, or the data itself."""
+"""Writes results in the format that `--output` names: a table for people, or the data itself."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pincompute_sdk.cli.output.table import TableColumn
 T = TypeVar("T")
 UNSAFE = frozenset(map(chr, terminal.UNSAFE))
 UNICODE_ESCAPES = {code: f"\\u{code:04x}" for code in terminal.UNSAFE if code >= 0x7F}  # below, JSON and YAML escape
+JSONPATH = "jsonpath="
 FORMATS = ("table", "wide", "json", "yaml", "name")
 
 
@@ -33,10 +34,12 @@ class ResourceView(Generic[T]):
 
 
 def check(output: str) -> None:
-    """Before anything is asked of the server."""
-    if output not in FORMATS and not output.startswith("jsonpath="):
+    """Raises CommandError for a format that there is not. Call it before anything is asked of the server."""
+    if output not in FORMATS and not output.startswith(JSONPATH):
         choices = ", ".join(FORMATS) + ", jsonpath=…"
         raise CommandError(f"there is no output format {output!r}", remedy=f"choose one of {choices}", code=USAGE)
+    if output.startswith(JSONPATH):
+        jsonpath.check(output.removeprefix(JSONPATH))
 
 
 def many(view: ResourceView[T], rows: Sequence[T], output: str) -> None:
@@ -62,8 +65,8 @@ def data(value: Any, output: str) -> None:
     """Raises CommandError for what has no name."""
     if output == "name":
         raise CommandError("this has no name to print", remedy="use -o json or jsonpath=…", code=USAGE)
-    if output.startswith("jsonpath="):
-        for found in jsonpath.find(output.removeprefix("jsonpath="), value):
+    if output.startswith(JSONPATH):
+        for found in jsonpath.find(output.removeprefix(JSONPATH), value):
             text = found if isinstance(found, str) else to_json(found)
             terminal.verbatim((terminal.visible(text) if sys.stdout.isatty() else text) + "\n")
     elif output == "yaml":

@@ -1,4 +1,4 @@
-"""A small JSONPath: fields, indices, slices of everything, as in `{.items[*].name}`. One value a line."""
+"""Evaluates a small JSONPath: fields, indices, slices of everything, as in `{.items[*].name}`. One value a line."""
 
 from __future__ import annotations
 
@@ -20,8 +20,17 @@ def find(expression: str, data: Any) -> list[Any]:
     return found
 
 
+def check(expression: str) -> None:
+    """Raises CommandError for an expression that is not understood."""
+    _steps(expression)
+
+
 def _steps(expression: str) -> list[str | int]:
-    text = expression.strip().removeprefix("{").removesuffix("}").strip().removeprefix("$")
+    text = expression.strip()
+    if text.startswith("{") != text.endswith("}"):
+        remedy = "write a path such as {.status.state}, and put it in quotes for your shell"
+        raise CommandError(f"jsonpath {expression!r} lacks a brace", remedy=remedy, code=USAGE)
+    text = text.removeprefix("{").removesuffix("}").strip().removeprefix("$")
     text = text if text.startswith((".", "[")) or not text else f".{text}"
     steps: list[str | int] = []
     at = 0

@@ -1,4 +1,4 @@
-"""Tables: aligned and coloured on a terminal, as wide as they must be in a pipe."""
+"""Writes tables: aligned and coloured on a terminal, as wide as they must be in a pipe."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pincompute_sdk.cli.output import terminal
+from pincompute_sdk.cli.output.terminal import Styled
 
 T = TypeVar("T")
 GAP = "  "
@@ -15,13 +16,22 @@ LEAST = 12  # columns for what may be wrapped
 
 @dataclass(frozen=True, slots=True)
 class TableColumn(Generic[T]):
-    """`wide` columns are shown by `-o wide` only; a `state` column is coloured; the `long` one is wrapped, the others not."""
+    """`wide` columns are shown by `-o wide` only; a `state` column is coloured by its word, others by `style`, if
+    they have one. The `long` column is wrapped, the others not.
+    """
 
     title: str
     value: Callable[[T], str]
     wide: bool = False
     state: bool = False
     long: bool = False
+    style: Callable[[T], str] | None = None
+
+    def paint(self, row: T, cell: str) -> str:
+        """The style of a cell."""
+        if self.style is not None:
+            return self.style(row)
+        return terminal.style_of(cell) if self.state else ""
 
 
 def show(rows: Sequence[T], columns: Sequence[TableColumn[T]], *, wide: bool, nothing: str) -> None:
@@ -31,15 +41,25 @@ def show(rows: Sequence[T], columns: Sequence[TableColumn[T]], *, wide: bool, no
     chosen = [column for column in columns if wide or not column.wide]
     cells = [[terminal.visible(column.value(row)) for column in chosen] for row in rows]
     if terminal.interactive() and _narrowest(chosen, cells) <= terminal.width():
-        _on_terminal(chosen, cells)
+        _on_terminal(rows, chosen, cells)
     else:
-        terminal.out(plain([column.title for column in chosen], cells), end="")
+        _in_whole_lines(rows, chosen, cells)
 
 
-def plain(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    lines = [[title.upper() for title in titles], *([" ".join(cell.split()) or "-" for cell in row] for row in cells)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(titles))]
-    return "".join(GAP.join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines)
+def _in_whole_lines(rows: Sequence[T], columns: Sequence[TableColumn[T]], cells: Sequence[Sequence[str]]) -> None:
+    """Writes whole lines, in a pipe and on a terminal that is too narrow: nothing is cut or wrapped."""
+    titles = [column.title.upper() for column in columns]
+    lines = [[" ".join(cell.split()) or "-" for cell in row] for row in cells]
+    widths = [max(len(title), *(len(line[i]) for line in lines)) for i, title in enumerate(titles)]
+    _line(titles, ["dim"] * len(titles), widths)
+    for row, shown, line in zip(rows, cells, lines, strict=True):
+        _line(line, [column.paint(row, cell) for column, cell in zip(columns, shown, strict=True)], widths)
+
+
+def _line(cells: Sequence[str], styles: Sequence[str], widths: Sequence[int]) -> None:
+    """The blanks behind the last cell are left out."""
+    parts = [(Styled(cell, style), " " * (width - len(cell))) for cell, style, width in zip(cells, styles, widths, strict=True)]
+    terminal.out(*(part for styled, blanks in parts[:-1] for part in (styled, blanks + GAP)), parts[-1][0])
 
 
 def _narrowest(columns: Sequence[TableColumn[T]], cells: Sequence[Sequence[str]]) -> int:
@@ -48,14 +68,13 @@ def _narrowest(columns: Sequence[TableColumn[T]], cells: Sequence[Sequence[str]]
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
-def _on_terminal(columns: Sequence[TableColumn[T]], cells: Sequence[Sequence[str]]) -> None:
+def _on_terminal(rows: Sequence[T], columns: Sequence[TableColumn[T]], cells: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     for column in columns:
         table.add_column(column.title.upper(), no_wrap=not column.long, overflow="fold" if column.long else "ellipsis")
-    for row in cells:
-        pairs = zip(columns, row, strict=True)
-        table.add_row(*(Text(cell or "-", style=terminal.style_of(cell) if column.state else "") for column, cell in pairs))
+    for row, line in zip(rows, cells, strict=True):
+        table.add_row(*(Text(cell or "-", style=c.paint(row, cell)) for c, cell in zip(columns, line, strict=True)))
     terminal.console().print(table)

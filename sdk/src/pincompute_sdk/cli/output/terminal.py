@@ -42,8 +42,9 @@ STATES = {
         "Terminating",
         "Stopping",
         "Deleting",
+        "Leaving",
     },
-    "red": {"Failed", "Degraded", "Unschedulable", "Stalled", "Crashed", "Error", "Unknown", "False"},
+    "red": {"Failed", "Degraded", "NotReady", "Unschedulable", "Stalled", "Crashed", "Error", "Unknown", "False"},
     "blue": {"Paused", "Stopped", "Scaled to zero"},
 }
 

@@ -34,13 +34,18 @@ FRESH = 2_000_000_000  # nanoseconds after the opening of a log; later lines wer
 
 @dataclass(slots=True)
 class _FollowedSource:
-    """One source: which run of its container is read, and how far."""
+    """One source: which run of its container is read, and how far.
+
+    `pushed` is the place of its last line: a later line of the same log never stands before it, whatever the clocks say.
+    """
 
     source: LogSource
     watermark: Watermark
     restarts: int
     skew: ClockSkew = field(default_factory=ClockSkew)
     gap: bool = False
+    lost: bool = False
+    pushed: int = 0
 
 
 @dataclass(slots=True)
@@ -140,7 +145,7 @@ class LogFollower:
         return followed.watermark.newest > before or self.now() - opened > HELD
 
     async def _catch_up(self, followed: _FollowedSource, status: ContainerStatus) -> None:
-        """After a restart of the container, read the rest of its previous run, then mark the restart."""
+        """Reads the rest of the previous run of a container that restarted, then marks the restart."""
         if self.query.file or status.restart_count <= followed.restarts:
             return
         with suppress(KubeError, Unknown):
@@ -166,14 +171,17 @@ class LogFollower:
             )
         async with stream as raws:
             async for raw in raws:
-                self._take(followed, raw, opened)
+                if line_format.is_lost(raw) and not self.query.file:
+                    self._mark_lost(followed, previous=previous)
+                else:
+                    self._take(followed, raw, opened, previous=previous)
 
     def _since(self) -> str | float:
-        """From when to read. A duration counts from the time of the request."""
+        """Returns from when to read. A duration counts from the time of the request."""
         asked = self.query.since
         return asked if isinstance(asked, str) else asked + (self.now() - self._began) / 1e9
 
-    def _take(self, followed: _FollowedSource, raw: bytes, opened: int) -> None:
+    def _take(self, followed: _FollowedSource, raw: bytes, opened: int, *, previous: bool) -> None:
         arrived = self.now()
         replica = self._by_uid.get(followed.source.replica.uid, followed.source.replica)
         source = LogSource(replica, followed.source.container)
@@ -185,8 +193,12 @@ class LogFollower:
                 return
             if followed.skew.judge(stamped.at, arrived, fresh=arrived - opened > FRESH):
                 self._mark_skew(followed)
-        if self.query.matches(stamped.line.text):
-            self._order.push(arrived if followed.skew.offset else stamped.at, stamped, arrived)
+        if not self.query.matches(stamped.line.text):
+            return
+        at = arrived if followed.skew.offset else stamped.at
+        if not previous:
+            at = followed.pushed = max(at, followed.pushed)
+        self._order.push(at, stamped, arrived)
 
     async def _flush(self) -> None:
         while True:
@@ -204,6 +216,12 @@ class LogFollower:
         followed.gap = True
         replica = followed.source.replica
         self._mark("gap", f"{replica.cluster} does not answer: no lines of {replica.name} until it is back", replica)
+
+    def _mark_lost(self, followed: _FollowedSource, *, previous: bool) -> None:
+        """Once, although a log that cannot be read is requested again and again."""
+        if not followed.lost:
+            followed.lost = True
+            self._mark("trouble", line_format.lost(followed.source, previous=previous), followed.source.replica)
 
     def _mark_skew(self, followed: _FollowedSource) -> None:
         replica, offset = followed.source.replica, followed.skew.offset / 1e9

@@ -1,4 +1,4 @@
-"""A bounded buffer of log lines between the readers of logs and the client, which counts what does not fit.
+"""Buffers a bounded number of log lines between the readers of logs and the client, and counts what does not fit.
 
 Past lines wait for room. Live lines do not wait, because the node goes on writing: lines that do not fit are counted, and a
 mark says so as soon as there is room.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,10 @@ Mark: TypeAlias = Literal[
 ]
 NDJSON = "application/x-ndjson"
 SECOND = 1_000_000_000  # nanoseconds
+_LOST = re.compile(
+    rb"unable to retrieve container logs for |failed to try resolving symlinks in path |failed to open log file "
+    rb"|previous terminated container "
+)
 _OVERHEAD = 300  # bytes a line takes in memory beside its text
 
 
@@ -70,6 +75,18 @@ def parse(raw: bytes, source: LogSource, arrived: int) -> Stamped:
 def is_timed(line: Stamped, raw: bytes) -> bool:
     """Whether the line carries a time. A runtime's own message does not, and does not show how far a log was read."""
     return raw.startswith(line.line.time.encode() + b" ")
+
+
+def is_lost(raw: bytes) -> bool:
+    """Whether the runtime says, in place of a log, that it does not keep the log any more."""
+    return _LOST.match(raw) is not None
+
+
+def lost(source: LogSource, *, previous: bool) -> str:
+    """A sentence about a log that the node does not keep any more."""
+    of = f"{source.replica.name} {source.container}"
+    which = f"the run of {of} before its last restart" if previous else of
+    return f"the log of {which} is gone: its node has cleaned it up; `pin events` shows how containers ended"
 
 
 def untimed(raw: bytes, source: LogSource, arrived: int, file: str) -> Stamped:

@@ -1,4 +1,4 @@
-"""HTTP handlers of logs, the same for every workload kind."""
+"""Handles requests for logs, in the same way for every workload kind."""
 
 from __future__ import annotations
 

@@ -134,11 +134,11 @@ def _since(text: str) -> str | float:
         with suppress(ValueError):  # a time without a zone
             return line_format.rfc3339(line_format.nanoseconds(text))
     expected = "a duration such as 10m or 1h30m, or a time such as 2026-11-21T14:00:00Z"
-    raise problems.invalid(FieldError("since", expected, f"{text[:80]!r} is neither"))
+    raise problems.invalid(FieldError("since", expected, f"{text[:80]!r} is neither a duration nor a time"))
 
 
 def _cursor(text: str) -> LogCursor | None:
-    """None for what no stream has said; a client that sends it gets the log from its beginning."""
+    """Parses a cursor; None for what no stream has said: then the log comes from its beginning."""
     first, _, second = text.partition(".")
     at, count = (
         parameter_values.integer(first, 0, parameter_values.LARGEST),

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from pincompute.api.builtin import ContainerStatus
 from pincompute.gateway.operation.logs import line_format, source_selection, volume_logs
 from pincompute.gateway.operation.logs.follower import LogFollower
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
@@ -89,14 +88,27 @@ class LogReader:
             async with self._open_log(source) as raws:
                 async for raw in raws:
                     stamped = self._stamped(raw, source)
+                    if line_format.is_lost(raw) and not self.query.file:
+                        await feed.put(self._lost(source))
+                        continue
                     new = not line_format.is_timed(stamped, raw) or watermark.is_new(stamped.at, raw)
                     if new and self.query.matches(stamped.line.text):
                         await feed.put(stamped)
         except (KubeError, Unknown) as error:
-            if not (isinstance(error, Refused) and _may_have_no_log(source.replica.status(source.container), self.query)):
+            if isinstance(error, Refused) and line_format.is_lost(error.message.encode()) and self._ran(source):
+                await feed.put(self._lost(source))
+            elif not (isinstance(error, Refused) and not self._ran(source)):
                 text = f"the log of {source.replica.name} {source.container} cannot be read: {error}"
                 await feed.put(line_format.mark("trouble", text, self.now()))
         await feed.put(None)
+
+    def _lost(self, source: LogSource) -> Stamped:
+        return line_format.mark("trouble", line_format.lost(source, previous=self.query.previous), self.now())
+
+    def _ran(self, source: LogSource) -> bool:
+        """Whether there was a log: the container ran, and restarted if its previous one is asked for."""
+        status = source.replica.status(source.container)
+        return status is not None and bool(status.container_id) and not (self.query.previous and status.restart_count == 0)
 
     def _open_log(self, source: LogSource) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         if self.query.file:
@@ -131,10 +143,3 @@ async def merged(feeds: Sequence[asyncio.Queue[Stamped | None]]) -> AsyncIterato
             heapq.heappop(heap)
         else:
             heapq.heapreplace(heap, (following.at, index, following))
-
-
-def _may_have_no_log(status: ContainerStatus | None, query: LogQuery) -> bool:
-    """Whether there can be no log: the container never ran, or never restarted and has no previous one."""
-    if status is None or not status.container_id:
-        return True
-    return query.previous and status.restart_count == 0

@@ -21,7 +21,7 @@ def check(obj: WorkloadObject, target: WorkloadRef, there: Sequence[Replica], qu
     """Raises Problem for a replica, a container or a file that the workload does not have."""
     names = [container["name"] for _, container in template_hash.containers(obj.spec.template)]
     if query.container and query.container not in names:
-        raise problems.not_found(f"container {query.container} in {target.name}; there are {', '.join(names)}")
+        raise problems.not_among(f"container {query.container} in {target.name}", ", ".join(names))
     if query.replica:
         naming.choose(target, there, query.replica)
     if query.file:

@@ -27,7 +27,7 @@ class Watermark:
 
     @property
     def since(self) -> str:
-        """From when to request the log; empty when nothing was shown yet."""
+        """Returns from when to request the log; empty when nothing was shown yet."""
         return rfc3339(self._second * SECOND) if self.newest else ""
 
     def reopened(self) -> None:

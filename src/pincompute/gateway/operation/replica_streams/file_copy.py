@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -26,9 +27,18 @@ from pincompute.kube.streams.channel_protocol import Channel, ExitStatus
 from pincompute.kube.streams.pod_exec import ExecCommand, ExecProcess
 
 LONGEST_PATH = 4096
-PACK = 'tar -c -f - -C "$1" -- "$2" && printf %s "$3" && { read -r _; true; }'
-"""A trailer follows the archive. The shell then waits for the end of its input, because a connection that closes may lose
-what was not read yet."""
+PACK = (
+    'h=; [ ! -h "$1/$2" ] || { [ -d "$1/$2" ] && set -- "$1" "$2/." "$3"; } || h=-h; '
+    'tar -c $h -f - -C "$1" -- "$2" && printf %s "$3" && { read -r _; true; }'
+)
+"""A link that is named itself is followed, and links in a folder are not. A trailer follows the archive. The shell then waits
+for the end of its input, because a connection that closes may lose what was not read yet."""
+EPILOGUE = re.compile(r"Exiting with failure status due to previous errors|Error is not recoverable: exiting now")
+UNPACK = ("tar", "-x", "-m", "-o", "-f", "-", "-C")
+"""The files get the time of the copy, and belong to the container's own user, who may lack the right to give files away."""
+IS_FOLDER = '[ -d "$1" ]'
+KEPT = re.compile(r"Cannot (?:change mode|change ownership|utime)|Exiting with failure status due to previous errors")
+"""What GNU tar says of a folder of another user that was there before: its files are copied, the folder stays as it is."""
 LINGER = 10.0  # seconds in which the rest of a body is read that `tar` does not take any more
 SILENCE = 60.0  # seconds without a byte after which a copy has failed
 
@@ -50,7 +60,7 @@ def check_path(path: str) -> str:
     """Normalize a path. Raise Problem for one that is not absolute or contains `..`."""
     normal = posixpath.normpath(path) if path else ""
     if not path.startswith("/") or len(path) > LONGEST_PATH or "\0" in path or ".." in path.split("/"):
-        raise problems.invalid(FieldError("path", "an absolute path without ..", f"{path[:200]!r} is not one"))
+        raise problems.invalid(FieldError("path", "an absolute path without ..", f"{path[:200]!r} is no absolute path"))
     return "/" + normal.lstrip("/")
 
 
@@ -87,30 +97,75 @@ def make_trailer() -> str:
     return secrets.token_hex()
 
 
+@dataclass(frozen=True, slots=True)
+class CopyTarget:
+    """Where a copy goes: below a folder, and under another name of its top if `top` says one."""
+
+    folder: str
+    top: str = ""
+
+    @property
+    def path(self) -> str:
+        return posixpath.join(self.folder, self.top)
+
+
+async def target_of(access: ReplicaAccess, place: ReplicaPlace, container: str, path: str) -> CopyTarget:
+    """The target of a file that is to be at a path: a folder that is there gets it inside. Raise KubeError, Problem."""
+    argv = ("sh", "-c", IS_FOLDER, "sh", path)
+    try:
+        async with asyncio.timeout(SILENCE), access.exec(place, ExecCommand(argv, container)) as process:
+            async for _ in process.output():
+                pass
+    except TimeoutError:
+        raise stuck(container) from None
+    return CopyTarget(path) if process.exit.code == 0 else CopyTarget(*posixpath.split(path))
+
+
 async def upload(
     access: ReplicaAccess,
     place: ReplicaPlace,
     container: str,
-    path: str,
+    target: CopyTarget,
     body: AsyncIterator[bytes],
     limit: int = tar_streams.LARGEST,
 ) -> int:
-    """Unpack a tar stream under the folder; return its size. Raise Problem, KubeError. What came before a problem stays."""
-    argv = ("tar", "-x", "-m", "-f", "-", "-C", path)
-    async with access.exec(place, ExecCommand(argv, container, stdin=True)) as process:
+    """Unpack a tar stream at the target; return its size. Raise Problem, KubeError. What came before a problem stays."""
+    async with access.exec(place, ExecCommand((*UNPACK, target.folder), container, stdin=True)) as process:
         tar = _Tar(process, container)
         with single():
             async with asyncio.TaskGroup() as group:
                 ended = group.create_task(tar.end())
-                sending = group.create_task(tar.send(body, limit, ended))
+                sending = group.create_task(tar.send(_alive(body), tar_streams.Passage(limit, target.top), ended))
                 await asyncio.wait((ended, sending), return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.wait((sending,), timeout=LINGER)
                 sending.cancel()
                 await asyncio.wait((ended,), timeout=LINGER if tar.errors.data else SILENCE)
+                unended = not ended.done()
                 ended.cancel()  # the status of a program that ended before its input did may never come
-    if process.exit.code != 0:
-        raise tar.problem(path)
+    if unended and not tar.errors.data:
+        raise stuck(container)
+    if process.exit.code != 0 and not tar.kept_folders():
+        raise tar.problem(target.path)
     return sending.result()
+
+
+def stuck(container: str) -> Problem:
+    detail = f"nothing moved for {SILENCE:.0f} s: a program in container {container} neither reads, nor writes, nor ends"
+    return Problem("timeout", detail, "look at the disk and the processes of the replica; a part of the copy may be there")
+
+
+async def _alive(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The body of a client that goes on. Raise Problem when nothing comes for too long."""
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE):
+                piece = await anext(body, None)
+        except TimeoutError:
+            remedy = "copy again; a part of the copy may be there"
+            raise Problem("timeout", f"nothing of the archive came for {SILENCE:.0f} s", remedy) from None
+        if piece is None:
+            return
+        yield piece
 
 
 @dataclass(slots=True)
@@ -151,14 +206,16 @@ class _Tar:
         if not whole or (self.process.exit.code != 0 and self.errors.data):
             raise CopyBroken(self.errors.text or self.process.exit.message)
 
-    async def send(self, body: AsyncIterator[bytes], limit: int, ended: asyncio.Task[None]) -> int:
-        """Return the size of the body, which is read to its end although `tar` may have ended."""
+    async def send(self, body: AsyncIterator[bytes], passage: tar_streams.Passage, ended: asyncio.Task[None]) -> int:
+        """Return the size of the body, which is read to its end although `tar` may have ended. Raise Problem."""
 
         async def write(block: bytes) -> None:
             for start in range(0, len(block), command_execution.PIECE):
-                await _unless(ended, self.process.write(block[start : start + command_execution.PIECE]))
+                writing = self.process.write(block[start : start + command_execution.PIECE])
+                if not await _unless(ended, writing):
+                    raise stuck(self.container)
 
-        size = await tar_streams.repack(body, write, limit)
+        size = await tar_streams.repack(body, write, passage)
         if not ended.done():
             await self.process.end_input()
         return size
@@ -183,20 +240,26 @@ class _Tar:
             else:
                 self.errors.add(piece)
 
+    def kept_folders(self) -> bool:
+        """Whether all files are there, and only the mode of a folder of another user stays as it was."""
+        lines = self.errors.text.splitlines()
+        return bool(lines) and not self.errors.truncated and all(KEPT.search(line) for line in lines)
+
     def problem(self, path: str) -> Problem:
         return _explain(self.process.exit, self.errors.text, self.container, path)
 
 
-async def _unless(ended: asyncio.Task[None], write: Coroutine[Any, Any, None]) -> None:
-    """A program that has ended reads nothing, so the write would never return."""
+async def _unless(ended: asyncio.Task[None], write: Coroutine[Any, Any, None]) -> bool:
+    """Write unless the program has ended, because it reads nothing then; false when it does neither in time."""
     if ended.done():
         write.close()
-        return
+        return True
     writing = asyncio.ensure_future(write)
     try:
-        await asyncio.wait((writing, ended), return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait((writing, ended), timeout=SILENCE, return_when=asyncio.FIRST_COMPLETED)
         if writing.done():
             await writing
+        return bool(done)
     finally:
         writing.cancel()
 
@@ -207,7 +270,12 @@ def _explain(ended: ExitStatus, words: str, container: str, path: str) -> Proble
             f"the image of container {container} has no tar, through which files are copied",
             "use an image with tar, or put the files on a volume",
         )
-    said = " ".join((words or ended.message).split())[:400]
+    lines = [line for line in (words or ended.message).splitlines() if not EPILOGUE.search(line)]
+    said = " ".join(" ".join(lines).split())[:400]
     if "No such file" in said or "can't change directory" in said:
-        return problems.not_found(f"file {path} in container {container} ({said})")
+        remedy = "`pin exec NAME -- ls -l FOLDER` shows what is there; `pin exec NAME -- mkdir -p FOLDER` makes a folder"
+        return Problem("no-such-file", f"{path} is not in container {container}, or its folder is not: {said}", remedy)
+    if "Permission denied" in said or "Read-only file system" in said:
+        remedy = "name a place that the user of the container may use, such as a volume"
+        return problems.wrong_state(f"the user of container {container} may not use {path}: {said}", remedy)
     return problems.wrong_state(f"tar in container {container} failed: {said}", "check the path and its permissions")

@@ -43,4 +43,11 @@ async def _out(socket: UserSocket, tunnel: PortForward, stream: ReplicaStream) -
     async for piece in tunnel.pieces():
         await socket.send_bytes(piece)
         stream.bytes_out += len(piece)
-    return SessionEnd(user_websockets.UPSTREAM, tunnel.trouble) if tunnel.trouble else SessionEnd(1000)
+    return SessionEnd(user_websockets.UPSTREAM, unreached(tunnel.trouble, stream)) if tunnel.trouble else SessionEnd(1000)
+
+
+def unreached(trouble: str, stream: ReplicaStream) -> str:
+    """Returns why the port does not answer. A close frame is short, and the node's text begins with names of its machine."""
+    if "refused" in trouble:
+        return f"nothing listens on port {stream.port} of the replica"
+    return trouble.rpartition(": ")[2] or trouble

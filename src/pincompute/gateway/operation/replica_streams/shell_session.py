@@ -131,7 +131,7 @@ class ShellSession:
     async def _resize(self, payload: bytes) -> SessionEnd | None:
         try:
             size = msgspec.json.decode(payload, type=TerminalSize)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             return SessionEnd(user_websockets.NOT_UNDERSTOOD, f"the size of the terminal: {error}")
         if not (0 < size.width <= LARGEST_SIDE and 0 < size.height <= LARGEST_SIDE):
             return SessionEnd(user_websockets.NOT_UNDERSTOOD, f"a terminal has 1 to {LARGEST_SIDE} columns and rows")

@@ -1,4 +1,4 @@
-"""HTTP and WebSocket handlers of shells, commands, files and ports. The package's docstring describes the shell protocol."""
+"""Handles shells, commands, files and ports. The package's docstring describes the shell protocol."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from pincompute.gateway.operation.streamed_response import StreamedResponse
 from pincompute.gateway.operation.user_websockets import UserSocket
 
 _Replica = Annotated[str, QueryParameter(description="A number, or cluster-number; default: the first that is ready.")]
+_TO_PATH = "`path` is where the top of the archive goes; a folder that is there gets it inside, under its own name."
 _Container = Annotated[str, QueryParameter(description="Default: the first of the replica.")]
 
 
@@ -123,10 +124,11 @@ def _files_in(kind: WorkloadKind) -> HTTPRouteHandler:
         place: Annotated[str, QueryParameter(name="path", description="A folder in the container.", min_length=1)],
         replica: _Replica = "",
         container: _Container = "",
+        to_path: Annotated[bool, QueryParameter(name="toPath", description=_TO_PATH)] = False,
     ) -> CopyResult:
         """Unpacks the body, a tar stream, under a folder of a replica."""
         found = shells.find(WorkloadRef(kind, project, name), replica, container)
-        return await shells.upload(found, place, request.stream(), call)
+        return await shells.upload(found, place, request.stream(), call, to_path=to_path)
 
     return handle
 
@@ -134,7 +136,7 @@ def _files_in(kind: WorkloadKind) -> HTTPRouteHandler:
 def _forward(kind: WorkloadKind) -> WebsocketRouteHandler:
     taken = request_parameters.by_hand("replica", "container", "port")
 
-    @websocket(path(kind, "forward"), opt=may("shells", "open", stream=True) | taken)
+    @websocket(path(kind, "forward"), opt=may("ports", "open", stream=True) | taken)
     async def handle(
         socket: UserSocket,
         project: FromPath[str],

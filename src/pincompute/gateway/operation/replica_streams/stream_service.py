@@ -14,6 +14,7 @@ from pincompute.api.projects import PROJECTS
 from pincompute.gateway import parameter_values, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
+from pincompute.gateway.gateway_settings import GatewaySettings
 from pincompute.gateway.middleware import RequestAuditor, refuse_socket
 from pincompute.gateway.operation import replica_lookup as naming
 from pincompute.gateway.operation import user_websockets
@@ -28,7 +29,7 @@ from pincompute.gateway.operation.replica_streams import (
     stream_record,
 )
 from pincompute.gateway.operation.replica_streams.command_execution import CommandResult
-from pincompute.gateway.operation.replica_streams.file_copy import CopyResult
+from pincompute.gateway.operation.replica_streams.file_copy import CopyResult, CopyTarget
 from pincompute.gateway.operation.replica_streams.shell_session import ShellSession
 from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
@@ -36,7 +37,6 @@ from pincompute.gateway.operation.streamed_response import StreamedResponse, Wri
 from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.gateway.problems import FieldError, Problem
-from pincompute.gateway.settings import GatewaySettings
 from pincompute.kube.api_errors import KubeError, NotFound, Refused
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.streams.pod_exec import ExecCommand
@@ -174,7 +174,9 @@ class ReplicaStreamService:
 
         return StreamedResponse(produce, TAR)
 
-    async def upload(self, found: ReplicaContainer, path: str, body: AsyncIterator[bytes], call: Call) -> CopyResult:
+    async def upload(
+        self, found: ReplicaContainer, path: str, body: AsyncIterator[bytes], call: Call, *, to_path: bool
+    ) -> CopyResult:
         """Raises Problem; what was copied before stays."""
         checked, stream = file_copy.check_path(path), call.stream
         await self._open(call, found, path=checked)
@@ -184,16 +186,20 @@ class ReplicaStreamService:
                 stream.bytes_in += len(piece)
                 yield piece
 
-        copying = file_copy.upload(self.access, found.replica.place, found.container, checked, counted())
+        async def copied() -> tuple[CopyTarget, int]:
+            where = self.access, found.replica.place, found.container
+            target = await file_copy.target_of(*where, checked) if to_path else CopyTarget(checked)
+            return target, await file_copy.upload(*where, target, counted())
+
         try:
             async with stream_record.recorded_end(call, self.permissions):
-                size = await first_of(copying, stream_record.cut(call, self.permissions))
+                target, size = await first_of(copied(), stream_record.cut(call, self.permissions))
                 stream.ended = COPIED
         except (KubeError, Unknown) as error:
             raise not_reached(error, found) from error
         except stream_record.CutError as cut:
             raise self._cut_off(f"the copy was cut off: {cut}; a part of it may be there") from cut
-        return CopyResult(found.replica.name, found.container, checked, size)
+        return CopyResult(found.replica.name, found.container, target.folder, size)
 
     def _cut_off(self, detail: str) -> Problem:
         return problems.unavailable(detail) if self.permissions.stopping.is_set() else problems.forbidden(detail)

@@ -58,11 +58,26 @@ def named(root: str) -> Check:
     return check
 
 
-async def repack(body: AsyncIterator[bytes], write: Write, limit: int = LARGEST) -> int:
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What an upload may hold, and the new name of its top; empty keeps the name."""
+
+    limit: int = LARGEST
+    top: str = ""
+
+    def check(self, member: tarfile.TarInfo) -> None:
+        """Check and rename a member. Raise Problem."""
+        _files_below(member)
+        if self.top:
+            parts = [part for part in member.name.split("/") if part not in ("", ".")]
+            member.name = "/".join((self.top, *parts[1:]))
+
+
+async def repack(body: AsyncIterator[bytes], write: Write, passage: Passage = Passage()) -> int:
     """Read the body to its end and write the checked archive; return the body's size. Raise Problem for a bad archive."""
-    stream = _Stream(body, limit)
+    stream = _Stream(body, passage.limit)
     try:
-        async for piece in _checked(stream, _files_below):
+        async for piece in _checked(stream, passage.check):
             await write(piece)
     except BadArchive as error:
         raise problems.malformed(f"the body is not a plain tar stream: {error}", "send what `tar -c` makes") from error

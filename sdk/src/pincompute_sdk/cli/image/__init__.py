@@ -1,0 +1,1 @@
+"""`pin image`: images of the region's registry."""

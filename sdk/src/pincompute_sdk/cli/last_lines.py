@@ -1,0 +1,70 @@
+"""Fetches the last lines of a container that crashed, and says which container it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pincompute_sdk.core.errors import PinError
+
+if TYPE_CHECKING:
+    from pincompute_sdk.generated.kinds import Workload, WorkloadsResource
+    from pincompute_sdk.generated.models import ReplicaContainerStatus, ReplicaStatus
+
+LINES = 5
+NAMED = 3  # replicas with the same reason
+WITHIN = 5.0  # seconds; the answer must not wait for a zone that is silent
+
+
+def of(them: WorkloadsResource, app: Workload, replicas: Sequence[ReplicaStatus] = ()) -> tuple[str, ...]:
+    """Returns a heading and the lines, or why they cannot be read; nothing when no container crashed."""
+    try:
+        crashed = _crashed(app, replicas or them.replicas(app.project, app.name).items)
+    except PinError as error:
+        return (f"the replicas of {app.name} cannot be read now: {error}",)
+    if crashed is None:
+        return ()
+    replica, container = crashed
+    try:
+        return _lines(them, app, replica, container)
+    except PinError as error:
+        return (f"the last lines of {container.name} in {replica.name} cannot be read now: {error}",)
+
+
+def reported(replicas: Sequence[ReplicaStatus]) -> tuple[str, ...]:
+    """Returns what is reported of replicas that are not ready, each thing once."""
+    told: dict[str, list[str]] = {}
+    for replica in replicas:
+        if replica.reason and not replica.ready:
+            told.setdefault(replica.reason, []).append(replica.name)
+    return tuple(f"{', '.join(names[:NAMED])}: {reason}" for reason, names in told.items())
+
+
+def _lines(
+    them: WorkloadsResource, app: Workload, replica: ReplicaStatus, container: ReplicaContainerStatus
+) -> tuple[str, ...]:
+    number = replica.name.rpartition("/")[2]
+    gap = ""
+    for previous in (True, None):  # a container that has not been started again has no former run
+        found = tuple(
+            them.logs(
+                app.project, app.name, replica=number, container=container.name, tail=LINES, previous=previous, within=WITHIN
+            )
+        )
+        lines = tuple(line.text.rstrip() for line in found if not line.mark and line.text.strip())
+        if lines:
+            return (f"last lines of {container.name} in {replica.name}:", *(f"  {line}" for line in lines[-LINES:]))
+        gap = next((line.text for line in found if line.mark), gap)
+    if gap:
+        return (f"the last lines of {container.name} in {replica.name} cannot be read now: {gap}",)
+    return (f"{container.name} in {replica.name} wrote nothing before it ended",)
+
+
+def _crashed(app: Workload, replicas: Sequence[ReplicaStatus]) -> tuple[ReplicaStatus, ReplicaContainerStatus] | None:
+    """Returns the container that tells why: one that is down or, when the app is stalled, one that runs between two crashes."""
+    every = [(replica, container) for replica in replicas for container in replica.containers]
+    found = next((each for each in every if each[1].crashed), None)
+    if found is not None or app.status is None or not app.status.stalled:
+        return found
+    running = (each for each in every if each[1].restarts and each[1].state == "Running")
+    return max(running, key=lambda each: each[1].restarts, default=None)

@@ -1,0 +1,97 @@
+"""Holds what `pin secret` and `pin config` have in common: `rollback`, `rm`, and the rollout of a new value."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from pincompute_sdk.cli import options, progress, prompt, target
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.output import terminal
+from pincompute_sdk.cli.output.human_values import joined
+from pincompute_sdk.cli.wait import FollowedChange
+from pincompute_sdk.cli.wait_conditions import RolledOut
+from pincompute_sdk.core.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from pincompute_sdk.cli.options import WaitOptions, Where
+    from pincompute_sdk.client import Client
+    from pincompute_sdk.generated.kinds import Workload
+    from pincompute_sdk.generated.models import Config, Secret
+    from pincompute_sdk.generated.synchronous import ConfigsResource, SecretsResource
+
+Word = Literal["secret", "config"]
+To = Annotated[int, Parameter(help="The version to use again. Default: the one before.")]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingCalls:
+    """The calls about secrets or configurations of one project."""
+
+    pin: Client
+    project: str
+    word: Word
+
+    @property
+    def them(self) -> SecretsResource | ConfigsResource:
+        return self.pin.secrets if self.word == "secret" else self.pin.configs
+
+    def rolling(self, names: Iterable[str]) -> dict[str, Workload]:
+        """The workloads that roll with one of these settings, as they are now, by how users call them."""
+        found: dict[str, Workload] = {}
+        for name in names:
+            with suppress(NotFoundError):
+                for user in self.them.get(self.project, name).rolls:
+                    word, _, workload = user.partition(" ")
+                    found[user] = options.workloads(self.pin, target.PREFIXES[word]).get(self.project, workload)
+        return found
+
+    def follow(self, made: Secret | Config, before: Mapping[str, Workload], wait: WaitOptions) -> None:
+        """Follows the workloads that roll to the new value, one after another. They roll at the same time."""
+        end = time.monotonic() + wait.timeout
+        for user in made.rolls if wait.wait else ():
+            app = before.get(user)
+            if app is None or app.paused or app.stopped or app.status is None:
+                continue
+            condition = RolledOut(options.workloads(self.pin, target.kind_of(app)), former=app.status.revision)
+            change = FollowedChange("the rollout", f"pin {self.word} rollback {made.name}")
+            progress.follow(app, max(1.0, end - time.monotonic()), change, condition)
+
+
+def announced(word: Word, made: Secret | Config, content: str = "") -> str:
+    """Says which version is in use now, what is in it, and when the workloads get it that use it."""
+    later = [user for user in made.used_by if user not in made.rolls]
+    said = [f"{word} {made.name} is at version {made.version}{content}"]
+    said += [f"{', '.join(made.rolls)} {_verb(made.rolls, 'roll')} it out"] if made.rolls else []
+    said += [f"{', '.join(later)} {_verb(later, 'get')} it at the next start"] if later else []
+    return "; ".join(said)
+
+
+def _verb(subjects: Sequence[str], verb: str) -> str:
+    return f"{verb}s" if len(subjects) == 1 else verb
+
+
+def remove(word: Word, names: list[str], *, yes: bool, reason: str, where: Where) -> None:
+    with options.client(where) as pin:
+        calls = SettingCalls(pin, options.project(pin.context), word)
+        what = f"{word} {names[0]} with all its versions" if len(names) == 1 else f"{word}s {joined(names)} with all versions"
+        if not yes and not prompt.confirmed(f"Remove {what}?"):
+            raise CommandError("nothing was removed", remedy="answer y, or add --yes")
+        for name in names:
+            calls.them.delete(calls.project, name, reason=reason or None)
+            terminal.out(f"{word} {name} is removed")
+
+
+def roll_back(word: Word, name: str, to: int, *, wait: WaitOptions, reason: str, where: Where) -> None:
+    with options.client(where) as pin:
+        calls = SettingCalls(pin, options.project(pin.context), word)
+        before, version = calls.rolling([name]), calls.them.get(calls.project, name).version
+        made = calls.them.rollback(calls.project, name, {"to": to}, reason=reason or None)
+        terminal.out(announced(word, made))
+        if made.version != version:
+            calls.follow(made, before, wait)

@@ -1,0 +1,56 @@
+"""Runs a program of this machine, and turns its failure into one error with its own words."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Container, Mapping, Sequence
+from pathlib import Path
+
+from pincompute_sdk.images.image_errors import ImageError
+
+LAST = 15  # lines of a program's output in an error
+
+
+def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    line: Callable[[str], None] = lambda _: None,
+    folder: Path | None = None,
+    remedy: str = "",
+    silent: Container[str] = (),
+    edit: Callable[[str], str] = str,
+) -> str:
+    """The output, errors included; `line` sees each line when it comes. Raises ImageError.
+
+    An error shows the last lines, without those in `silent`. `edit` takes out of each line what nobody may see.
+    """
+    name = Path(command[0]).name
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment) if environment is not None else None,
+            cwd=folder,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise ImageError(f"{name} cannot be started", reason=error.strerror or str(error), remedy=remedy) from error
+    said: list[str] = []
+    try:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        for text in process.stdout:
+            said.append(edit(text.rstrip("\n")))
+            line(said[-1])
+        status = process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if status != 0:
+        shown = [text for text in said if text and text not in silent][-LAST:]
+        raise ImageError(f"{name} failed with exit status {status}", reason="\n".join(shown), remedy=remedy)
+    return "\n".join(said)

@@ -1,0 +1,174 @@
+"""`RegistryClient`: pushes images to the region's registry, and lists and reads what is there, with the user's rights.
+
+with Client() as pin, registry_client.connect(pin) as registry:
+    digest = registry.push(image, image_name.parse("shop/web:1"))
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import httpx2
+import msgspec
+
+from pincompute_sdk.core import drivers, transport_security
+from pincompute_sdk.generated.models import RegistryToken
+from pincompute_sdk.images.blob_upload import BlobUpload
+from pincompute_sdk.images.image_errors import ImageError
+from pincompute_sdk.images.image_manifest import INDEXES, MANIFEST, MANIFESTS, ManifestBytes
+from pincompute_sdk.images.image_name import ImageName
+from pincompute_sdk.images.oci_layout import DEFAULT_PLATFORM, LayoutImage
+from pincompute_sdk.images.registry_connection import SECONDS, SERVICE, RegistryConnection, Scopes, local
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
+
+ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
+PAGE = 1000  # tags of one answer
+
+
+@dataclass(frozen=True, slots=True)
+class PushProgress:
+    """Bytes of an image: how many the registry has, of how many, and how many of these it had before."""
+
+    done: int
+    total: int
+    skipped: int
+
+
+class _Tags(msgspec.Struct, frozen=True):
+    tags: tuple[str, ...] | None = None
+
+
+class RegistryClient:
+    """Synchronous. Close it, or use it in a `with` block. `platform` is that of the region's nodes."""
+
+    def __init__(self, connection: RegistryConnection, platform: str = DEFAULT_PLATFORM) -> None:
+        self._connection = connection
+        self.platform = platform
+
+    @property
+    def address(self) -> str:
+        return self._connection.address
+
+    def push(
+        self,
+        image: LayoutImage,
+        name: ImageName,
+        progress: Callable[[PushProgress], None] = lambda _: None,
+        *,
+        mount_from: str = "",
+    ) -> str:
+        """Upload what the registry lacks, then point the tag to the image. Returns the digest of its manifest.
+
+        `mount_from` is a repository whose parts are used instead of an upload, where the caller may read it.
+        """
+        total, done, skipped = image.size, 0, 0
+
+        def report(sent: int) -> None:
+            nonlocal done
+            done += sent
+            progress(PushProgress(done, total, skipped))
+
+        for blob in image.blobs:
+            if self.has_blob(name.repository, blob.digest):
+                skipped += blob.size
+                report(blob.size)
+                continue
+            scopes = _scopes(name.repository, "pull,push") + (_scopes(mount_from, "pull") if mount_from else ())
+            with image.open(blob.digest) as source:
+                BlobUpload(self._connection, scopes, name.repository, blob, report).run(source, mount_from)
+        return self.put_manifest(name, image.manifest)
+
+    def put_manifest(self, name: ImageName, manifest: ManifestBytes) -> str:
+        """Store the manifest under the name's tag, or untagged where it has none. Returns its digest."""
+        version = name.tag or manifest.digest
+        headers = {"Content-Type": manifest.media_type or MANIFEST}
+        self._connection.ask(
+            "PUT",
+            f"/v2/{name.repository}/manifests/{version}",
+            _scopes(name.repository, "pull,push"),
+            headers=headers,
+            body=manifest.content,
+        )
+        return manifest.digest
+
+    def digest(self, name: ImageName) -> str:
+        """The digest that the tag points to; empty where there is no such image."""
+        path = f"/v2/{name.repository}/manifests/{name.version or 'latest'}"
+        answer = self._connection.ask("HEAD", path, _scopes(name.repository, "pull"), headers={"Accept": ACCEPT}, absent=True)
+        return "" if answer.status == 404 else answer.headers.get("docker-content-digest", "")
+
+    def manifest(self, name: ImageName) -> ManifestBytes:
+        """Raises ImageError where there is no such image."""
+        path = f"/v2/{name.repository}/manifests/{name.version or 'latest'}"
+        answer = self._connection.ask("GET", path, _scopes(name.repository, "pull"), headers={"Accept": ACCEPT}, absent=True)
+        if answer.status == 404:
+            raise ImageError(f"there is no image {name}", remedy="`pin image list` shows the images of the project")
+        return ManifestBytes(answer.body, answer.headers.get("content-type", MANIFEST))
+
+    def blob(self, repository: str, digest: str) -> bytes:
+        """A small part of an image, such as its configuration, as a whole."""
+        return self._connection.ask("GET", f"/v2/{repository}/blobs/{digest}", _scopes(repository, "pull")).body
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        path = f"/v2/{repository}/blobs/{digest}"
+        return self._connection.ask("HEAD", path, _scopes(repository, "pull,push"), absent=True).status != 404
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """The repository's tags; none where there is no such repository."""
+        path, found = f"/v2/{repository}/tags/list?n={PAGE}", list[str]()
+        while path:
+            answer = self._connection.ask("GET", path, _scopes(repository, "pull"), absent=True)
+            if answer.status == 404:
+                return ()
+            found += msgspec.json.decode(answer.body, type=_Tags).tags or ()
+            following = answer.headers.get("link", "")
+            path = local(following[following.find("<") + 1 : following.find(">")]) if following else ""
+        return tuple(found)
+
+    def close(self) -> None:
+        self._connection.http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def connect(pin: Client) -> RegistryClient:
+    """The registry of the client's region. Raises ImageError for a region without one of its own."""
+    service = pin.service.get()
+    if not service.registry:
+        remedy = "push with your usual tool to the registry that your administrators name"
+        raise ImageError("this region has no image registry of its own", remedy=remedy)
+    url = f"https://{service.registry}"
+    http = httpx2.Client(
+        base_url=url,
+        verify=_trust(pin.context.ca, service.registry_ca),
+        timeout=httpx2.Timeout(SECONDS, connect=drivers.CONNECT),
+        follow_redirects=False,
+        trust_env=transport_security.may_use_proxy(url),
+    )
+
+    def issue(scopes: Scopes) -> RegistryToken:
+        return pin.registry.token(scope=scopes, service=SERVICE)
+
+    return RegistryClient(RegistryConnection(service.registry, http, issue), service.platform)
+
+
+def _trust(ca: str, authority: str) -> ssl.SSLContext:
+    """The authorities that the client trusts, and the registry's own, which the gateway named over a trusted connection."""
+    context = transport_security.trust(ca)
+    if authority:
+        context.load_verify_locations(cadata=authority)
+    return context
+
+
+def _scopes(repository: str, actions: str) -> Scopes:
+    return (f"repository:{repository}:{actions}",)

@@ -1,0 +1,137 @@
+"""Finds the secrets and configurations that a pod template refers to, and writes references to fixed versions. It is pure.
+
+A template names `db-password`, whose value changes in place, or one version of it, `db-password.7`, which never changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias, cast
+
+from pincompute.api.meta import Manifest
+from pincompute.api.settings import CONFIG, ROOT_CERTIFICATES, SECRET, stored_name
+
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
+Path: TypeAlias = tuple[str | int, ...]
+
+
+class Reference(NamedTuple):
+    """A setting by the word of its kind and its name. `version` is 0 for the one in use; `required`: no pod starts without."""
+
+    word: str
+    name: str
+    version: int = 0
+    required: bool = True
+
+    @property
+    def stored(self) -> str:
+        """Returns the name that the template holds."""
+        return stored_name(self.name, self.version) if self.version else self.name
+
+    def __str__(self) -> str:
+        return f"version {self.version} of {self.word} {self.name}" if self.version else f"{self.word} {self.name}"
+
+
+class Place(NamedTuple):
+    """Where a template names a setting: the path of the name, and the object that holds it under `key`."""
+
+    path: Path
+    word: str
+    holder: Manifest
+    key: str
+
+    @property
+    def name(self) -> str:
+        return str(self.holder[self.key])
+
+    @property
+    def reference(self) -> Reference:
+        return parse(self.word, self.name, required=not self.holder.get("optional"))
+
+
+def parse(word: str, name: str, *, required: bool = True) -> Reference:
+    plain, dot, number = name.rpartition(".")
+    if dot and _NUMBER.fullmatch(number):
+        return Reference(word, plain, int(number), required)
+    return Reference(word, name, 0, required)
+
+
+def references(template: Manifest) -> frozenset[Reference]:
+    """Returns what the template refers to. It never raises: whatever has another shape refers to nothing."""
+    found = {place.reference for place in places(template)}
+    return frozenset(ref for ref in found if ref != (CONFIG.word, ROOT_CERTIFICATES, 0, ref.required))
+
+
+def places(template: Manifest) -> Iterator[Place]:
+    spec = _object(template.get("spec"))
+    for part in ("initContainers", "containers"):
+        for number, container in _items(spec.get(part)):
+            yield from _in_container(("spec", part, number), container)
+    for number, volume in _items(spec.get("volumes")):
+        yield from _in_volume(("spec", "volumes", number), volume)
+    for number, pull in _items(spec.get("imagePullSecrets")):
+        yield from _named(("spec", "imagePullSecrets", number), SECRET.word, pull, "name")
+
+
+def registries(template: Manifest) -> frozenset[str]:
+    """Returns the hosts of the registries that the template's images are pulled from."""
+    spec = _object(template.get("spec"))
+    containers = [c for part in ("initContainers", "containers") for _, c in _items(spec.get(part))]
+    return frozenset(_host(image) for container in containers if isinstance(image := container.get("image"), str))
+
+
+def _host(image: str) -> str:
+    first, slash, _ = image.partition("/")
+    return first if slash and ("." in first or ":" in first) else "docker.io"
+
+
+def _in_container(path: Path, container: Manifest) -> Iterator[Place]:
+    for number, variable in _items(container.get("env")):
+        source = _object(variable.get("valueFrom"))
+        for field, word in (("secretKeyRef", SECRET.word), ("configMapKeyRef", CONFIG.word)):
+            yield from _named((*path, "env", number, "valueFrom", field), word, source.get(field), "name")
+    for number, source in _items(container.get("envFrom")):
+        for field, word in (("secretRef", SECRET.word), ("configMapRef", CONFIG.word)):
+            yield from _named((*path, "envFrom", number, field), word, source.get(field), "name")
+
+
+def _in_volume(path: Path, volume: Manifest) -> Iterator[Place]:
+    yield from _named((*path, "secret"), SECRET.word, volume.get("secret"), "secretName")
+    yield from _named((*path, "configMap"), CONFIG.word, volume.get("configMap"), "name")
+    for number, source in _items(_object(volume.get("projected")).get("sources")):
+        for field, word in (("secret", SECRET.word), ("configMap", CONFIG.word)):
+            yield from _named((*path, "projected", "sources", number, field), word, source.get(field), "name")
+
+
+def _named(path: Path, word: str, holder: Any, key: str) -> Iterator[Place]:
+    known = _object(holder)
+    if isinstance(known.get(key), str) and known[key]:
+        yield Place((*path, key), word, known, key)
+
+
+def _object(value: Any) -> Manifest:
+    return cast("Manifest", value) if isinstance(value, dict) else {}
+
+
+def _items(value: Any) -> Iterator[tuple[int, Manifest]]:
+    items = cast("Iterable[Any]", value) if isinstance(value, list | tuple) else ()
+    return ((number, cast("Manifest", item)) for number, item in enumerate(items) if isinstance(item, dict))
+
+
+def renamed(template: Manifest, rename: Callable[[Place], str]) -> Manifest:
+    """Returns the template with other names in it. What does not change is shared with the given one."""
+    changes = {place.path: name for place in places(template) if (name := rename(place)) != place.name}
+    return cast("Manifest", _changed(template, changes)) if changes else template
+
+
+def _changed(value: Any, changes: Mapping[Path, str]) -> Any:
+    if () in changes:
+        return changes[()]
+    below: dict[str | int, dict[Path, str]] = {}
+    for path, name in changes.items():
+        below.setdefault(path[0], {})[path[1:]] = name
+    if isinstance(value, dict):
+        known = cast("Manifest", value)
+        return {key: _changed(part, below[key]) if key in below else part for key, part in known.items()}
+    return [_changed(part, below[n]) if n in below else part for n, part in enumerate(cast("list[Any]", value))]

@@ -1,0 +1,85 @@
+"""Makes the ResourceQuotas and the LimitRange that stand behind a project's limits, in its namespace in every member.
+
+The gateway judges the limits first. The quotas hold for whoever reaches the API server of a member, and are never the first to
+refuse what the gateway accepted: each member's allows `HEADROOM` times the limits, or times what the project still uses of
+earlier ones (`project_limits.quota_basis`). Two quotas, because an API server writes a quota's status for each pod that the
+quota counts, and the counts of other objects would make that status larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pincompute.api import quantity, template_hash
+from pincompute.api.meta import Manifest
+from pincompute.api.projects import Project
+from pincompute.api.quantity import Quantity
+from pincompute.api.resource_requests import CPU, MEMORY, PODS, STORAGE
+from pincompute.domain import project_limits
+from pincompute.domain.project_limits import WORKLOADS
+
+PODS_QUOTA, OBJECTS_QUOTA = "pincompute-pods", "pincompute-objects"
+LIMIT_RANGE = "pincompute"
+HEADROOM = 3
+"""All replicas of a project may run in one member, as many again surge there in an update, and as many are still ending."""
+
+_POD_AMOUNTS = {PODS: "pods", CPU: "requests.cpu", MEMORY: "requests.memory", STORAGE: "requests.ephemeral-storage"}
+_CLAIMS = 4  # volume claims a pod
+_OBJECTS: Mapping[str, int] = {
+    "count/configmaps": 500,
+    "count/secrets": 500,
+    "count/serviceaccounts": 100,
+    "count/replicationcontrollers": 100,
+    "count/podtemplates": 100,
+    "count/deployments.apps": 100,
+    "count/statefulsets.apps": 100,
+    "count/daemonsets.apps": 100,
+    "count/replicasets.apps": 500,
+    "count/controllerrevisions.apps": 500,
+    "count/jobs.batch": 500,
+    "count/cronjobs.batch": 100,
+    "count/horizontalpodautoscalers.autoscaling": 100,
+    "count/ingresses.networking.k8s.io": 100,
+    "count/networkpolicies.networking.k8s.io": 100,
+    "count/roles.rbac.authorization.k8s.io": 100,
+    "count/rolebindings.rbac.authorization.k8s.io": 100,
+    "count/leases.coordination.k8s.io": 100,
+}
+"""Objects that the platform makes few or none of in a project: how many there may be. Others grow with the project's limits."""
+
+
+def quotas(project: Project) -> tuple[Manifest, Manifest]:
+    """Returns the quota of pods and the quota of other objects, with every amount as an API server writes it."""
+    allowed = project_limits.quota_amounts(project)
+    pods = {key: _amount(name, HEADROOM * allowed[name]) for name, key in _POD_AMOUNTS.items()}
+    services = HEADROOM * allowed[WORKLOADS]
+    growing = {
+        "persistentvolumeclaims": _CLAIMS * HEADROOM * allowed[PODS],
+        "services": services,
+        "count/endpointslices.discovery.k8s.io": 2 * services,
+    }
+    objects = {key: _amount(key, number) for key, number in {**_OBJECTS, **growing}.items()}
+    return _quota(PODS_QUOTA, pods), _quota(OBJECTS_QUOTA, objects)
+
+
+def limit_range() -> Manifest:
+    """Returns the LimitRange: requests of a container that says nothing. Pods of the platform say everything.
+
+    It has no maximum, because Kubernetes would make the maximum the limit of every container without one.
+    """
+    requests = {"cpu": template_hash.DEFAULT_CPU, "memory": template_hash.DEFAULT_MEMORY}
+    return {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": LIMIT_RANGE},
+        "spec": {"limits": [{"type": "Container", "defaultRequest": requests}]},
+    }
+
+
+def _quota(name: str, hard: Mapping[str, str]) -> Manifest:
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": {"hard": dict(hard)}}
+
+
+def _amount(name: str, number: int) -> str:
+    nanos = number * (quantity.MILLI if name == CPU else quantity.UNIT)
+    return quantity.canonical(quantity.shortest(Quantity(nanos)))

@@ -1,0 +1,202 @@
+"""Lists the limits of a project, and computes what each allows and what workloads and settings take of it.
+
+A limit is one row of `LIMITS` and one field of `spec.limits`. The defaults stand beside these fields (`api/projects.py`). The
+gateway admits requests within the limits (`gateway/project_limit_admission.py`). The quotas that API servers enforce behind it
+are derived from them (`domain/namespace_quotas.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from pincompute.api import quantity, resource_requests, settings, template_hash
+from pincompute.api.kinds import WorkloadKind, WorkloadObject
+from pincompute.api.projects import DEFAULT_LIMITS, LARGEST_COUNTS, Amount, Project, ProjectLimits
+from pincompute.api.quantity import InvalidQuantityError, Quantity
+from pincompute.api.resource_requests import CPU, MEMORY, PODS, STORAGE, Requests
+from pincompute.api.settings import Setting
+
+WORKLOADS, DOCUMENTS, SETTINGS, IMAGES = "workloads", "documents", "settings", "images"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`name`: in `spec.limits`, in messages, and as an option of `pin admin limits`. `resource`: name in `resource_requests`.
+    `field`: what a user lowers in the simple form to need less of it.
+    """
+
+    name: str
+    resource: str
+    field: str
+
+    def set_by(self, project: Project | None) -> Amount | None:
+        """Returns the amount that an administrator set; None where the default holds."""
+        return getattr(project.spec.limits, self.name) if project is not None else None
+
+
+STORED_DOCUMENTS = Limit("documents", DOCUMENTS, "containers")
+"""Bytes in the host's API server: the documents of workloads, and the revisions that are kept of them."""
+
+STORED_SETTINGS = Limit("settings", SETTINGS, "data")
+"""Bytes in the host's API server. No workload takes of it: a new version of a secret or configuration does."""
+
+STORED_IMAGES = Limit("images", IMAGES, "images")
+"""Bytes in the region's registry. No workload takes of it: a push does."""
+
+LIMITS = (
+    Limit("workloads", WORKLOADS, "name"),
+    Limit("pods", PODS, "replicas"),
+    Limit("cpu", CPU, "containers[0].resources.cpu"),
+    Limit("memory", MEMORY, "containers[0].resources.memory"),
+    Limit("storage", STORAGE, "containers[0].resources.storage"),
+    STORED_DOCUMENTS,
+    STORED_SETTINGS,
+    STORED_IMAGES,
+)
+_OF_WORKLOADS = tuple(limit for limit in LIMITS if limit not in (STORED_DOCUMENTS, STORED_SETTINGS, STORED_IMAGES))
+_LARGEST = 1 << 60  # an amount that every API server can store
+
+
+@dataclass(frozen=True, slots=True)
+class ExceededLimit:
+    """A limit that does not allow `needed` more: `used` of `allowed` are taken already."""
+
+    limit: Limit
+    allowed: int
+    used: int
+    needed: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.allowed - self.used)
+
+
+def allowed(project: Project | None) -> Mapping[str, int]:
+    """Returns the amount that each limit allows, by resource. A value that is no quantity, which an API server refuses, allows
+    nothing.
+    """
+    return {limit.resource: _allowed(limit, project) for limit in LIMITS}
+
+
+def _allowed(limit: Limit, project: Project | None) -> int:
+    given = limit.set_by(project)
+    return _number(limit, DEFAULT_LIMITS[limit.name] if given is None else given)
+
+
+def _number(limit: Limit, given: Amount) -> int:
+    try:
+        return resource_requests.amount(limit.resource, str(given))
+    except InvalidQuantityError:
+        return 0
+
+
+def quota_basis(project: Project, used: Requests) -> ProjectLimits:
+    """Returns the amounts from which quotas are derived: what each limit allows, or what an earlier one allowed and the project
+    still uses, so that replicas can be made again after an administrator lowered the limit.
+
+    Only a limit raises an amount, never use: with kubectl on the host, workloads may ask for more than the limits allow. Use is
+    rounded up to a power of two, so that an amount falls in few steps.
+    """
+    return msgspec.convert(
+        {limit.name: _text_or_count(limit, _basis(limit, project, used)) for limit in _OF_WORKLOADS}, ProjectLimits
+    )
+
+
+def _basis(limit: Limit, project: Project, used: Requests) -> int:
+    before = getattr(project.status.quota_basis, limit.name)
+    if before is not None:
+        earlier = _number(limit, before)
+    elif project.status.observed_generation:  # of a version that wrote no basis: what runs may be more than a limit it brought
+        earlier = LARGEST_COUNTS.get(limit.name, _LARGEST)
+    else:
+        earlier = 0
+    return max(_allowed(limit, project), min(_rounded_up(used.get(limit.resource, 0)), earlier))
+
+
+def _rounded_up(number: int) -> int:
+    return 1 << (number - 1).bit_length() if number else 0
+
+
+def quota_amounts(project: Project) -> Mapping[str, int]:
+    """Returns the amounts behind the quotas, by resource: what each limit allows, or the recorded basis if that is more."""
+    recorded = project.status.quota_basis
+    return {
+        limit.resource: max(_allowed(limit, project), _number(limit, getattr(recorded, limit.name) or 0)) for limit in LIMITS
+    }
+
+
+def _text_or_count(limit: Limit, number: int) -> Amount:
+    return number if limit.name in LARGEST_COUNTS else text(limit, number)
+
+
+def use_of_workload(kind: WorkloadKind, obj: WorkloadObject) -> Requests:
+    """Returns what the workload takes of its project's limits: itself, and the requests of its replicas unless it is stopped or
+    has ended. A template whose amounts are no quantities takes pods alone.
+    """
+    replicas = 0 if obj.spec.stopped or _has_ended(obj) else kind.replicas(obj)
+    try:
+        wants = resource_requests.requests(obj.spec.template, resource_requests.DEFAULTS)
+    except InvalidQuantityError:
+        wants = resource_requests.SLOT
+    counted = {limit.resource: wants.get(limit.resource, 0) * replicas for limit in LIMITS}
+    return {name: number for name, number in {**counted, WORKLOADS: 1}.items() if number}
+
+
+def counted_use(kind: WorkloadKind, obj: WorkloadObject) -> Requests:
+    """Returns the same for the sum in a cache, which must not fail because of one object. A workload that is being deleted
+    counts until it is gone, because its pods run until then.
+    """
+    try:
+        return use_of_workload(kind, obj)
+    except Exception:  # noqa: BLE001 - see above
+        return {WORKLOADS: 1}
+
+
+def use_of_setting(setting: Setting) -> Requests:
+    """Returns what a secret or configuration takes of its project's limits."""
+    return {SETTINGS: settings.total_size(setting.spec.versions)}
+
+
+def _has_ended(obj: WorkloadObject) -> bool:
+    """Returns whether the present template has run to its end. Another one runs, also while the status is of the former."""
+    ended = obj.status.ended
+    try:
+        return ended is not None and ended.revision == template_hash.revision(obj.spec.template)
+    except InvalidQuantityError:
+        return False
+
+
+def exceeded_limits(limits: Mapping[str, int], used: Requests, before: Requests, after: Requests) -> tuple[ExceededLimit, ...]:
+    """Returns the limits that refuse a workload that took `before` and is to take `after`; `used` holds `before`.
+
+    A change that takes less of something, or as much, is allowed even while the project is beyond the limit.
+    """
+    made: list[ExceededLimit] = []
+    for limit in LIMITS:
+        needed = after.get(limit.resource, 0) - before.get(limit.resource, 0)
+        taken = used.get(limit.resource, 0)
+        if needed > 0 and taken + needed > limits[limit.resource]:
+            made.append(ExceededLimit(limit, limits[limit.resource], taken, needed))
+    return tuple(made)
+
+
+def text(limit: Limit, number: int) -> str:
+    """Returns an amount for people and as `spec.limits` takes it: "1500m", "64Gi", "2000"."""
+    match limit.resource:
+        case "cpu":
+            return f"{number}m" if number % 1000 else str(number // 1000)
+        case "memory" | "ephemeral-storage" | "documents" | "settings" | "images":
+            return quantity.shortest(Quantity(number * quantity.UNIT))
+        case _:
+            return str(number)
+
+
+def used_text(limit: Limit, number: int) -> str:
+    """Returns a used amount for people: bytes of images are rounded up to MiB."""
+    return text(limit, -(-number // _MIB) * _MIB if limit is STORED_IMAGES else number)
+
+
+_MIB = 1 << 20

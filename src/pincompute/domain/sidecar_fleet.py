@@ -1,0 +1,123 @@
+"""Decides which pods of a member are asked to take another version of a sidecar, and counts the pods by version.
+
+A pod is asked, and takes the version when the disruption account of its workload allows it, because a sidecar that restarts
+makes its pod unready for a moment. A pod that differs from the version in more than the image is skipped and reported, or
+asked to be replaced, as the sidecar says (S-160).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pincompute.api import sidecars
+from pincompute.api.builtin import Pod
+from pincompute.api.labels import APP
+from pincompute.api.sidecars import PinSidecarShard, PinSidecarShardSpec, PinSidecarShardStatus, VersionStatus
+from pincompute.domain import container_failure, shard_pods, sidecar_injection
+from pincompute.domain.sidecar_injection import Injected
+
+FAILING = frozenset({*container_failure.IMAGE, *container_failure.START, "CrashLoopBackOff"})
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPod:
+    """A pod that has the sidecar. `differs` from the target in more than the image."""
+
+    pod: Pod
+    injected: Injected
+    differs: bool
+    pending: bool
+
+    @property
+    def name(self) -> str:
+        return self.pod.metadata.name
+
+
+def pods_of(shard: PinSidecarShard, pods: Iterable[Pod]) -> tuple[FleetPod, ...]:
+    """Returns the pods that have the sidecar and live, in a fixed order."""
+    name, target = shard.metadata.name, sidecars.of_revision(shard, shard.spec.target)
+    made: list[FleetPod] = []
+    for pod in sorted(pods, key=lambda pod: pod.key):
+        injected = sidecar_injection.recorded(pod).get(name)
+        if injected is None or not shard_pods.is_live(pod):
+            continue
+        differs = target is not None and injected.shape != target.shape
+        made.append(FleetPod(pod, injected, differs, sidecar_injection.ends_still(pod, name, injected)))
+    return tuple(made)
+
+
+def requests(spec: PinSidecarShardSpec, pods: Sequence[FleetPod]) -> Mapping[str, str]:
+    """Returns, by the uid of the pod, which version it is to be asked for now; empty to take a request back."""
+    keep = [each for each in pods if each.injected.revision == spec.target]
+    asked = [each for each in pods if each.injected.wanted == spec.target != each.injected.revision]
+    back = {each.pod.metadata.uid: "" for each in pods if each.injected.wanted and (each not in asked or spec.paused)}
+    if spec.paused:
+        return back
+    room = spec.updated - len(keep) - len(asked)
+    if room < 0:
+        return back | {each.pod.metadata.uid: "" for each in _in_turn(asked)[room:]}
+    waiting = [each for each in pods if not _skipped(spec, each) and each not in asked and each not in keep]
+    ready = [each for each in waiting if not each.pending]  # the last update of the others is not consistent yet
+    return back | {each.pod.metadata.uid: spec.target for each in _in_turn(ready)[:room]}
+
+
+def _skipped(spec: PinSidecarShardSpec, pod: FleetPod) -> bool:
+    return pod.differs and spec.other_changes != "Replace" and pod.injected.revision != spec.target
+
+
+def _in_turn(pods: Iterable[FleetPod]) -> list[FleetPod]:
+    """Returns the pods in the order of their turns: those that serve first, and the first replica of every workload first."""
+    return sorted(pods, key=lambda each: (shard_pods.ready_since(each.pod) is None, shard_pods.ordinal(each.pod), each.pod.key))
+
+
+def status(shard: PinSidecarShard, pods: Sequence[FleetPod]) -> PinSidecarShardStatus:
+    """Returns the figures of the member."""
+    revisions = sorted({each.injected.revision for each in pods})
+    users = sorted({f"{p.pod.metadata.namespace}/{p.pod.metadata.labels.get(APP, p.name)}" for p in pods})
+    return PinSidecarShardStatus(
+        observed_generation=shard.metadata.generation,
+        pods=len(pods),
+        asked=sum(bool(each.injected.wanted) for each in pods),
+        skipped=sum(_skipped(shard.spec, each) for each in pods),
+        versions=tuple(_row(shard, revision, pods) for revision in revisions),
+        users=tuple(users[: sidecars.MOST_USERS]),
+    )
+
+
+def _row(shard: PinSidecarShard, revision: str, pods: Sequence[FleetPod]) -> VersionStatus:
+    mine = [each for each in pods if each.injected.revision == revision]
+    name = shard.metadata.name
+    found = [sidecar_injection.status_of(each.pod, name) for each in mine]
+    failures = [why for each in mine if (why := _failure(each, name))]
+    return VersionStatus(
+        revision=revision,
+        pods=len(mine),
+        ready=sum(status is not None and status.ready and not each.pending for status, each in zip(found, mine, strict=True)),
+        failing=len(failures),
+        restarts=sum(status.restart_count for status in found if status is not None),
+        message=min(failures, default=""),
+    )
+
+
+def _failure(pod: FleetPod, sidecar: str) -> str:
+    """Returns why the sidecar of a pod cannot start or has crashed; empty where it runs, is starting, or waits for a registry
+    or a node, which no other version would help.
+    """
+    found = sidecar_injection.status_of(pod.pod, sidecar)
+    if found is None or found.state is None or pod.pending:
+        return ""
+    if found.state.terminated is not None:
+        return container_failure.ended(sidecar, found.state.terminated, again="pin logs").message
+    waiting = found.state.waiting
+    if waiting is None or waiting.reason not in FAILING:
+        return ""
+    name = sidecars.container_name(sidecar)
+    image = next((c.image for c in pod.pod.spec.init_containers if c.name == name), "")
+    if waiting.reason in container_failure.IMAGE:
+        found_image = container_failure.image_pull(sidecar, image, waiting.reason, waiting.message)
+        return found_image.message if found_image.final else ""
+    if waiting.reason in container_failure.START:
+        return container_failure.start(sidecar, waiting.reason, waiting.message).message
+    last = found.last_state.terminated if found.last_state is not None else None
+    return container_failure.ended(sidecar, last, again="pin logs").message if last is not None else f"{sidecar} crashes"

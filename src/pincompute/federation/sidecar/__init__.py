@@ -1,0 +1,1 @@
+"""Sidecars of the platform: which pods get which version when, over all members."""

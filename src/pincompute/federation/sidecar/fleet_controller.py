@@ -1,0 +1,277 @@
+"""Brings a sidecar into every member, and another version of it to the pods there, step by step over all clusters.
+
+A step of the fleet is one write per member, and makes no revision of any workload: the operator of the member injects the
+sidecar into the pods that it makes, and asks the pods that run to take the version. A sidecar that is deleted stays until no
+pod has it and no workload names it (`sidecar_references`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from pincompute.api import conditions, labels, merge_patch, sidecars
+from pincompute.api.conditions import Condition
+from pincompute.api.kinds import KINDS
+from pincompute.api.labels import FLEET_FINALIZER, HOST
+from pincompute.api.member_clusters import MEMBERCLUSTERS
+from pincompute.api.meta import Key, Manifest, Object
+from pincompute.api.shards import Origin
+from pincompute.api.sidecars import (
+    MOST_USERS,
+    PINSIDECARS,
+    PINSIDECARSHARDS,
+    PinSidecar,
+    PinSidecarShard,
+    PinSidecarShardSpec,
+    PinSidecarStatus,
+    SidecarMember,
+    SidecarVersion,
+)
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.plan import (
+    Action,
+    Confirm,
+    Create,
+    Delete,
+    Patch,
+    Plan,
+    Ref,
+    Replace,
+    Stage,
+    plan,
+    status_update,
+    update,
+)
+from pincompute.federation.member import member_state
+from pincompute.federation.member.member_state import MemberState
+from pincompute.federation.sidecar import fleet_rollout, sidecar_references
+from pincompute.federation.sidecar.fleet_rollout import ALL, FleetMember, FleetProgress
+from pincompute.kube.cache_views import Unknown, Views
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedFleet:
+    """`users` are workloads that name the sidecar, a few of them. `strays` are shards of a former sidecar of the name."""
+
+    sidecar: PinSidecar
+    members: tuple[FleetMember, ...]
+    users: tuple[str, ...]
+    now: datetime
+    strays: tuple[tuple[str, PinSidecarShard], ...] = ()
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(HOST, PINSIDECARS, self.sidecar.key)
+
+    @property
+    def all_users(self) -> tuple[str, ...]:
+        reported = {user for m in self.members if m.shard is not None for user in m.shard.status.users}
+        return tuple(sorted({*self.users, *reported})[:MOST_USERS])
+
+    @property
+    def pods(self) -> int:
+        return sum(_pods(member, self.sidecar) for member in self.members)
+
+
+def decide(seen: ObservedFleet) -> Plan:
+    if seen.sidecar.deleting and not seen.users and not seen.pods:
+        return _cleared(seen)
+    progress = fleet_rollout.decide(seen.sidecar, seen.members, seen.now)
+    stray = tuple(_delete(name, shard, "belongs to a deleted sidecar of this name") for name, shard in seen.strays)
+    taken = {name for name, _ in seen.strays}
+    writes = tuple(w for m in seen.members if m.known and m.name not in taken and (w := _write(seen, m, progress)))
+    meta = seen.sidecar.metadata
+    guard: Stage = (Confirm(seen.ref, meta.uid, resource_version=meta.resource_version),) if stray or writes else ()
+    # the record first: a version that reaches a member without it could not be taken back
+    return plan(guard, _report(seen, progress), (*stray, *writes), wake_after=progress.wake_after)
+
+
+def _write(seen: ObservedFleet, member: FleetMember, progress: FleetProgress) -> Create | Replace | None:
+    spec = _spec(seen.sidecar, member, progress)
+    ref = Ref(member.name, PINSIDECARSHARDS, seen.sidecar.key)
+    body = _manifest(seen.sidecar, spec)
+    if member.shard is None:
+        return Create(ref, body, f"{member.name} needs sidecar {seen.sidecar.metadata.name}")
+    if member.shard.spec == spec or member.shard.deleting:
+        return None
+    count = "all pods" if spec.updated == ALL else f"{spec.updated} pods"
+    return update(ref, member.shard.metadata, body, f"{count} of {member.name} may have version {spec.target}")
+
+
+def _spec(sidecar: PinSidecar, member: FleetMember, progress: FleetProgress) -> PinSidecarShardSpec:
+    meta, spec = sidecar.metadata, sidecar.spec
+    allowed = progress.allowed.get(member.name, 0)
+    replaces = spec.other_changes == "Replace" and progress.target.shape != progress.stable.shape
+    born = progress.target if allowed == ALL or (replaces and allowed) else progress.stable
+    return PinSidecarShardSpec(
+        origin=Origin(uid=meta.uid, generation=meta.generation),
+        versions=_versions(progress),
+        birth=born.revision,
+        target=progress.target.revision,
+        updated=allowed,
+        selector=spec.selector,
+        other_changes=spec.other_changes,
+        paused=spec.paused,
+    )
+
+
+def _versions(progress: FleetProgress) -> tuple[SidecarVersion, ...]:
+    found = {each.revision: each for each in (progress.stable, progress.target)}
+    return tuple(found.values())
+
+
+def _manifest(sidecar: PinSidecar, spec: PinSidecarShardSpec) -> Manifest:
+    meta = {"name": sidecar.metadata.name, "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}}
+    return {
+        "apiVersion": PINSIDECARSHARDS.api_version,
+        "kind": PINSIDECARSHARDS.kind,
+        "metadata": meta,
+        "spec": merge_patch.to_json(spec),
+    }
+
+
+def _delete(member: str, shard: PinSidecarShard, why: str) -> Delete:
+    return Delete(Ref(member, PINSIDECARSHARDS, shard.key), shard.metadata.uid, why)
+
+
+def _cleared(seen: ObservedFleet) -> Plan:
+    """Removes the sidecar from all members, then lets it go. A member that does not answer is waited for."""
+    if FLEET_FINALIZER not in seen.sidecar.metadata.finalizers:
+        return Plan(why="is being deleted")
+    left = [member for member in seen.members if member.shard is not None or not member.known]
+    there = [(m.name, m.shard) for m in left if m.known and m.shard is not None and not m.shard.deleting]
+    deletes = tuple(_delete(name, shard, "its sidecar is deleted") for name, shard in there)
+    if left or seen.strays:
+        return plan(deletes, why=f"waits for {', '.join(member.name for member in left)}")
+    gone = tuple(Confirm(Ref(member.name, PINSIDECARSHARDS, seen.sidecar.key), "") for member in seen.members)
+    meta = seen.sidecar.metadata
+    body: Manifest = {"metadata": {"finalizers": [f for f in meta.finalizers if f != FLEET_FINALIZER]}}
+    return plan(gone, (Patch(seen.ref, body, meta.uid, meta.resource_version, "no member has it any more"),))
+
+
+def _report(seen: ObservedFleet, progress: FleetProgress) -> tuple[Action, ...]:
+    sidecar, target = seen.sidecar, progress.target.revision
+    rows = tuple(_row(member, target, sidecar) for member in seen.members)
+    skipped = sum(row.skipped for row in rows)
+    later = f"{skipped} pods take it when they are made anew" if skipped else ""
+    in_use = f"is in use by {', '.join(seen.all_users)}, so it stays until they no longer name it" if sidecar.deleting else ""
+    message = "; ".join(part for part in (in_use, progress.message, later) if part)
+    status = PinSidecarStatus(
+        observed_generation=sidecar.metadata.generation,
+        revision=progress.version.revision,
+        stable=progress.stable,
+        former=progress.former,
+        rollout=progress.record,
+        pods=sum(row.pods for row in rows),
+        updated=sum(row.updated for row in rows),
+        skipped=skipped,
+        members=rows,
+        users=seen.all_users,
+        message=message,
+        conditions=conditions.merge(sidecar.status.conditions, (_ready(seen, progress, message),), seen.now),
+    )
+    return status_update(seen.ref, sidecar.metadata, sidecar.status, status, message or "its pods changed")
+
+
+def _ready(seen: ObservedFleet, progress: FleetProgress, message: str) -> Condition:
+    state = progress.record.state
+    return Condition(
+        type="Ready",
+        status="True" if state == "Complete" else "False",
+        observed_generation=seen.sidecar.metadata.generation,
+        reason=state,
+        message=message,
+    )
+
+
+def _row(member: FleetMember, target: str, sidecar: PinSidecar) -> SidecarMember:
+    """Of a silent member the last figures stay: unknown is not zero."""
+    before = next((row for row in sidecar.status.members if row.cluster == member.name), None)
+    if not member.known or member.shard is None:
+        last = before or SidecarMember(cluster=member.name, zone=member.zone)
+        message = "" if member.known else "does not answer; its last figures are shown"
+        return msgspec.structs.replace(last, known=member.known, message=message)
+    status, row = member.shard.status, member.of(target)
+    waits = f"{status.asked} pods wait for the disruption account of their workload" if status.asked else ""
+    return SidecarMember(
+        cluster=member.name,
+        zone=member.zone,
+        pods=status.pods,
+        updated=row.pods,
+        ready=row.ready,
+        skipped=status.skipped,
+        message=row.message or waits,
+    )
+
+
+def _pods(member: FleetMember, sidecar: PinSidecar) -> int:
+    """Returns the pods that have the sidecar, with the last figure of a member that does not answer."""
+    if member.known and member.shard is not None:
+        return member.shard.status.pods
+    return next((row.pods for row in sidecar.status.members if row.cluster == member.name), 0)
+
+
+def observe(key: Key, views: Views, now: datetime) -> ObservedFleet | None:
+    sidecar: PinSidecar | None = views.view(HOST, PINSIDECARS).get(key)
+    if sidecar is None:
+        return None
+    before = {row.cluster: row.pods - row.skipped for row in sidecar.status.members}
+    found = [_member(each, sidecar, views) for each in member_state.observe(views)]
+    members = tuple(replace(member, former_pods=before.get(member.name, 0)) for member, _ in found)
+    strays = tuple((member.name, stray) for member, stray in found if stray is not None and member.known)
+    return ObservedFleet(sidecar, members, sidecar_references.users(key.name, views), now, strays)
+
+
+def _member(member: MemberState, sidecar: PinSidecar, views: Views) -> tuple[FleetMember, PinSidecarShard | None]:
+    """Returns the member, and a shard there that belongs to another sidecar of the name."""
+    try:
+        shard: PinSidecarShard | None = views.view(member.name, PINSIDECARSHARDS).get(sidecar.key)
+    except Unknown:
+        return FleetMember(member.name, member.zone, known=False), None
+    if shard is not None and shard.spec.origin.uid != sidecar.metadata.uid:
+        return FleetMember(member.name, member.zone, None, member.reachable), shard
+    return FleetMember(member.name, member.zone, shard, member.reachable), None
+
+
+def _every(_cluster: str, _obj: Object, views: Views) -> Iterable[Key]:
+    return _all(views)
+
+
+def _all(views: Views) -> Iterable[Key]:
+    return [each.key for each in views.view(HOST, PINSIDECARS).list()]
+
+
+def _named(_cluster: str, obj: Any) -> Iterable[Key]:
+    return [Key("", name) for name in sidecars.named_by(obj.spec.template)]
+
+
+def _no_key(_cluster: str, _obj: Any) -> Iterable[Key]:
+    return ()
+
+
+CONTROLLER: Controller[Key, ObservedFleet] = Controller(
+    Card(
+        name="federation.sidecar-fleet",
+        promise="Every member has each sidecar, and as many of its pods as the rollout allows have the wanted version.",
+        key="PinSidecar",
+        reads=(
+            ReadAccess("host", PINSIDECARS, own_key),
+            ReadAccess("members", PINSIDECARSHARDS, own_key),
+            ReadAccess("host", MEMBERCLUSTERS, _no_key, _every),
+            *(ReadAccess("host", kind.workload, _named) for kind in KINDS),
+        ),
+        writes=(
+            WriteAccess("host", PINSIDECARS, ("patch", "status")),
+            WriteAccess("members", PINSIDECARSHARDS, ("create", "update", "delete")),
+        ),
+        rest=0.5,
+        contact=lambda _member, views: _all(views),
+    ),
+    observe,
+    decide,
+)

@@ -1,0 +1,53 @@
+"""Indexes workloads by the sidecars that their templates name, and finds those that do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from pincompute.api import sidecars
+from pincompute.api.kinds import KINDS, WorkloadObject
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Key, Manifest, Resource
+from pincompute.api.sidecars import MOST_USERS, PINSIDECARS, PinSidecar
+from pincompute.engine.controller import ReadAccess
+from pincompute.kube.cache_views import Views
+
+BY_SIDECAR = "sidecar"  # index over workloads
+
+
+def _by_sidecar(obj: WorkloadObject) -> Iterable[str]:
+    return () if obj.deleting else dict.fromkeys(sidecars.named_by(obj.spec.template))
+
+
+INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {kind.workload: {BY_SIDECAR: _by_sidecar} for kind in KINDS}
+
+
+def users(name: str, views: Views) -> tuple[str, ...]:
+    """Returns workloads that name the sidecar, as PROJECT/NAME; a few of them."""
+    found = (obj for kind in KINDS for obj in views.view(HOST, kind.workload).by(BY_SIDECAR, name))
+    return tuple(str(obj.key) for obj in islice(found, MOST_USERS))
+
+
+def missing(template: Manifest, views: Views) -> tuple[str, ...]:
+    """Returns the sidecars that the template names and that do not exist, or are being deleted."""
+    names = sidecars.named_by(template)
+    if not names:
+        return ()
+    known = views.view(HOST, PINSIDECARS)
+    return tuple(name for name in names if (found := known.get(Key("", name))) is None or found.deleting)
+
+
+def reads(workload: Resource[Any]) -> ReadAccess[Key]:
+    """Returns the line of a card by which a sidecar that comes or goes concerns the workloads that name it.
+
+    Figures of a fleet change often, and concern none of them.
+    """
+
+    def named(_host: str, sidecar: PinSidecar, views: Views) -> Iterable[Key]:
+        if sidecar.status.observed_generation and not sidecar.deleting:
+            return ()
+        return [obj.key for obj in views.view(HOST, workload).by(BY_SIDECAR, sidecar.metadata.name)]
+
+    return ReadAccess("host", PINSIDECARS, lambda _host, _sidecar: (), named)

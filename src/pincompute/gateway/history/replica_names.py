@@ -1,0 +1,27 @@
+"""Gives records the names that users give to replicas, `web/3`, instead of the names of pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from pincompute.store.records import AnyRecord, EventRecord, ExitRecord
+
+FORMER = "a former replica"
+POD = "Pod"
+
+
+def with_names(records: Iterable[AnyRecord], names: Mapping[str, str]) -> tuple[AnyRecord, ...]:
+    """Returns the records in their order; `names` are the replicas by the names of their pods."""
+    return tuple(_named(record, names) for record in records)
+
+
+def _named(record: AnyRecord, names: Mapping[str, str]) -> AnyRecord:
+    if isinstance(record, ExitRecord):
+        return replace(record, pod=names.get(record.pod, FORMER))
+    if not isinstance(record, EventRecord) or record.about != POD:
+        return record
+    name = names.get(record.object, FORMER)
+    text = record.message.replace(f"{record.project}/{record.object}", name).replace(record.object, name)
+    return replace(record, object=name, message=text)

@@ -1,0 +1,117 @@
+"""Resolves the tags of a workload to digests when it is written, and refuses images that do not exist.
+
+A tag that nobody pushed would otherwise empty a healthy service: its replicas would be replaced by some that never start. An
+answer that does not come is no such refusal: the image is accepted as it is, and the answer to the write says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pincompute.api import near_names
+from pincompute.api.image_ownership import REGISTRY, project_of
+from pincompute.api.meta import Manifest
+from pincompute.domain import image_pinning
+from pincompute.domain.image_pinning import NamedImage, Resolution
+from pincompute.gateway import problems
+from pincompute.gateway.images.registry_reader import RegistryReader
+from pincompute.gateway.images.repository_ownership import RepositoryOwnership
+from pincompute.gateway.problems import FieldError, Problem
+
+_REMEDY = f"write lower-case names without . and .. and a tag or a sha256 digest, such as {REGISTRY}/shop/web:1"
+AT_ONCE = 8  # requests to the registry for one write
+T = TypeVar("T")
+R = TypeVar("R")
+_OF_SOURCES = "source-"  # tags that a region gives its own images for itself
+_NEAREST = 3  # tags in a message
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedImages:
+    """What the registry says of the images of one request. It is asked once for each, however often the write is repeated."""
+
+    by_image: Mapping[str, Resolution] = field(default_factory=dict[str, Resolution])
+
+    def pinned(self, after: Manifest, before: Manifest | None, *, whole: bool) -> Manifest:
+        return image_pinning.pinned(after, image_pinning.to_resolve(after, before, whole=whole), self.by_image)
+
+    def warnings(self, after: Manifest, before: Manifest | None, *, whole: bool) -> tuple[str, ...]:
+        """Says which images the registry did not answer about, and which name no registry."""
+        said = image_pinning.warning(image_pinning.to_resolve(after, before, whole=whole), self.by_image)
+        return (*((said,) if said else ()), *image_pinning.without_registry(after, before or {}))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDigests:
+    """Without a registry of the region, images stay as they are."""
+
+    registry: RegistryReader | None = None
+    ownership: RepositoryOwnership | None = None
+
+    async def of(
+        self, after: Manifest, before: Manifest | None, *, whole: bool, locate: Callable[[str], str] = str
+    ) -> ResolvedImages:
+        """Raises Problem with every image that does not exist. `locate` gives the field as the user wrote it."""
+        wanted = image_pinning.to_resolve(after, before, whole=whole)
+        if self.registry is None or not self.registry.configured or not wanted:
+            return ResolvedImages()
+        if malformed := [each for each in wanted if not each.valid]:
+            raise problems.invalid(*(_malformed(each, locate) for each in malformed))
+        await self._refuse_former(wanted, locate)
+        distinct = {each.image: each for each in wanted}
+        registry = self.registry
+        answers = await _bounded(lambda each: registry.resolve(each.repository, each.version), distinct.values())
+        found = dict(zip(distinct, answers, strict=True))
+        if missing := image_pinning.absent(wanted, found):
+            raise await _refusal(self.registry, missing, locate)
+        return ResolvedImages(found)
+
+    async def _refuse_former(self, wanted: Sequence[NamedImage], locate: Callable[[str], str]) -> None:
+        """A project's images are not its own until those of a former project of its name are gone."""
+        unusable = await self.ownership.unusable(each.repository for each in wanted) if self.ownership else {}
+        for each in wanted:
+            if why := unusable.get(project_of(each.repository)):
+                raise problems.unavailable(f"{locate(each.field)}: {why}", 2.0)
+
+
+def _malformed(each: NamedImage, locate: Callable[[str], str]) -> FieldError:
+    message = f"{each.image[:120]!r} is not the name of an image in the region's registry: {_REMEDY}"
+    return FieldError(locate(each.field), f"{REGISTRY}/PROJECT/NAME:TAG", message)
+
+
+async def _bounded(ask: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
+    """The answers in the order of the items, of which a few are asked about at once."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: T) -> R:
+        async with turns:
+            return await ask(item)
+
+    return await asyncio.gather(*map(one, items))
+
+
+async def _refusal(registry: RegistryReader, missing: Sequence[NamedImage], locate: Callable[[str], str]) -> Problem:
+    """Names every image, and the nearest tags of the first ones."""
+    asked = sorted({each.repository for each in missing[: near_names.SUGGESTED]})
+    tags = dict(zip(asked, await _bounded(registry.tags, asked), strict=True))
+    near = {each: _nearest(each, tags[each.repository]) for each in missing[: near_names.SUGGESTED]}
+    return problems.invalid(*(_error(each, near.get(each, ()), locate) for each in missing))
+
+
+def _nearest(each: NamedImage, tags: Sequence[str]) -> Sequence[str] | None:
+    """Returns the tags nearest to the one that is missing; None for a repository without tags."""
+    if not project_of(each.repository):
+        tags = [tag for tag in tags if not tag.startswith(_OF_SOURCES)] or tags
+    return near_names.nearest(image_pinning.tag_of(each.image), tags, _NEAREST, cutoff=0.0) if tags else None
+
+
+def _error(each: NamedImage, near: Sequence[str] | None, locate: Callable[[str], str]) -> FieldError:
+    shown = "`pin image list` shows the images of the project"
+    if near is None:
+        message = f"the registry has no image {each.repository}, so there is no {each.image}: {shown}"
+        return FieldError(locate(each.field), "an image that was pushed", message)
+    tags = f"; the nearest tags are {', '.join(near)}" if near else ""
+    return FieldError(locate(each.field), f"a tag of {each.repository}", f"there is no image {each.image}{tags}: {shown}")

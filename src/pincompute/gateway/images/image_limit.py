@@ -1,0 +1,37 @@
+"""Refuses a token for a push when the images of the project take all of its limit of image bytes.
+
+A push names no size when it asks for its token, and one token lives five minutes, so a project may pass its limit once. While
+the registry's folder cannot be read, nobody knows what is stored, and pushes are allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pincompute.api.image_ownership import project_of
+from pincompute.domain import project_limits
+from pincompute.domain.project_limits import IMAGES
+from pincompute.domain.registry_access import PUSH, Access
+from pincompute.gateway.images.stored_bytes import StoredBytes
+from pincompute.gateway.problems import FieldError, Problem
+from pincompute.gateway.project_limit_admission import ProjectLimitAdmission
+
+
+async def judge(granted: Iterable[Access], limits: ProjectLimitAdmission, stored: StoredBytes) -> None:
+    """Raises Problem for a push to a project whose images take all of its limit."""
+    for project in dict.fromkeys(project_of(repository) for repository, action in granted if action == PUSH):
+        used, allowed = await stored.of(project), limits.allowed(project)[IMAGES]
+        if used is not None and used >= allowed:
+            raise _exceeded(project, used, allowed)
+
+
+def _exceeded(project: str, used: int, allowed: int) -> Problem:
+    limit = project_limits.STORED_IMAGES
+    taken, most = project_limits.used_text(limit, used), project_limits.text(limit, allowed)
+    detail = f"project {project} stores {taken} of images, and its limit is {most}"
+    remedy = (
+        "see them with `pin image list`, delete some as an owner with `pin image rm`, or ask an administrator to raise the "
+        f"limit: `pin admin limits {project} --images AMOUNT`"
+    )
+    expected = "a push to a project with room for images"
+    return Problem("limit-exceeded", detail, remedy, errors=(FieldError("scope", expected, f"{detail}: {remedy}"),))

@@ -1,0 +1,119 @@
+"""Deletes tags and images of a project, unless a workload uses them, now or in a revision that it may be rolled back to.
+
+Whoever asks, the gateway judges: the registry itself knows no workloads, so no token allows to delete there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pincompute.api.image_ownership import REGISTRY
+from pincompute.gateway import problems
+from pincompute.gateway.images import unused_images
+from pincompute.gateway.images.image_inventory import ImageInventory, ImageUser, StoredImage
+from pincompute.gateway.images.image_references import ImageReferences
+from pincompute.gateway.images.registry_storage import RegistryStorage
+from pincompute.gateway.images.stored_manifest import StoredManifests
+from pincompute.gateway.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class NamedImages:
+    """What somebody wants to delete: one tag, one digest, or without both all of a repository."""
+
+    project: str
+    name: str
+    tag: str = ""
+    digest: str = ""
+
+    @property
+    def repository(self) -> str:
+        return f"{self.project}/{self.name}"
+
+    def __str__(self) -> str:
+        return self.repository + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalTarget:
+    """A tag alone, or an image with all its tags."""
+
+    tag: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRemoval:
+    storage: RegistryStorage
+    manifests: StoredManifests
+    inventory: ImageInventory
+
+    async def remove(self, wanted: NamedImages, references: ImageReferences, *, dry_run: bool) -> tuple[str, ...]:
+        """The names of what is deleted. Raises Problem where nothing has the name, or something uses it."""
+        present = await self.inventory.of(wanted.project, wanted.name, references)
+        found = targets(present, wanted)
+        if not dry_run:
+            used = frozenset(version for version in references.get(wanted.repository, {}))
+            try:
+                await asyncio.to_thread(self._delete, wanted.repository, found, used)
+            except (OSError, ValueError) as failure:
+                raise problems.unavailable(f"the folder of the image registry cannot be changed: {failure}", 2.0) from None
+        at = f"{REGISTRY}/{wanted.repository}"
+        return tuple(f"{at}@{each.digest}" if each.digest else f"{at}:{each.tag}" for each in found)
+
+    def _delete(self, repository: str, found: Sequence[RemovalTarget], used: frozenset[str]) -> None:
+        """The tags first: an image without them is no longer pulled by name. What other images share stays."""
+        stored = self.storage.read(repository)
+        deleted = frozenset(each.digest for each in found if each.digest)
+        for tag, digest in stored.tags.items():
+            if digest in deleted or any(tag == each.tag for each in found):
+                self.storage.remove_tag(repository, tag)
+        freed = unused_images.freed(self.storage.read(repository), deleted, used, self.manifests.read)
+        for digest in freed.manifests:
+            self.storage.remove_manifest(repository, digest)
+        for digest in freed.layers:
+            self.storage.remove_layer(repository, digest)
+
+
+def targets(present: Sequence[StoredImage], wanted: NamedImages) -> Sequence[RemovalTarget]:
+    """A tag beside others alone; otherwise whole images. Raises Problem."""
+    chosen = _chosen(present, wanted)
+    for image in chosen:
+        if users := _needing(image, wanted):
+            raise _in_use(wanted, users)
+    if len(chosen) == 1 and _only_a_name(chosen[0], wanted):
+        return (RemovalTarget(tag=wanted.tag),)
+    return tuple(RemovalTarget(digest=image.digest) for image in chosen)
+
+
+def _chosen(present: Sequence[StoredImage], wanted: NamedImages) -> Sequence[StoredImage]:
+    found = [image for image in present if _is_of(image, wanted)]
+    if not found:
+        near = ", ".join(tag for image in present for tag in image.tags)
+        tags = f"; its tags are {near}" if near else ""
+        raise Problem("not-found", f"there is no image {wanted}{tags}", "`pin image list` shows the images of the project")
+    return found
+
+
+def _is_of(image: StoredImage, wanted: NamedImages) -> bool:
+    return (not wanted.tag or wanted.tag in image.tags) and (not wanted.digest or wanted.digest == image.digest)
+
+
+def _needing(image: StoredImage, wanted: NamedImages) -> Sequence[ImageUser]:
+    """A tag beside others is only a name: the image stays under the others, and only those need it that name it alone."""
+    if _only_a_name(image, wanted):
+        return [each for each in image.used_by if each.tag == wanted.tag]
+    return image.used_by
+
+
+def _only_a_name(image: StoredImage, wanted: NamedImages) -> bool:
+    return bool(wanted.tag) and not wanted.digest and len(image.tags) > 1
+
+
+def _in_use(wanted: NamedImages, users: Sequence[ImageUser]) -> Problem:
+    named = ", ".join(f"{each.name} by tag {each.tag}" if each.tag else each.name for each in users)
+    again = "" if all(not each.tag for each in users) else "deploy it again, which pins its digest, or "
+    remedy = f"{again}deploy another image, or delete what uses it; old revisions end with later deploys"
+    return problems.conflict(f"{wanted} is in use: used by {named}", remedy)

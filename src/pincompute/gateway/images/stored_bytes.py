@@ -1,0 +1,67 @@
+"""Adds up how many bytes the images of a project take in the region's registry, each content once.
+
+All counts that the registry stores for the project: images with and without a tag, parts that no image names, started uploads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pincompute.gateway.images.registry_storage import RegistryStorage
+
+FRESH = 10.0  # seconds for which a sum counts
+PATIENCE = 3.0  # seconds for which a request waits for a sum
+REMEMBERED = 50_000  # projects
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredSum:
+    value: int
+    at: float
+
+
+@dataclass(slots=True)
+class StoredBytes:
+    """`now` is monotonic. A sum that takes longer than a request waits goes on, and the next request has it."""
+
+    storage: RegistryStorage
+    now: Callable[[], float] = time.monotonic
+    _sums: dict[str, _StoredSum] = field(default_factory=dict[str, _StoredSum])
+    _under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
+
+    async def of(self, project: str) -> int | None:
+        """Returns the bytes; None when they are not known, because the folder cannot be read, or not in time."""
+        known = self._sums.get(project)
+        if known is not None and self.now() < known.at + FRESH:
+            return known.value
+        if not self.storage.configured:
+            return None
+        adding = self._under_way.get(project)
+        if adding is None:
+            adding = self._under_way[project] = asyncio.create_task(self._add_up(project))
+            adding.add_done_callback(lambda _: self._under_way.pop(project, None))
+        await asyncio.wait((adding,), timeout=PATIENCE)
+        found = self._sums.get(project)
+        return found.value if found is not None else None
+
+    def forget(self, project: str) -> None:
+        """Forgets the sum, because something of the project was deleted."""
+        self._sums.pop(project, None)
+
+    async def close(self) -> None:
+        for task in tuple(self._under_way.values()):
+            task.cancel()
+
+    async def _add_up(self, project: str) -> None:
+        """An old sum ends with a failure, since deletions may have made it wrong."""
+        try:
+            value = await asyncio.to_thread(self.storage.stored_bytes, project)
+        except OSError:
+            self._sums.pop(project, None)
+            return
+        if len(self._sums) >= REMEMBERED:
+            self._sums.pop(next(iter(self._sums)))
+        self._sums[project] = _StoredSum(value, self.now())

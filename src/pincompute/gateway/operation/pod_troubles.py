@@ -1,0 +1,81 @@
+"""Says what kubelets last reported about pods: failing health checks, and volumes that cannot be mounted.
+
+Kubernetes reports these in events alone, and no status holds them. The history of the store has them. While the store is away,
+nothing is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pincompute.domain.container_failure import short
+from pincompute.store.database import StoreUnavailable
+from pincompute.store.history_store import HistoryStore
+from pincompute.store.history_table import RecordFilter
+from pincompute.store.records import EventRecord
+
+RECENT = timedelta(minutes=10)
+MOST = 200  # events that are looked at
+
+_CHECKS = {"Readiness": "health check", "Liveness": "liveness check", "Startup": "startup check"}
+_FAILED = re.compile(r"(?P<check>Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: (?P<why>.*)", re.DOTALL)
+_REFUSED = re.compile(r":(?P<port>\d+): connect: connection refused")
+_STATUS = re.compile(r"statuscode: (?P<code>\d+)")
+_PORT_NAME = re.compile(r'strconv\.Atoi: parsing "(?P<name>[^"]*)"|couldn\'t find port[^"]*"?(?P<other>[\w-]+)')
+_TIMES_OUT = re.compile(r"context deadline exceeded|timed out|i/o timeout|Client\.Timeout", re.IGNORECASE)
+_MOUNT = re.compile(r'MountVolume\.SetUp failed for volume "(?P<volume>[^"]+)" ?: (?P<why>.*)', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class PodTroubles:
+    """Reads the last events of a workload's pods."""
+
+    store: HistoryStore
+
+    async def of(self, project: str, workload: str, name: str, uid: str, now: datetime) -> Mapping[str, str]:
+        """Returns a sentence for each pod about which something was reported lately, by the pod's name."""
+        wanted = RecordFilter(project, workload, name, uid=uid, types=frozenset({"event"}), since=now - RECENT)
+        try:
+            page = await self.store.history.page(wanted, limit=MOST)
+        except StoreUnavailable:
+            return {}
+        return last_of(record for record in page.records if isinstance(record, EventRecord))
+
+
+def last_of(events: Iterable[EventRecord]) -> Mapping[str, str]:
+    """Returns the newest sentence of each pod."""
+    found: dict[str, str] = {}
+    for event in sorted(events, key=lambda event: event.last):
+        if said := sentence(event):
+            found[event.object] = said
+    return found
+
+
+def sentence(event: EventRecord) -> str:
+    """Returns what an event says of a check or a volume; empty for an event about something else."""
+    if event.reason == "FailedMount" and (mount := _MOUNT.search(event.message)):
+        return f"volume {mount['volume']} cannot be mounted: {short(mount['why'])}"
+    failed = _FAILED.search(event.message) if event.reason in ("Unhealthy", "ProbeWarning") else None
+    return f"its {_CHECKS[failed['check']]} fails: {_why(failed['why'])}" if failed is not None else ""
+
+
+def _why(text: str) -> str:
+    if refused := _REFUSED.search(text):
+        port = refused["port"]
+        return (
+            f"connection refused on port {port}, where nothing listens (a server must listen on 0.0.0.0, not only on 127.0.0.1)"
+        )
+    if status := _STATUS.search(text):
+        return f"the server answers with status {status['code']}"
+    if "HTTP response to HTTPS client" in text:
+        return "the server speaks plain HTTP, and the check asks with HTTPS: remove scheme"
+    if name := _PORT_NAME.search(text):
+        return f"the container has no port named {name['name'] or name['other']}"
+    if _TIMES_OUT.search(text) and "https://" in text:
+        return "no answer in time to HTTPS; if the server speaks plain HTTP, remove scheme, else raise the check's timeout"
+    if _TIMES_OUT.search(text):
+        return "no answer in time; raise the check's timeout, or give the container more cpu"
+    return short(text)

@@ -1,0 +1,1 @@
+"""The usage reader of a member: it reads what containers use from the kubelets and serves it to the gateway."""

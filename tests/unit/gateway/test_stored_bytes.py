@@ -1,0 +1,61 @@
+"""The sum of a project's image bytes: remembered for seconds, and never waited for long."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+from gateway.registry_double import RegistryDouble
+from gateway.served_gateway import WITHIN
+
+from pincompute.gateway.images import stored_bytes
+from pincompute.gateway.images.registry_storage import RegistryStorage
+from pincompute.gateway.images.stored_bytes import FRESH, StoredBytes
+
+
+async def test_a_sum_is_remembered_for_seconds_and_until_something_is_deleted(tmp_path: Path):
+    registry, clock = RegistryDouble(tmp_path), 0.0
+    stored = StoredBytes(registry.storage, lambda: clock)
+    registry.push_layer("shop/web", "sha256:" + "a" * 64, 10)
+    assert await stored.of("shop") == 10
+    assert await stored.of("absent") == 0
+    registry.push_layer("shop/web", "sha256:" + "b" * 64, 1)
+    assert await stored.of("shop") == 10
+    clock = FRESH
+    assert await stored.of("shop") == 11
+    registry.storage.remove_layer("shop/web", "sha256:" + "a" * 64)
+    stored.forget("shop")
+    assert await stored.of("shop") == 1
+    assert await StoredBytes(RegistryStorage()).of("shop") is None
+
+
+async def test_nobody_waits_long_and_a_sum_that_takes_long_counts_when_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stored_bytes, "PATIENCE", 0.01)
+    registry, goes_on, sum_up = RegistryDouble(tmp_path), threading.Event(), RegistryStorage.stored_bytes
+    registry.push_layer("shop/web", "sha256:" + "a" * 64, 10)
+
+    def slow(self: RegistryStorage, project: str) -> int:
+        goes_on.wait(WITHIN)
+        return sum_up(self, project)
+
+    monkeypatch.setattr(RegistryStorage, "stored_bytes", slow)
+    stored = StoredBytes(registry.storage)
+    assert await stored.of("shop") is None
+    assert await stored.of("shop") is None
+    goes_on.set()
+    async with asyncio.timeout(WITHIN):
+        while await stored.of("shop") is None:  # noqa: ASYNC110 - the sum is another task's
+            await asyncio.sleep(0.01)
+    await stored.close()
+
+
+async def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fails(self: RegistryStorage, project: str) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(RegistryStorage, "stored_bytes", fails)
+    assert await StoredBytes(RegistryDouble(tmp_path).storage).of("shop") is None

@@ -1,0 +1,65 @@
+"""Which calls leave a record in the history, and in which words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from history_samples import NOW
+
+from pincompute.api.kinds import KINDS
+from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.history import timeline
+from pincompute.gateway.history.operation_recorder import OperationRecorder
+from pincompute.store.records import AccessRecord, OperationRecord
+
+
+class SilentAudit:
+    async def record(self, *_: Any, **__: Any) -> None: ...
+
+
+CALLS = {
+    "a shell": (Operation("shells", "open"), "ann opened a shell or ran a command in web"),
+    "a forwarded port": (Operation("ports", "open"), "ann connected to a port of web"),
+    "a copy": (Operation("files", "get"), "ann copied files out of web"),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+async def test_what_leads_into_a_replica_is_recorded_as_what_it_is(case: str) -> None:
+    operation, sentence = CALLS[case]
+    found: list[AccessRecord] = []
+    reads = SimpleNamespace(workloads=KINDS, host=lambda _: {})
+    recorder = OperationRecorder(SilentAudit(), SimpleNamespace(record_operation=found.append), reads)  # type: ignore[arg-type]
+    call = Call("r-1", Caller("ann"), operation, "shop", "web", "10.0.0.1", NOW)
+    await recorder.record(call, allowed=True, status=101)
+    assert [timeline.access(record) for record in found] == [sentence]
+    assert [line.type for line in timeline.entries(found)] == ["access"]
+
+
+SETTINGS = {
+    "a new version": (Operation("secrets", "update"), "db.3", "ann changed secret db to version 3: leaked"),
+    "an earlier version": (
+        Operation("configs", "rollback"),
+        "web-conf.1",
+        "ann rolled config web-conf back to version 1: leaked",
+    ),
+    "the end": (Operation("secrets", "delete"), "db", "ann removed secret db: leaked"),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+async def test_a_change_of_a_secret_is_recorded_once_and_names_the_version(case: str) -> None:
+    operation, name, sentence = SETTINGS[case]
+    found: list[OperationRecord] = []
+    reads = SimpleNamespace(workloads=KINDS)
+    recorder = OperationRecorder(SilentAudit(), SimpleNamespace(record_operation=found.append), reads)  # type: ignore[arg-type]
+    call = Call("r-1", Caller("ann"), operation, "shop", name, "10.0.0.1", NOW, reason="leaked")
+    await recorder.record(call, allowed=True, status=200)
+    await recorder.record(replace(call, operation=Operation(operation.resource, "get")), allowed=True, status=200)
+    await recorder.record(call, allowed=True, status=409)
+    await recorder.record(call, allowed=False, status=403)
+    assert [timeline.operation(record) for record in found] == [sentence]
+    assert found[0].name == name.partition(".")[0]

@@ -1,0 +1,75 @@
+"""What the events of kubelets mean for users, and under which names they read of replicas."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pincompute.gateway.history import replica_names
+from pincompute.gateway.operation import pod_troubles
+from pincompute.store.records import EventRecord, ExitRecord
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+OF = {"project": "demo", "workload": "PinApp", "name": "web", "uid": "u", "cluster": "a1"}
+
+
+def event(reason: str, message: str, seconds: int = 0, pod: str = "web-a1-0") -> EventRecord:
+    at = NOW + timedelta(seconds=seconds)
+    return EventRecord(
+        **OF, at=at, last=at, event_uid=f"{reason}{seconds}", about="Pod", object=pod, reason=reason, message=message
+    )
+
+
+SAID = {
+    'Readiness probe failed: Get "http://10.1.2.3:8081/": dial tcp 10.1.2.3:8081: connect: connection refused': (
+        "its health check fails: connection refused on port 8081"
+    ),
+    "Liveness probe failed: HTTP probe failed with statuscode: 404": (
+        "its liveness check fails: the server answers with status 404"
+    ),
+    'Startup probe failed: Get "https://10.1.2.3:8080/": http: server gave HTTP response to HTTPS client': (
+        "its startup check fails: the server speaks plain HTTP, and the check asks with HTTPS: remove scheme"
+    ),
+    'Readiness probe failed: Get "http://10.1.2.3:8080/": context deadline exceeded (Client.Timeout exceeded)': (
+        "its health check fails: no answer in time"
+    ),
+    'Readiness probe failed: Get "https://10.1.2.3:8080/": context deadline exceeded (Client.Timeout exceeded)': (
+        "its health check fails: no answer in time to HTTPS; if the server speaks plain HTTP, remove scheme"
+    ),
+    'Readiness probe errored and resulted in unknown state: strconv.Atoi: parsing "web": invalid syntax': (
+        "its health check fails: the container has no port named web"
+    ),
+    "Readiness probe failed: cat: /nofile: No such file or directory": (
+        "its health check fails: cat: /nofile: No such file or directory"
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "said"), SAID.items())
+def test_a_check_that_fails_says_what_the_replica_answers(message: str, said: str) -> None:
+    assert pod_troubles.sentence(event("Unhealthy", message)).startswith(said)
+
+
+def test_a_volume_that_cannot_be_mounted_says_what_is_missing() -> None:
+    text = 'MountVolume.SetUp failed for volume "v" : secret "db" not found'
+    assert pod_troubles.sentence(event("FailedMount", text)) == 'volume v cannot be mounted: secret "db" not found'
+
+
+def test_the_newest_counts_and_other_events_do_not() -> None:
+    found = pod_troubles.last_of(
+        [
+            event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404", 5),
+            event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 500", 9),
+            event("Pulled", "Successfully pulled image", 10),
+        ]
+    )
+    assert found == {"web-a1-0": "its health check fails: the server answers with status 500"}
+
+
+def test_records_speak_of_replicas() -> None:
+    ended = ExitRecord(**OF, at=NOW, pod="web-b1-0", pod_uid="p", container="web", code=1)
+    scheduled = event("Scheduled", "Successfully assigned demo/web-a1-0 to a1-node-0")
+    told = replica_names.with_names([ended, scheduled], {"web-a1-0": "web/0"})
+    assert [getattr(told[0], "pod", ""), getattr(told[1], "object", "")] == [replica_names.FORMER, "web/0"]
+    assert getattr(told[1], "message", "") == "Successfully assigned web/0 to a1-node-0"

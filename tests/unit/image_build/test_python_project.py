@@ -1,0 +1,122 @@
+"""A Python project: how it starts and what it needs, from its files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pincompute_sdk.images.build import python_project
+from pincompute_sdk.images.image_errors import ImageError
+
+FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+FASTAPI = "import fastapi\napp = fastapi.FastAPI()\n"
+PROJECT = '[project]\nname = "shop"\ndependencies = ["flask>=3"]\n'
+COMMANDS = {
+    "a Procfile decides": ({"Procfile": "web: python3 run.py --port $PORT\n", "main.py": ""}, "python3 run.py --port $PORT"),
+    "the only script": ({"pyproject.toml": PROJECT + '[project.scripts]\nserve = "shop:run"\n'}, "serve"),
+    "the script of the project's name": (
+        {"pyproject.toml": PROJECT + '[project.scripts]\na = "shop:a"\nshop = "shop:run"\n'},
+        "shop",
+    ),
+    "a Flask application and gunicorn": (
+        {"requirements.txt": "flask\nGunicorn>=20\n", "app.py": FLASK},
+        "gunicorn app:app --bind 0.0.0.0:$PORT",
+    ),
+    "a FastAPI application and uvicorn with an extra": (
+        {"requirements.txt": "fastapi\nuvicorn[standard]==0.30 ; python_version > '3'\n", "main.py": FASTAPI},
+        "uvicorn main:app --host 0.0.0.0 --port $PORT",
+    ),
+    "FastAPI brings uvicorn": (
+        {"requirements.txt": "fastapi[standard]\n", "main.py": FASTAPI},
+        "uvicorn main:app --host 0.0.0.0 --port $PORT",
+    ),
+    "an application in a package below src": (
+        {"pyproject.toml": PROJECT.replace("flask>=3", "gunicorn"), "src/shop/wsgi.py": "application = make()\n"},
+        "gunicorn shop.wsgi:application --bind 0.0.0.0:$PORT",
+    ),
+    "a plain WSGI function": (
+        {"requirements.txt": "waitress\n", "app.py": "def app(environ, start_response):\n    return []\n"},
+        "waitress-serve --listen=0.0.0.0:$PORT app:app",
+    ),
+    "main.py": ({"requirements.txt": "", "main.py": "print(1)\n"}, "python3 main.py"),
+    "an application that starts itself": (
+        {"requirements.txt": "flask\n", "app.py": FLASK + "if __name__ == '__main__':\n    app.run()\n"},
+        "python3 app.py",
+    ),
+    "a package with __main__.py": ({"pyproject.toml": PROJECT, "src/shop/__main__.py": ""}, "python3 -m shop"),
+    "a file that is no Python": ({"requirements.txt": "gunicorn\n", "app.py": "def (:\n"}, "python3 app.py"),
+}
+REFUSED = {
+    "nothing to start": ({"requirements.txt": "flask\n"}, "it is not clear how", "`web: COMMAND` into a file Procfile"),
+    "several scripts": (
+        {"pyproject.toml": PROJECT + '[project.scripts]\na = "x:a"\nb = "x:b"\n'},
+        "several programs in .*: a, b",
+        "`web: a`",
+    ),
+    "no server for the application": (
+        {"requirements.txt": "flask\n", "app.py": FLASK},
+        "app.py has an application app, but no server",
+        "add gunicorn to requirements.txt",
+    ),
+    "the wrong server": (
+        {"requirements.txt": "fastapi\ngunicorn\n", "main.py": FASTAPI},
+        "main.py has an application app, but no server",
+        "add uvicorn to requirements.txt",
+    ),
+    "no TOML": ({"pyproject.toml": "[project"}, "pyproject.toml cannot be read", "correct it"),
+}
+
+
+def written(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+def test_the_command_is_found(tmp_path: Path, case: str) -> None:
+    files, command = COMMANDS[case]
+    found = python_project.detect(written(tmp_path, files))
+    assert found.command == command
+    assert found.web == ("$PORT" in command)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_project_that_cannot_start_is_told_what_to_write(tmp_path: Path, case: str) -> None:
+    files, message, remedy = REFUSED[case]
+    with pytest.raises(ImageError, match=message) as refused:
+        python_project.detect(written(tmp_path, files))
+    assert remedy in refused.value.remedy
+
+
+def test_requirements_with_the_files_they_include(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "-r base.txt\n-c limits.txt\nflask\n",
+        "base.txt": "gunicorn\n",
+        "limits.txt": "",
+        "main.py": "",
+    }
+    found = python_project.detect(written(tmp_path, files))
+    assert found.requirement_files == ("requirements.txt", "base.txt", "limits.txt")
+    assert (found.dependencies, found.installs_itself, found.needs_own_files) == ((), False, False)
+
+
+def test_a_requirement_file_outside_the_folder_is_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    written(tmp_path, {"outside.txt": "flask\n"})
+    found = python_project.detect(written(folder, {"requirements.txt": "-r ../outside.txt\n", "main.py": ""}))
+    assert found.requirement_files == ("requirements.txt",)
+
+
+def test_a_project_with_a_build_backend_installs_itself(tmp_path: Path) -> None:
+    backend = '[build-system]\nrequires = ["hatchling"]\n'
+    found = python_project.detect(written(tmp_path, {"pyproject.toml": PROJECT + backend, "main.py": ""}))
+    assert (found.name, found.dependencies, found.installs_itself) == ("shop", ("flask>=3",), True)
+    assert not found.needs_own_files
+
+
+def test_a_project_whose_backend_alone_knows_the_dependencies_is_installed_as_a_whole(tmp_path: Path) -> None:
+    dynamic = '[project]\nname = "shop"\ndynamic = ["dependencies"]\n'
+    found = python_project.detect(written(tmp_path, {"pyproject.toml": dynamic, "main.py": ""}))
+    assert (found.installs_itself, found.needs_own_files) == (True, True)
