@@ -103,16 +103,16 @@ BUGS: dict[str, Bug] = {
         disruption_account,
         PROMISE,
         TAKEN,
-        "        made = _divided(grant, made, guaranteed(made) - whole.promised)\n",
-        "        made = _divided(grant, made, guaranteed(made) - whole.promised + 1)\n",
+        "        made = _divided(grant, made, _proven(made) - whole.promised)\n",
+        "        made = _divided(grant, made, _proven(made) - whole.promised + 1)\n",
         sure=(Edit("image", number=2),),
     ),
     "an allotment that was lowered counts as taken back at once": Bug(
         disruption_account,
         PROMISE,
         TAKEN,
-        "return min(self.available, self.floor, self.guaranteed) if self.known else 0",
-        "return min(self.available, self.floor) if self.known else 0",
+        "return min(self.ready, self.floor, self.guaranteed) if self.known else 0",
+        "return min(self.ready, self.floor) if self.known else 0",
         sure=(Edit("drain"), Edit("drain", number=1)),
     ),
     "maxUnavailable is rounded up": Bug(
@@ -136,8 +136,15 @@ BUGS: dict[str, Bug] = {
         rolling_update,
         PROMISE,
         TAKEN,
-        "            if replica.available and self._spare + allotted <= 0:\n",
-        "            if replica.available and self._spare + allotted < 0:\n",
+        "            if replica.ready and self._ready + allotted <= 0:\n",
+        "            if replica.ready and self._ready + allotted < 0:\n",
+        also=(
+            (
+                rolling_update,
+                "            if replica.available and self._available + allotted <= 0:\n",
+                "            if replica.available and self._available + allotted < 0:\n",
+            ),
+        ),
         sure=(Edit("image", number=2),),
     ),
     "more pods are made than the mix has (F5)": Bug(

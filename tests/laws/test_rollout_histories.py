@@ -13,6 +13,7 @@ from rollout_histories import history
 from pincompute.testing.laws.simulation import Broken
 
 PARTS = 24
+ONCE_BROKEN = (456, 1124, 1529, 1876, 7523, 8986)  # each met a fault that hardly another one meets
 QUICK, DEEP = 1_200, 80_000
 
 
@@ -31,3 +32,8 @@ def test_random_histories_of_rollouts(part: int, law_profile: str) -> None:
         except Broken as broken:
             broken.law, broken.world = f"history {number}", repr(history(number))
             raise
+
+
+@pytest.mark.parametrize("number", ONCE_BROKEN)
+def test_a_history_that_once_broke_its_invariants(number: int) -> None:
+    history(number).run()

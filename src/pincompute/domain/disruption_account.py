@@ -1,14 +1,17 @@
 """Keeps one disruption account per workload: how many replicas may be missing at a time over all clusters.
 
-The account promises that of `replicas` at least `replicas - unavailable` are available at any instant, as far as that depends
-on the platform. Every disruption that the platform causes draws on it: updates, restarts, drains, moves between clusters. The
+The account promises that of `replicas` at least `replicas - unavailable` are ready at any instant, as far as that depends on
+the platform. Every disruption that the platform causes draws on it: updates, restarts, drains, moves between clusters. The
 federation hands each member a part of it in absolute numbers, an allotment. The member's operator keeps within its allotment
 without asking again, and the federation makes the next allotment when the last one has come back.
 
-What a member *guarantees* is the number of replicas that stay available there whatever its operator does: of those that are
-available now, as many as its allotment does not give away. A member that does not answer guarantees nothing. A lowered
-allotment counts as the former one until the operator has confirmed it, because until then the operator may still use the
-former one.
+What a member *guarantees* is the number of replicas that stay ready there whatever its operator does: of those that are ready
+now, as many as its allotment does not give away. A member that does not answer guarantees nothing. A lowered allotment counts
+as the former one until the operator has confirmed it, because until then the operator may still use the former one.
+
+A replica is *available* when it has been ready for long enough. Only available replicas free a part of the account for the next
+disruption, so that an update goes no faster than its replicas prove themselves. What is ready and not yet available is
+protected all the same: a longer `minReadySeconds` makes no serving replica free to take.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class Account:
 
     @property
     def promised(self) -> int:
-        """Returns how many are available at any instant."""
+        """Returns how many are ready at any instant."""
         return max(0, self.replicas - self.unavailable)
 
     def without_surge(self) -> Account:
@@ -61,7 +64,8 @@ def _part(value: int | str, total: int, *, up: bool) -> int:
 class Part:
     """One member's part of the workload.
 
-    `target`: replicas it should have in the end; `replicas`: those its shard asks for now. `available`: of the pods there.
+    `target`: replicas it should have in the end; `replicas`: those its shard asks for now. `ready` and `available`: of the
+    pods there.
     `unavailable` and `updating`: its allotment now, for evictions and for restarts in place. `guaranteed`: the least that
     its operator last confirmed; `settled`: it confirmed that of the shard as it is now. `known`: the member answers.
     `evictions`, `updates` and `drains` are replicas that wait there for a disruption.
@@ -70,6 +74,7 @@ class Part:
     cluster: str
     target: int
     replicas: int = 0
+    ready: int = 0
     available: int = 0
     unavailable: int = 0
     updating: int = 0
@@ -82,13 +87,18 @@ class Part:
 
     @property
     def floor(self) -> int:
-        """Returns how many stay available as far as the operator's own actions go."""
+        """Returns how many stay ready as far as the operator's own actions go."""
         return max(0, self.replicas - self.unavailable - self.updating)
 
     @property
     def guarantee(self) -> int:
-        """Returns the replicas that stay available there whatever the operator does."""
-        return min(self.available, self.floor, self.guaranteed) if self.known else 0
+        """Returns the replicas that stay ready there whatever the operator does."""
+        return min(self.ready, self.floor, self.guaranteed) if self.known else 0
+
+    @property
+    def proven_guarantee(self) -> int:
+        """Returns those of them that are available."""
+        return min(self.available, self.guarantee)
 
     @property
     def updating_needed(self) -> int:
@@ -130,6 +140,10 @@ def guaranteed(parts: Iterable[Part]) -> int:
     return sum(part.guarantee for part in parts)
 
 
+def _proven(parts: Iterable[Part]) -> int:
+    return sum(part.proven_guarantee for part in parts)
+
+
 def _returned(part: Part) -> Part:
     """Returns the part without the allotment that nothing there waits for."""
     if not part.can_be_raised:
@@ -156,7 +170,7 @@ def _grown(whole: Account, parts: list[Part]) -> list[Part]:
 
 def _withdrawn(part: Part) -> Part:
     """Returns the parts without unspent allotments: nothing else is disrupted until what was lost is back."""
-    unspent = max(0, part.available - part.floor) if part.can_be_raised else 0
+    unspent = max(0, part.ready - part.floor) if part.can_be_raised else 0
     evictions = min(part.unavailable, unspent)
     updates = min(part.updating, unspent - evictions)
     return replace(part, unavailable=part.unavailable - evictions, updating=part.updating - updates)
@@ -185,10 +199,10 @@ def _shrunk(whole: Account, parts: list[Part]) -> list[Part]:
     """
     needed = whole.promised if whole.single else whole.replicas
     made: list[Part] = []
-    total = guaranteed(parts)
+    total = _proven(parts)
     for part in parts:
         smaller = _smaller(part, max(0, total - needed))
-        total -= part.guarantee - smaller.guarantee
+        total -= part.proven_guarantee - smaller.proven_guarantee
         made.append(smaller)
     return made
 
@@ -205,10 +219,10 @@ def _smaller(part: Part, spare: int) -> Part:
 def _handed_out(whole: Account, parts: list[Part]) -> tuple[Part, ...]:
     made = parts
     for grant in (_for_updates, _for_evictions):
-        made = _divided(grant, made, guaranteed(made) - whole.promised)
+        made = _divided(grant, made, _proven(made) - whole.promised)
     if any(_lacks(part) for part in made):
         return tuple(made)  # a drain would only keep the update waiting
-    return tuple(_divided(_for_drains, made, guaranteed(made) - whole.promised))
+    return tuple(_divided(_for_drains, made, _proven(made) - whole.promised))
 
 
 def _divided(grant: _Grant, parts: list[Part], spare: int) -> list[Part]:
@@ -218,13 +232,13 @@ def _divided(grant: _Grant, parts: list[Part], spare: int) -> list[Part]:
     for left, i in zip(range(len(waiting), 0, -1), waiting, strict=True):
         before = made[i]
         made[i] = _granted(grant, before, max(0, -(-spare // left)))
-        spare -= before.guarantee - made[i].guarantee
+        spare -= before.proven_guarantee - made[i].proven_guarantee
     return made
 
 
 def _granted(grant: _Grant, part: Part, spare: int) -> Part:
     """Returns the part with as much of its request as costs at most `spare`: what is missing there already costs nothing."""
-    return grant(part, spare + max(0, part.floor - part.available)) or part
+    return grant(part, spare + max(0, part.floor - part.ready)) or part
 
 
 def _for_updates(part: Part, most: int) -> Part | None:

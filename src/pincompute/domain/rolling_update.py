@@ -27,7 +27,7 @@ class WantedRevision:
 class ReplicaState:
     """One live pod.
 
-    `available`: it serves, and has for long enough. `created` is in seconds since the epoch. `updating`: it has its
+    `ready`: it serves; `available`: it has for long enough. `created` is in seconds since the epoch. `updating`: it has its
     revision, but a container of the former one still runs. `draining`: its node is cordoned. `unschedulable`: no node takes
     it. A request asks to `replace` it, or to `restart` one of its containers.
     """
@@ -92,12 +92,12 @@ def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], limit
     gone = {replica.name for replica in surplus}
     restarts = [r for r in replicas if r.restart and r.name not in gone]
     replaced = [r for r in movers if r.name not in revisions] + [r for r in replicas if r.replace and r.name not in gone]
-    allowance = _Allowance(sum(r.available for r in replicas) - total)
+    allowance = _Allowance(replicas, total)
     deleted = allowance.take(surplus[:excess], limit.unavailable)
     updated = allowance.take([replica for replica, _ in pairs], limit.updating)
     restarted = allowance.take(restarts, limit.updating)
     deleted += allowance.take(replaced, limit.unavailable)
-    blocking = min(sum(r.available for r in surplus[:excess]), sum(r.unschedulable for r in replicas))
+    blocking = min(sum(r.ready for r in surplus[:excess]), sum(r.unschedulable for r in replicas))
     to_make = _without(missing, revisions.values())
     return Moves(
         create=tuple(to_make[: max(0, total - len(replicas))]),
@@ -117,18 +117,22 @@ def kept(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState]) -> Mov
 
 
 class _Allowance:
-    """How many available replicas there are beyond `total`; every disruption of one uses it up."""
+    """How many ready and how many available replicas there are beyond `total`; every disruption of one uses them up."""
 
-    def __init__(self, spare: int) -> None:
-        self._spare = spare
+    def __init__(self, replicas: Sequence[ReplicaState], total: int) -> None:
+        self._ready = sum(r.ready for r in replicas) - total
+        self._available = sum(r.available for r in replicas) - total
 
     def take(self, replicas: Iterable[ReplicaState], allotted: int) -> list[ReplicaState]:
         """Returns those that may be disrupted now when `allotted` replicas may be missing."""
         chosen: list[ReplicaState] = []
         for replica in replicas:
-            if replica.available and self._spare + allotted <= 0:
+            if replica.ready and self._ready + allotted <= 0:
                 continue
-            self._spare -= replica.available
+            if replica.available and self._available + allotted <= 0:
+                continue
+            self._ready -= replica.ready
+            self._available -= replica.available
             chosen.append(replica)
         return chosen
 

@@ -33,8 +33,8 @@ def test_the_account_rounds_as_a_deployment_does(replicas, unavailable, surge, e
 
 def part(cluster: str, replicas: int = 1, **facts: object) -> Part:
     """A member that has what it should have, and whose operator has said so."""
-    made = Part(cluster, target=replicas, replicas=replicas, available=replicas)
-    made = replace(made, **facts)  # type: ignore[arg-type]
+    made = Part(cluster, target=replicas, replicas=replicas, ready=replicas, available=replicas)
+    made = replace(made, **{"ready": facts.get("available", replicas), **facts})  # type: ignore[arg-type]
     return replace(made, guaranteed=made.floor) if "guaranteed" not in facts else made
 
 
@@ -138,6 +138,21 @@ CASES = {
         (part("a", 1, target=3, available=0, guaranteed=0, settled=False),),
         {"a": (3, 0, 0)},
     ),
+    "what is ready and not yet available is not free to take": (
+        ONE,
+        (part("a", available=0, ready=1, updates=1), part("b", available=0, ready=1, updates=1), part("c")),
+        {"a": (1, 0, 0), "b": (1, 0, 0), "c": (1, 0, 0)},
+    ),
+    "nor to give away": (
+        Account(3, unavailable=0, surge=1),
+        (part("a", 3, target=0, available=0, ready=3), part("b", 0, target=3)),
+        {"a": (3, 0, 0), "b": (3, 0, 0)},
+    ),
+    "an allotment stays while what it has disrupted proves itself": (
+        ONE,
+        (part("a", 2, available=0, ready=1, updating=1, updates=2), part("b")),
+        {"a": (2, 0, 1), "b": (1, 0, 0)},
+    ),
 }
 
 
@@ -157,14 +172,13 @@ class AccountMember:
         """The operator takes what the shard says now, and disturbs replicas down to its floor; some come back."""
         self.acted = self.part
         down = rng.randint(0, self.part.unavailable + self.part.updating)
-        serving = max(min(self.part.available, self.acted.floor), self.part.available - down)
-        self.part = replace(self.part, available=min(serving, self.part.replicas), settled=True, guaranteed=self.acted.floor)
+        ready = min(self.part.replicas, max(min(self.part.ready, self.acted.floor), self.part.ready - down))
+        available = min(self.part.available, ready)
+        self.part = replace(self.part, ready=ready, available=available, settled=True, guaranteed=self.acted.floor)
 
-    def recover(self) -> None:
-        self.part = replace(self.part, available=self.part.replicas)
-
-    def lose(self) -> None:
-        self.part = replace(self.part, available=max(0, self.part.available - 1))
+    def recover(self, rng: random.Random) -> None:
+        """All are ready; a longer time that a replica has to be ready makes none, or some, of them available."""
+        self.part = replace(self.part, ready=self.part.replicas, available=rng.randint(0, self.part.replicas))
 
 
 @settings(max_examples=120, derandomize=True, deadline=None)
@@ -196,8 +210,8 @@ def test_no_sequence_of_looks_and_reports_breaks_the_promise(sizes: list[int], u
             if rng.random() < 0.5:
                 member.act(rng)
             if rng.random() < 0.5:
-                member.recover()
-        assert sum(m.part.available for m in members) >= whole.promised
+                member.recover(rng)
+        assert sum(m.part.ready for m in members) >= whole.promised
 
 
 def test_a_hundred_members_with_a_hundred_thousand_replicas_are_divided_exactly():

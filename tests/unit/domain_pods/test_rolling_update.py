@@ -18,7 +18,7 @@ def want(kind: WantedRevision, replicas: int) -> WantedRevision:
 
 
 def pod(name: str, kind: WantedRevision = OLD, *, up: bool = True, **facts) -> ReplicaState:
-    return ReplicaState(name, kind.revision, kind.shape, ready=up, available=up, **facts)
+    return ReplicaState(name, kind.revision, kind.shape, ready=up, available=facts.pop("available", up), **facts)
 
 
 def some(count: int, kind: WantedRevision = OLD, *, up: bool = True, stem: str = "p") -> list[ReplicaState]:
@@ -156,6 +156,30 @@ CASES = {
         [pod("a", replace=True), pod("b")],
         STRICT,
         Moves(delete=("a",), evictions=1),
+    ),
+    "what is ready and not yet available waits for an allotment as well": (
+        [want(NEW, 2)],
+        [pod("a", available=False), pod("b", available=False)],
+        NONE,
+        Moves(updates=2),
+    ),
+    "and its room is no room that nothing uses": (
+        [want(OTHER, 2)],
+        [pod("a", available=False), pod("b", OTHER), pod("c", OTHER, up=False, unschedulable=True)],
+        NONE,
+        Moves(evictions=1),
+    ),
+    "the next replica waits until the last one is available": (
+        [want(NEW, 3)],
+        [pod("a"), pod("b"), pod("c", NEW, available=False)],
+        STRICT,
+        Moves(updates=2),
+    ),
+    "a failing revision is left at once, also by what does not prove itself": (
+        [want(OLD, 2)],
+        [pod("a"), pod("b", NEW, available=False)],
+        STRICT,
+        Moves(update=(("b", "old"),), updates=1),
     ),
     "to nothing": ([], some(2), NONE, Moves(delete=("p1", "p0"))),
 }

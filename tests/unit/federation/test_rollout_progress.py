@@ -39,7 +39,7 @@ def app(update: Update = WALK, rollout: RolloutStatus | None = None, control: Ro
     """Of six replicas, which shall have the new template; the old one served."""
     meta = ObjectMeta(name="hello", namespace="demo", uid="uid", generation=2, resource_version="7", creation_timestamp=NOW)
     spec = PinAppSpec(template=NEW, replicas=6, update=update, rollout=control)
-    status = WorkloadStatus(scheduling=PLACED, revision=V1, available_replicas=6, rollout=rollout)
+    status = WorkloadStatus(scheduling=PLACED, revision=V1, ready_replicas=6, available_replicas=6, rollout=rollout)
     return workload_model.read(PINAPP, PinApp(metadata=meta, spec=spec, status=status))
 
 

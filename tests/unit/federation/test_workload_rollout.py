@@ -90,14 +90,18 @@ def site(
     budget: ShardBudget = ShardBudget(),  # noqa: B008 - frozen
     **facts: object,
 ) -> MemberShard:
-    """`pods`: template, replicas, available. `facts`: known, settled, requests, unschedulable."""
+    """`pods`: template, replicas, ready; these are available unless it is `young`. Other `facts`: known, settled, ready,
+    requests, unschedulable, capacity.
+    """
     shares = tuple(Share(revision=name(pod), template=wanted(pod, {"a1": 1}).rendered.template, replicas=n) for pod, n in mix)
     spec = ShardSpec(origin=Origin(uid="uid", generation=1), cluster=cluster, zone=cluster[0], mix=shares, budget=budget)
-    rows = tuple(RevisionStatus(revision=name(pod), replicas=n, ready=up, available=up) for pod, n, up in pods)
+    old = not facts.get("young", False)
+    rows = tuple(RevisionStatus(revision=name(pod), replicas=n, ready=up, available=up * old) for pod, n, up in pods)
     status = ShardStatus(
         observed_generation=4 if facts.get("settled", True) else 3,
         replicas=sum(n for _, n, _ in pods),
-        available_replicas=sum(up for _, _, up in pods),
+        ready_replicas=sum(up for _, _, up in pods),
+        available_replicas=sum(up for _, _, up in pods) * old,
         revisions=rows,
         guaranteed=sum(n for _, n in mix) - budget.unavailable - budget.updating,
         disruption_requests=facts.get("requests", DisruptionRequests()),
@@ -105,7 +109,7 @@ def site(
     )
     meta = ObjectMeta(name="hello", namespace="demo", uid=f"shard-{cluster}", generation=4)
     known = bool(facts.get("known", True))
-    there = member(cluster, reachable=known, **{k: v for k, v in facts.items() if k == "capacity"})
+    there = member(cluster, reachable=known, **{k: v for k, v in facts.items() if k in ("capacity", "ready")})
     return MemberShard(there, PinAppShard(metadata=meta, spec=spec, status=status), known=known)
 
 
@@ -304,6 +308,36 @@ def test_one_replica_more_that_no_node_takes_moves_to_another_cluster():
     stuck = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], ShardBudget(surge=1), unschedulable=1)
     told = assigned(wanted(V2, THREE), stuck, *SERVING[1:])
     assert told == {"a1": ({"v1": 1}, NOTHING), "b1": ({"v1": 1, "v2": 1}, (0, 0, 1)), "c1": ({"v1": 1}, NOTHING)}
+
+
+def test_what_became_ready_a_moment_ago_is_protected_as_well():
+    """The proof of a canary makes all replicas there unavailable that have not been ready for as long."""
+    young = site("a1", [(V1, 1)], [(V1, 1, 1)], young=True)
+    assert assigned(wanted(V2, {"a1": 1}), young) == {"a1": ({"v1": 1, "v2": 1}, (0, 0, 1))}
+    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], ShardBudget(surge=1), young=True)
+    assert assigned(wanted(V2, {"a1": 1}), begun) == {"a1": ({"v1": 1, "v2": 1}, (0, 0, 1))}
+
+
+def test_an_update_waits_for_the_room_of_a_member_that_has_just_answered_again():
+    back = site("a1", [(V1, 1)], [(V1, 1, 1)], ready=False)
+    assert assigned(wanted(V2, {"a1": 1}), back) == {"a1": ({"v1": 1}, NOTHING)}
+
+
+def test_a_surge_replica_moves_to_the_zone_whose_turn_it_is():
+    of = wanted(V3, {"a1": 2, "b1": 1})
+    held = site("a1", [(V1, 2), (V2, 1)], [(V1, 2, 2), (V2, 1, 0)], ShardBudget(surge=1))
+    made = limited(of, {"a1": 0, "b1": 1}, held, site("b1", [(V1, 1)], [(V1, 1, 1)]))
+    assert made == {"a1": {"v1": 2}, "b1": {"v1": 1, "v3": 1}}
+
+
+def test_a_replica_that_is_on_its_way_back_is_not_asked_to_turn_round():
+    """Its report is of before the operator turned it."""
+    canary = site("b1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], ShardBudget(surge=1))
+    turned = site("a1", [(V1, 2)], [(V1, 1, 1), (V2, 1, 0)])
+    asked = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)])
+    of = wanted(V2, {"a1": 2, "b1": 1})
+    assert assigned(of, turned, canary)["a1"] == ({"v1": 2}, NOTHING)
+    assert assigned(of, asked, canary)["a1"] == ({"v1": 1, "v2": 1}, NOTHING)
 
 
 def test_a_silent_member_counts_as_down():

@@ -76,6 +76,10 @@ class MemberShard:
         return {row.revision: row for row in self.shard.status.revisions} if self.shard is not None else {}
 
     @property
+    def ready(self) -> int:
+        return self.shard.status.ready_replicas if self.shard is not None and self.known else 0
+
+    @property
     def available(self) -> int:
         return self.shard.status.available_replicas if self.shard is not None and self.known else 0
 

@@ -32,7 +32,7 @@ def decide(workload: Workload, decision: Scheduling, sites: tuple[MemberShard, .
         return _held(workload, sites, _unanswered(silent))
     if workload.paused:
         return _held(workload, sites, "")
-    if any(row.available for site in former for row in site.figures.values()) and (held := _unable(workload, decision, sites)):
+    if any(row.ready for site in former for row in site.figures.values()) and (held := _unable(workload, decision, sites)):
         return held
     kept = tuple(rollout.present(site) if site not in former else Assignment(site, (), ShardBudget()) for site in sites)
     zones = zone_text.zones({site.member.zone for site in former})

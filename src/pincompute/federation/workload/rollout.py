@@ -67,7 +67,7 @@ class Rollout:
 class _State:
     """What runs, sorted by what should run.
 
-    `serving` counts available replicas of other revisions by member, `updated` those of the target. `proven`: a replica of
+    `serving` counts ready replicas of other revisions by member, `updated` available ones of the target. `proven`: a replica of
     the target is available, or there is nothing that it could harm. `changing`: something else than the target runs or is
     wanted. `in_place`: revisions whose pods become pods of the target by changing images alone. `limits`: how many replicas
     of each member may have the target now; None where nothing limits them. `stepwise`: every replica of the target has to
@@ -172,7 +172,7 @@ def _state(
     known = {**earlier, **{share.revision: share.template for site in sites for share in site.mix}}
     old = {site.name: _old(site, target) for site in sites}
     reachable = [site for site in sites if site.known and not site.deleting]
-    serving = {site.name: sum(row.available for row in old[site.name]) for site in reachable}
+    serving = {site.name: sum(row.ready for row in old[site.name]) for site in reachable}
     updated = {site.name: row.available for site in reachable if (row := site.figures.get(target)) is not None}
     asked = {share.revision for site in sites for share in site.mix if share.replicas}
     changing = not workload.paused and (any(old.values()) or bool(asked - {target}))
@@ -194,7 +194,7 @@ def _with_broken(state: _State, limits: Mapping[str, int] | None, own: Account) 
     """Returns the limits with which replicas that are in trouble may take the target before their turn, where they use up the
     account: nothing else could change then, and a correction would never reach them.
     """
-    if limits is None or sum(site.available for site in state.reachable) > own.promised:
+    if limits is None or sum(site.ready for site in state.reachable) > own.promised:
         return limits
     broken = {site.name: _broken(state, site) for site in state.reachable if site.in_trouble}
     return {**limits, **{name: limits.get(name, 0) + count for name, count in broken.items() if count}}
@@ -202,13 +202,13 @@ def _with_broken(state: _State, limits: Mapping[str, int] | None, own: Account) 
 
 def _broken(state: _State, site: MemberShard) -> int:
     """Returns the replicas of other revisions there that do not serve."""
-    return sum(row.replicas - row.available for row in state.old[site.name])
+    return sum(row.replicas - row.ready for row in state.old[site.name])
 
 
 def _old(site: MemberShard, target: str) -> tuple[RevisionStatus, ...]:
     """Returns the pods of other revisions there, those that serve most first."""
     rows = [row for row in site.figures.values() if row.revision != target and row.replicas]
-    return tuple(sorted(rows, key=lambda row: (-row.available, row.revision)))
+    return tuple(sorted(rows, key=lambda row: (-row.ready, row.revision)))
 
 
 def _in_place(workload: Workload, known: Mapping[str, Manifest], old: Mapping[str, Sequence[RevisionStatus]]) -> frozenset[str]:
@@ -258,7 +258,7 @@ def _surge_needed(state: _State, whole: Account) -> int:
     update = min(whole.surge, _for_update(state, whole))
     if whole.single or not _requested_by_others(state):
         return update
-    lost = sum(max(0, state.wanted.get(site.name, 0) - site.available) for site in state.reachable)
+    lost = sum(max(0, state.wanted.get(site.name, 0) - site.ready) for site in state.reachable)
     others = max(0, lost + 1 - whole.unavailable)
     return max(update, others) if state.proven else update + others
 
@@ -284,7 +284,7 @@ def _candidate(state: _State, site: MemberShard) -> SurgeCandidate:
     concerned = state.in_turn(site) or _requested_by_others(state) > 0
     takes = concerned and site.known and not site.deleting and site.prepared and site.member.open and not _is_full(site)
     room = surge_placement.room_for(site.member.capacity, state.workload.rendered.requests) if takes else 0
-    held = site.budget.surge if site.known and not _is_full(site) else 0
+    held = site.budget.surge if concerned and site.known and not _is_full(site) else 0
     return SurgeCandidate(site.name, state.wanted.get(site.name, 0), held, room)
 
 
@@ -294,8 +294,11 @@ def _is_full(site: MemberShard) -> bool:
 
 
 def _measured(state: _State) -> bool:
-    """Returns whether the room of every member that runs a part is known, because silence is no lack of room."""
-    return all(site.known and site.member.capacity is not None for site in state.sites if state.wanted.get(site.name, 0))
+    """Returns whether the room of every member that runs a part is known. Silence is no lack of room, and a member that has
+    just answered again takes new replicas a moment later.
+    """
+    parts = [site for site in state.sites if state.wanted.get(site.name, 0)]
+    return all(site.known and site.member.ready and site.member.capacity is not None for site in parts)
 
 
 def _held(state: _State, whole: Account, without_surge: str) -> Rollout:
@@ -338,6 +341,7 @@ def _part(state: _State, site: MemberShard, extra: int, canary: str | None) -> P
         cluster=site.name,
         target=target,
         replicas=site.replicas,
+        ready=site.ready,
         available=site.available,
         unavailable=site.budget.unavailable,
         updating=site.budget.updating,
@@ -467,9 +471,8 @@ def _kept(state: _State, site: MemberShard, replicas: int, canary: str | None) -
     """Returns the revisions that replicas keep: all but the canary, or as many as the limit allows, and those that have the
     target already. A missing one is created again with the revision that serves most there, or elsewhere where there is none.
     """
-    there = site.figures.get(state.target)
     own = state.limit(site) if state.proven else 1 if canary == site.name else 0
-    targets = max(there.replicas if there is not None else 0, own, _asked_in_vain(state, site))
+    targets = max(_with_target(state, site), own, _asked_in_vain(state, site))
     left = max(0, replicas - targets, min(replicas - own, state.serving.get(site.name, 0)))
     shares: list[Share] = []
     for row in state.old[site.name][: MOST_SHARES - 1]:
@@ -484,13 +487,25 @@ def _kept(state: _State, site: MemberShard, replicas: int, canary: str | None) -
     return tuple(shares)
 
 
+def _with_target(state: _State, site: MemberShard) -> int:
+    """Returns how many replicas there have the target and may keep it. One that does not serve keeps it only as long as the
+    mix says so: a report is behind what the operator has done since.
+    """
+    there = site.figures.get(state.target)
+    return max(there.ready, min(there.replicas, _asked(site, state.target))) if there is not None else 0
+
+
+def _asked(site: MemberShard, revision: str) -> int:
+    return sum(share.replicas for share in site.mix if share.revision == revision)
+
+
 def _asked_in_vain(state: _State, site: MemberShard) -> int:
     """Returns how many replicas there are asked to have the target where none serves. A report is behind what the operator has
     done since, so a mix that follows it would turn replicas of two failing revisions into each other for ever.
     """
     if not site.settled or state.serving.get(site.name):
         return 0
-    return sum(share.replicas for share in site.mix if share.revision == state.target)
+    return _asked(site, state.target)
 
 
 def _running_elsewhere(state: _State, site: MemberShard) -> Share | None:

@@ -176,7 +176,7 @@ def _stable(workload: Workload, stored: RolloutStatus | None) -> str:
     """Returns the revision that served last. A rollout in progress has not proved its own: it is the one it began from."""
     if stored is not None and stored.state != "Complete":
         return stored.stable
-    return workload.status.revision if workload.status.available_replicas else ""
+    return workload.status.revision if workload.status.ready_replicas else ""
 
 
 def _advanced(rollout: _Rollout) -> Progress:

@@ -30,7 +30,7 @@ def decide(
     least = max(0, count.total - shard.spec.budget.unavailable)
     ref, why = Ref(LOCAL, PODDISRUPTIONBUDGETS, key(shard, resource)), f"{least} replicas must stay here"
     if present is None:
-        serves = count.available and not busy
+        serves = count.ready and not busy
         return (Create(ref, _manifest(shard, resource, least), why),) if serves else ()
     if _keeps(present, shard.metadata.uid, least):
         return ()
