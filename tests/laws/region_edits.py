@@ -192,6 +192,11 @@ def restore(world: SimulatedWorld) -> None:
 LOAD = {"name": "load", "metric": "load", "windowSeconds": 15, "max": 5}
 
 
+def limit_documents(world: SimulatedWorld, edit: Edit) -> None:
+    """The revisions of the project may take so many KiB."""
+    world.edit(HOST, PROJECTS, Key("", SHOP), {"spec": {"limits": {"documents": f"{edit.number}Ki"}}})
+
+
 def measure(world: SimulatedWorld, edit: Edit) -> None:
     """Prometheus has a figure for the gate of `LOAD` from now on."""
     metric = msgspec.convert(LOAD, HealthMetric)
@@ -206,6 +211,7 @@ EDITS: dict[str, Callable[[SimulatedWorld, Edit, str], None]] = {
     "crashing image": lambda world, edit, _: change_template(world, edit, template(8)),
     "env": lambda world, edit, _: change_template(world, edit, template(1, edit.number)),
     "restart container": lambda world, edit, _: restart_container(world, edit),
+    "limit documents": lambda world, edit, _: limit_documents(world, edit),
     "set": lambda world, *_: region_settings.set_both(world, SHOP),
     "roll back": lambda world, *_: region_settings.roll_back(world, SHOP),
     "forget": lambda world, edit, _: forget_settings(world, edit),

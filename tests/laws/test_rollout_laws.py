@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from region_worlds import ALL_INDEXES, processes, promised
 from pincompute.api.builtin import PODS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
+from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.workloads import PINAPPS, PinApp
 from pincompute.testing.laws import LAWS, Case, Chance, Scenario, SimulatedWorld, uphold
 from pincompute.testing.laws.simulation import Simulation
@@ -141,3 +143,17 @@ def test_a_rollout(name: str) -> None:
 @pytest.mark.parametrize("of", [UNDONE, RECREATED, UNMEASURED], ids=["undone", "recreated", "unmeasured"])
 def test_a_rollout_under_a_law(of: Case, law: str) -> None:
     uphold(law, of, Chance(random.Random(0), few=2))
+
+
+def test_revisions_of_a_project_take_no_more_than_its_limit() -> None:
+    """Each takes a step of 1 KiB here, and two apps keep theirs in one project. At rest each still has its newest."""
+
+    def rests(world: SimulatedWorld) -> None:
+        names = [revision.metadata.name for revision in world.objects(HOST, PINREVISIONS).values()]
+        assert len(names) == 4
+        assert {name.split("-")[1] for name in names} == {"web", "db"}
+
+    edits = (Edit("limit documents", number=4), *(Edit("env", name, n) for n in range(1, 6) for name in ("web", "db")))
+    made = case(AppEdit(2), *edits, rests=rests)
+    begun = partial(begin, members=THREE, apps={"web": AppEdit(2), "db": AppEdit(2)}, pods={}, room=ROOMY, slow=())
+    Simulation(replace(made, scenario=replace(made.scenario, begin=begun))).run()

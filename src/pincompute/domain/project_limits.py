@@ -78,10 +78,10 @@ def allowed(project: Project | None) -> Mapping[str, int]:
     """Returns the amount that each limit allows, by resource. A value that is no quantity, which an API server refuses, allows
     nothing.
     """
-    return {limit.resource: _allowed(limit, project) for limit in LIMITS}
+    return {limit.resource: allows(limit, project) for limit in LIMITS}
 
 
-def _allowed(limit: Limit, project: Project | None) -> int:
+def allows(limit: Limit, project: Project | None) -> int:
     given = limit.set_by(project)
     return _number(limit, DEFAULT_LIMITS[limit.name] if given is None else given)
 
@@ -113,7 +113,7 @@ def _basis(limit: Limit, project: Project, used: Requests) -> int:
         earlier = LARGEST_COUNTS.get(limit.name, _LARGEST)
     else:
         earlier = 0
-    return max(_allowed(limit, project), min(_rounded_up(used.get(limit.resource, 0)), earlier))
+    return max(allows(limit, project), min(_rounded_up(used.get(limit.resource, 0)), earlier))
 
 
 def _rounded_up(number: int) -> int:
@@ -123,9 +123,7 @@ def _rounded_up(number: int) -> int:
 def quota_amounts(project: Project) -> Mapping[str, int]:
     """Returns the amounts behind the quotas, by resource: what each limit allows, or the recorded basis if that is more."""
     recorded = project.status.quota_basis
-    return {
-        limit.resource: max(_allowed(limit, project), _number(limit, getattr(recorded, limit.name) or 0)) for limit in LIMITS
-    }
+    return {limit.resource: max(allows(limit, project), _number(limit, getattr(recorded, limit.name) or 0)) for limit in LIMITS}
 
 
 def _text_or_count(limit: Limit, number: int) -> Amount:

@@ -13,6 +13,7 @@ from msgspec import structs
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import CHANGE_CAUSE, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, ObjectMeta, OwnerReference
+from pincompute.api.projects import PROJECTS, Project, ProjectLimits, ProjectSpec
 from pincompute.api.revisions import PinRevision, PinRevisionSpec
 from pincompute.api.workloads import ClusterReplicas, RevisionNote, RolloutStatus, Scheduling, WorkloadStatus
 from pincompute.engine.plan import Confirm, Create, Delete, Patch
@@ -106,14 +107,31 @@ def test_as_many_are_kept_as_the_spec_says_and_the_one_that_a_rollback_returns_t
     old = tuple(kept(n, n + 1) for n in range(4))
     of = app(pod=IMAGES[15], status=WorkloadStatus(rollout=RolloutStatus(revision=name(15), stable=name(0))))
     of = replace(of, obj=structs.replace(of.obj, spec=structs.replace(of.obj.spec, history_limit=1)))
-    gone = revision_history.expired(of, running(15), old)
+    gone = revision_history.expired(of, running(15), Revisions(old))
     assert [delete.uid for delete in gone] == ["r1", "r2"]
 
 
 def test_the_oldest_beyond_ten_go_unless_they_run():
     old = tuple(kept(n, n + 1) for n in range(13))
-    gone = revision_history.expired(app(pod=IMAGES[15]), running(1), old)
+    gone = revision_history.expired(app(pod=IMAGES[15]), running(1), Revisions(old))
     assert [delete.uid for delete in gone] == ["r0", "r2"]
+
+
+def test_a_project_beyond_its_limit_loses_the_oldest_revision_that_nothing_needs():
+    """One at a time: the next reconciliation sees what is left. 0 may be returned to, and 1 runs."""
+    old = tuple(kept(n, n + 1) for n in range(4))
+    of = app(pod=IMAGES[15], status=WorkloadStatus(rollout=RolloutStatus(revision=name(15), stable=name(0))))
+    gone = revision_history.expired(of, running(1), Revisions(old, surplus=1))
+    assert [delete.uid for delete in gone] == ["r2"]
+    assert "limit documents" in gone[0].why
+    assert revision_history.expired(of, running(1), Revisions(old)) == ()
+
+
+def test_the_newest_revision_stays_for_a_rollback_however_much_the_project_keeps():
+    present = app(pod=IMAGES[15])
+    assert revision_history.expired(present, running(15), Revisions((kept(3, 1),), surplus=1 << 30)) == ()
+    back = app(pod=IMAGES[3])  # what runs is kept as well, since it was superseded once
+    assert revision_history.expired(back, running(3), Revisions((kept(1, 1), kept(3, 2)), surplus=1 << 30)) == ()
 
 
 def stray(n: int, **meta: Any) -> PinRevision:
@@ -124,10 +142,21 @@ def stray(n: int, **meta: Any) -> PinRevision:
 
 def filed(*revisions: PinRevision) -> Views:
     """Views of a host that holds these revisions."""
-    store = ObjectStore[PinRevision]({revision_history.BY_WORKLOAD: revision_history.workloads})
+    store = ObjectStore[PinRevision](revision_history.INDEXES)
     for revision in revisions:
         store.put(revision)
-    return cast("Views", SimpleNamespace(view=lambda _cluster, _resource: store))
+    projects = ObjectStore[Project]({})
+    projects.put(Project(metadata=ObjectMeta(name="demo"), spec=ProjectSpec(limits=ProjectLimits(documents="3Ki"))))
+    return cast("Views", SimpleNamespace(view=lambda _cluster, resource: projects if resource is PROJECTS else store))
+
+
+def test_a_workload_sees_what_all_revisions_of_its_project_take_beyond_the_limit():
+    """Each of these takes one step of 1 KiB; those of another project do not count."""
+    own = [stray(n, owner_references=(OWN,)) for n in (1, 2)]
+    others = [stray(n, name=f"pinapp-other-{name(n)}") for n in (3, 4)]
+    elsewhere = [stray(n, namespace="elsewhere") for n in (5, 6)]
+    assert revision_history.observe(app(pod=IMAGES[9]), filed(*own, others[0], *elsewhere)).surplus == 0
+    assert revision_history.observe(app(pod=IMAGES[9]), filed(*own, *others, *elsewhere)).surplus == 1024
 
 
 OTHER = OwnerReference(kind="PinApp", name="hello", uid="uid-of-an-earlier-hello")

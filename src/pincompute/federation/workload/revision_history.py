@@ -2,6 +2,9 @@
 
 A rollback therefore needs no database, and a paused or half-updated workload can recreate its old pods. A workload that is
 created and never changed costs no write. The revision that was superseded last has the highest number.
+
+The revisions of a project take at most its limit `documents`: a workload that finds more removes its own oldest, one at a time,
+so that the sum in the cache is up to date for the next. Whatever changes a template, the host's store is therefore bounded.
 """
 
 from __future__ import annotations
@@ -13,16 +16,20 @@ from pincompute.api import labels
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
+from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.api.workloads import RevisionNote
-from pincompute.domain import change_cause
+from pincompute.domain import change_cause, project_limits, stored_documents
+from pincompute.domain.project_limits import DOCUMENTS, STORED_DOCUMENTS
 from pincompute.engine.plan import Action, Create, Delete, Patch, Ref
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Views
+from pincompute.kube.indexer import Index, IndexEntry, Sum
 
 LONGEST_FAILURE = 1000  # characters
 BY_WORKLOAD = "workload"  # index over PinRevisions
+BY_PROJECT = "project"  # sum over PinRevisions: their bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +37,13 @@ class Revisions:
     """The PinRevisions under a workload's name.
 
     `kept` are the workload's own, oldest first. `stray` are those of an earlier workload of the same name, which garbage
-    collection has not removed: their names are taken, so they go before the workload's own are created.
+    collection has not removed: their names are taken, so they go before the workload's own are created. `surplus` is how many
+    bytes the revisions of all workloads of the project take beyond its limit.
     """
 
     kept: tuple[PinRevision, ...] = ()
     stray: tuple[PinRevision, ...] = ()
+    surplus: int = 0
 
 
 NO_REVISIONS = Revisions()
@@ -44,6 +53,13 @@ def workloads(revision: PinRevision) -> Iterable[str]:
     """Returns what the index files a revision under: its name without the revision, in its project."""
     base = _base(revision)
     return [f"{revision.metadata.namespace}/{base}"] if base else []
+
+
+def _bytes(revision: PinRevision) -> Iterable[IndexEntry]:
+    return (IndexEntry(revision.metadata.namespace, 0, stored_documents.of_revision(revision)),)
+
+
+INDEXES: Mapping[str, Index[PinRevision]] = {BY_WORKLOAD: workloads, BY_PROJECT: Sum(_bytes)}
 
 
 def workload_key(kind: WorkloadKind, revision: PinRevision) -> Iterable[Key]:
@@ -58,7 +74,13 @@ def observe(workload: Workload, views: Views) -> Revisions:
     found = [r for r in views.view(HOST, PINREVISIONS).by(BY_WORKLOAD, base) if _is_present(r)]
     kept = sorted((r for r in found if _is_owned(workload, r)), key=lambda r: (r.spec.number, r.metadata.name))
     stray = sorted((r for r in found if not _is_owned(workload, r)), key=lambda r: r.metadata.name)
-    return Revisions(tuple(kept), tuple(stray))
+    return Revisions(tuple(kept), tuple(stray), _surplus(workload.key.namespace, views) if len(kept) > 1 else 0)
+
+
+def _surplus(project: str, views: Views) -> int:
+    taken = views.view(HOST, PINREVISIONS).total(BY_PROJECT, project).get(DOCUMENTS, 0)
+    allowed = project_limits.allows(STORED_DOCUMENTS, views.view(HOST, PROJECTS).get(Key("", project)))
+    return max(0, taken - allowed)
 
 
 def note(obj: WorkloadObject, revision: str) -> RevisionNote | None:
@@ -143,18 +165,24 @@ def _failure(workload: Workload, revision: str) -> str:
     return record.failure[:LONGEST_FAILURE] if record is not None and record.revision == revision else ""
 
 
-def expired(workload: Workload, sites: tuple[MemberShard, ...], kept: tuple[PinRevision, ...]) -> tuple[Delete, ...]:
-    """Returns the oldest beyond the limit, except those that still run somewhere, and the one that a rollback returns to."""
+def expired(workload: Workload, sites: tuple[MemberShard, ...], revisions: Revisions) -> tuple[Delete, ...]:
+    """Returns the oldest beyond the limit of the spec, or one where the project's limit is passed. Those that still run
+    somewhere stay, and so do the one that a rollout may return to and the newest.
+    """
     used = {revision for site in sites for revision in (*site.figures, *(share.revision for share in site.mix))}
     if (record := workload.status.rollout) is not None and record.state != "Complete":
         used.add(record.stable)
     limit = workload.obj.spec.history_limit
-    old = [r for r in kept if r.spec.revision != workload.rendered.revision]
-    return tuple(
-        Delete(_ref(r.key), r.metadata.uid, f"more than {limit} revisions are kept")
-        for r in old[: max(0, len(old) - limit)]
-        if r.spec.revision not in used
-    )
+    old = [r for r in revisions.kept if r.spec.revision != workload.rendered.revision]
+    beyond = [r for r in old[: max(0, len(old) - limit)] if r.spec.revision not in used]
+    if beyond or not revisions.surplus:
+        return tuple(_delete(r, f"more than {limit} revisions are kept") for r in beyond)
+    why = f"the revisions of the project take {revisions.surplus} bytes more than its limit {STORED_DOCUMENTS.name}"
+    return tuple(_delete(r, why) for r in [r for r in old[:-1] if r.spec.revision not in used][:1])
+
+
+def _delete(revision: PinRevision, why: str) -> Delete:
+    return Delete(_ref(revision.key), revision.metadata.uid, why)
 
 
 def stray_deletions(stray: Iterable[PinRevision]) -> tuple[Delete, ...]:

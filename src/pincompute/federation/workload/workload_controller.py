@@ -61,7 +61,7 @@ from pincompute.kube.cache_views import Views
 
 INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {
     **workload_model.INDEXES,
-    PINREVISIONS: {revision_history.BY_WORKLOAD: revision_history.workloads},
+    PINREVISIONS: revision_history.INDEXES,
 }
 
 
@@ -105,7 +105,7 @@ def decide(observed: ObservedWorkload) -> Plan:
         stray,
         superseded,
         (*writes, *removals, *told.write),  # all at once, so that no member that fails holds up the others or the status
-        revision_history.expired(workload, observed.sites, observed.revisions.kept),
+        revision_history.expired(workload, observed.sites, observed.revisions),
         wake_after=_soonest(told.wake_after, progress.wake_after),
         why=told.why,
     )
