@@ -21,13 +21,14 @@ from pincompute.kube.informer import Informer
 @dataclass(frozen=True, slots=True)
 class Liveness:
     """Times in seconds. A cluster is silent when nothing came from it for `patience`; after a failure it is probed more
-    often.
+    often. Within `start` a process that has just started asks every cluster whether it answers.
     """
 
     every: float = 5.0
     again: float = 1.0
     deadline: float = 2.5
     patience: float = 10.0
+    start: float = 3.0
 
 
 @dataclass(slots=True)

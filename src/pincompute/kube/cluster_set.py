@@ -28,7 +28,6 @@ T = TypeVar("T", bound=Object)
 V = TypeVar("V")
 
 Where: TypeAlias = Literal["host", "members", "local"]
-START = 3.0  # seconds in which a process that has just started asks every cluster whether it answers
 PLACES: tuple[Where, ...] = ("host", "members", "local")
 
 
@@ -64,6 +63,7 @@ class Clusters:
     ) -> None:
         """`user_agent` names the process, such as "pincompute-federation/0.1" (S-325); the limits are per cluster."""
         self._client = partial(ApiClient, user_agent=user_agent, qps=qps, burst=burst, clock=clock)
+        self._clock = clock
         self._timing = timing
         self._liveness = liveness
         self._declared: dict[str, dict[Resource[Any], Declared]] = {where: {} for where in PLACES}
@@ -132,7 +132,7 @@ class Clusters:
 
     async def _start(self) -> None:
         """What was left alone because a cluster had not been asked yet is reconciled once the start is over."""
-        await asyncio.sleep(START)
+        await self._clock.sleep(self._liveness.start)
         self._starting = False
         self._news(HOST)
 
