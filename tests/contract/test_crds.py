@@ -23,6 +23,7 @@ from pincompute.api import (
     projects,
     settings,
     shards,
+    sidecars,
     template_limits,
     template_schema,
     validation_rules,
@@ -44,7 +45,13 @@ pytestmark = pytest.mark.region
 
 RESOURCES: dict[str, Resource[Any]] = {
     resource.kind: resource
-    for resource in (workloads.PINAPPS, workloads.PINPODS, member_clusters.MEMBERCLUSTERS, projects.PROJECTS)
+    for resource in (
+        workloads.PINAPPS,
+        workloads.PINPODS,
+        member_clusters.MEMBERCLUSTERS,
+        projects.PROJECTS,
+        sidecars.PINSIDECARS,
+    )
 }
 POD = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "web", "image": "i"}]}}
 SHARD = {

@@ -125,11 +125,20 @@ def _settings() -> list[Manifest]:
 def _sidecar() -> Manifest:
     root = structural_schema.of_kind(sidecars.PINSIDECARS.type)
     _attach(root, validation_rules.SIDECAR_NAME)
+    container = structural_schema.at(root, "spec.container")
     for amount in ("cpu", "memory"):
-        _attach(structural_schema.at(root, f"spec.container.{amount}"), validation_rules.QUANTITY)
-    shared = structural_schema.at(root, "spec.container.shared[]")
+        _attach(structural_schema.at(container, amount), validation_rules.QUANTITY)
+    _attach(container, *validation_rules.SIDECAR_AMOUNTS)
+    _attach(structural_schema.at(container, "image"), validation_rules.SIDECAR_IMAGE)
+    for variables in ("env", "podFields"):
+        _attach(structural_schema.at(container, variables), validation_rules.VARIABLE_NAMES)
+    _attach(structural_schema.at(container, "podFields")["additionalProperties"], validation_rules.POD_FIELD)
+    _attach(structural_schema.at(container, "shared"), *validation_rules.SHARED_ONCE)
+    shared = structural_schema.at(container, "shared[]")
     _attach(structural_schema.at(shared, "name"), validation_rules.DNS_LABEL)
+    _attach(structural_schema.at(shared, "path"), validation_rules.FOLDER)
     _attach(structural_schema.at(shared, "sizeLimit"), validation_rules.QUANTITY)
+    _attach(structural_schema.at(root, "spec.update"), *validation_rules.FLEET_UPDATE)
     columns = (
         Column("State", ".status.rollout.state", description="How far the version has come"),
         Column("Pods", ".status.pods", "integer", "Pods that have it"),

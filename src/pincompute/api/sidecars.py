@@ -16,10 +16,11 @@ from pincompute.api.conditions import Conditions
 from pincompute.api.labels import OF_PLATFORM, SIDECARS
 from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
 from pincompute.api.shards import Origin
-from pincompute.api.workloads import OnFailure, RolloutState, UpdateStrategy, ZoneName
+from pincompute.api.workloads import OnFailure, RolloutState, ZoneName
 
 OtherChanges: TypeAlias = Literal["NextRecreation", "Replace"]
 Channel: TypeAlias = Literal["Stable", "Canary"]
+FleetStrategy: TypeAlias = Literal["ZoneByZone", "Canary", "Parallel"]
 
 MOST_USERS = 10  # workloads that a status names
 
@@ -47,14 +48,16 @@ class SidecarContainer(Struct):
     image: Annotated[str, doc("Image to run, by a name that every node can pull.", minLength=1, maxLength=1024)]
     command: Annotated[tuple[str, ...], doc("Program to run instead of the image's.", maxItems=64)] = ()
     args: Annotated[tuple[str, ...], doc("Its arguments instead of the image's.", maxItems=256)] = ()
-    env: Annotated[dict[str, str], doc("Variables by name.", maxProperties=64)] = {}
+    env: Annotated[dict[str, Annotated[str, doc("Value.", maxLength=4096)]], doc("Variables by name.", maxProperties=64)] = {}
     pod_fields: Annotated[
-        dict[str, str], doc("Variables with fields of the pod, such as NODE: spec.nodeName.", maxProperties=16)
+        dict[str, Annotated[str, doc("A field.", maxLength=128)]],
+        doc("Variables with fields of the pod, such as NODE: spec.nodeName.", maxProperties=16),
     ] = {}
     cpu: Annotated[int | str, doc("CPU that is set aside in each pod.", maxLength=64)] = "20m"
     memory: Annotated[int | str, doc("Memory that is set aside in each pod, and the most it may take.", maxLength=64)] = "32Mi"
     user: Annotated[
-        int | None, doc("Number of the user that it runs as; by default the image's, which must not be 0.", minimum=1)
+        int | None,
+        doc("Number of the user that it runs as; by default the image's, which must not be 0.", minimum=1, maximum=2147483647),
     ] = None
     health: Annotated[SidecarHealth | None, doc("When it counts as ready; by default when it runs.")] = None
     shared: Annotated[tuple[SharedVolume, ...], doc("Folders that it shares with containers of the user.", maxItems=8)] = ()
@@ -71,13 +74,13 @@ class FleetUpdate(Struct):
     """How another version reaches the pods that have the sidecar, over all clusters."""
 
     strategy: Annotated[
-        UpdateStrategy,
+        FleetStrategy,
         doc("ZoneByZone completes one zone before the next; Canary changes a share in every zone first; Parallel all."),
     ] = "ZoneByZone"
     zone_order: Annotated[tuple[ZoneName, ...], doc("ZoneByZone: these zones come first, in this order.", maxItems=32)] = ()
     steps: Annotated[
-        tuple[int | str, ...],
-        doc("How many pods over all clusters have the new version after each step: numbers or percentages.", maxItems=32),
+        tuple[Annotated[int | str, doc("A number or a percentage.", maxLength=10)], ...],
+        doc("How many pods over all clusters have the new version after each step: numbers or percentages.", maxItems=16),
     ] = ()
     bake_seconds: Annotated[
         int, doc("For how long all pods of a step must be healthy before the next one begins.", minimum=0, maximum=604800)
@@ -104,7 +107,7 @@ class PinSidecarSpec(Struct):
     update: Annotated[FleetUpdate, doc("How another version reaches running pods.")] = FleetUpdate()
     channel: Annotated[
         Channel,
-        doc("Stable brings another version to all pods; Canary to the first step's share only, until this is Stable."),
+        doc("Stable brings another version to all pods; Canary to the first step's share, or one pod, until this is Stable."),
     ] = "Stable"
     paused: Annotated[bool, doc("Pods keep the version that they have until this is false again.")] = False
 
@@ -121,7 +124,7 @@ class SidecarRollout(Struct):
     """How far another version has come."""
 
     revision: Annotated[str, doc("Version that is rolled out.")]
-    state: Annotated[RolloutState, doc("Progressing, Complete, RollingBack or RolledBack.")] = "Progressing"
+    state: Annotated[RolloutState, doc("Progressing, AwaitingApproval, Complete, RollingBack or RolledBack.")] = "Progressing"
     step: Annotated[int, doc("Steps that are complete.")] = 0
     steps: Annotated[int, doc("Steps in all.")] = 1
     pods: Annotated[int, doc("How many pods over all clusters may have the version now.")] = 0
@@ -189,6 +192,7 @@ class VersionStatus(Struct):
     revision: Annotated[str, doc("Names the version.")]
     pods: Annotated[int, doc("Pods that have it.")] = 0
     ready: Annotated[int, doc("Pods in which it is ready.")] = 0
+    unplaced: Annotated[int, doc("Pods that no node has taken yet, so that it cannot have started in them.")] = 0
     failing: Annotated[int, doc("Pods in which it cannot start or has crashed.")] = 0
     restarts: Annotated[int, doc("Restarts of it, added up.")] = 0
     message: Annotated[str, doc("Why it fails in one of them.")] = ""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from pincompute.api import labels, quantity
 from pincompute.api.meta import GROUP, NAME, Manifest
 from pincompute.api.projects import PodSecurityLevel
+from pincompute.api.sidecars import FleetUpdate
 from pincompute.api.workloads import Update, UpdateStrategy
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -135,11 +136,16 @@ limit of 0 limits nothing."""
 _USUAL = {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "1Gi"}
 
 
+def _reaches(least: str) -> str:
+    """Returns the condition that a quantity `q`, as text, is at least `least`."""
+    amount = f"quantity(q).compareTo(quantity('{least}')) >= 0"
+    return f"q.matches('[eE][+-]?[0-9]{{3}}') || !isQuantity(q) || q.startsWith('-') || {amount}"
+
+
 def _at_least(name: str, least: str) -> Rule:
     """On requests or limits. What is no quantity, or negative, is another rule's to report."""
     return Rule(
-        f"!('{name}' in self) || [string(self['{name}'])].all(q, q.matches('[eE][+-]?[0-9]{{3}}') || !isQuantity(q) || "
-        f"q.startsWith('-') || quantity(q).compareTo(quantity('{least}')) >= 0)",
+        f"!('{name}' in self) || [string(self['{name}'])].all(q, {_reaches(least)})",
         f"{name} must be at least {least}, since a project's limits count what its containers request",
         f"write for example {_USUAL[name]}, or remove it",
         lambda amounts: not _is_below(quantity.parse(least), _amounts(amounts).get(name)),
@@ -152,6 +158,21 @@ def _is_below(least: quantity.Quantity, amount: quantity.Quantity | None) -> boo
 
 
 LEAST_AMOUNTS = tuple(_at_least(*each) for each in LEAST.items())
+
+
+def _sidecar_at_least(name: str, least: str) -> Rule:
+    """On the container of a sidecar."""
+    return Rule(
+        f"!has(self.{name}) || [string(self.{name})].all(q, {_reaches(least)})",
+        f"{name} must be at least {least}",
+        f"write for example {_USUAL[name]}, or remove it",
+        lambda container: not _is_below(quantity.parse(least), _parsed(container.get(name, ""))),
+        name,
+        name,
+    )
+
+
+SIDECAR_AMOUNTS = tuple(_sidecar_at_least(name, LEAST[name]) for name in ("cpu", "memory"))
 
 
 def _named(longest: int, why: str) -> Rule:
@@ -173,6 +194,40 @@ SETTING_NAME = _named(63, "the names of its versions begin with it")
 CLUSTER_NAME = _named(15, "it is part of every pod's name")
 SIDECAR_NAME = _named(40, "the name of its container begins with platform-")
 PROJECT_NAME = _named(63, "it names a namespace in every cluster")
+
+_PART = "[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*"
+SIDECAR_IMAGE = _matches(
+    f"^([A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?(:[0-9]{{1,5}})?/)?{_PART}(/{_PART})*(:[A-Za-z0-9_][-.A-Za-z0-9_]{{0,127}})?"
+    "(@sha256:[0-9a-f]{64})?$",
+    "must be lower-case names, after a registry, and before a tag or a sha256 digest",
+    "write for example registry.internal/metrics:1",
+)
+_VARIABLE = "^[-._a-zA-Z][-._a-zA-Z0-9]*$"
+VARIABLE_NAMES = Rule(
+    f"self.all(k, k.matches('{_VARIABLE}') && k != '.' && !k.startsWith('..'))",
+    "names of variables must be letters, digits, '_', '-' and '.', and not begin with a digit",
+    "correct the name, for example LOG_LEVEL",
+    lambda names: all(re.fullmatch(_VARIABLE, name) and name != "." and not name.startswith("..") for name in names),
+)
+_POD_FIELD = (
+    r"^(metadata[.](name|namespace|uid)|metadata[.](labels|annotations)[\x5b]\x27[^\x27]+\x27[\x5d]|"
+    "spec[.](nodeName|serviceAccountName)|status[.](hostIP|hostIPs|podIP|podIPs))$"
+)
+POD_FIELD = _matches(
+    _POD_FIELD,
+    "must be a field of a pod that a variable can have",
+    "write for example metadata.name, metadata.namespace, metadata.labels['team'], spec.nodeName or status.podIP",
+)
+FOLDER = _matches("^/[^:]*$", "must be a path that begins with '/' and has no ':'", "write for example /run/metrics")
+SHARED_ONCE = tuple(
+    Rule(
+        f"self.all(s, self.exists_one(other, other.{field} == s.{field}))",
+        f"{field} must be different for each shared folder",
+        "change one, or remove it",
+        lambda shared, field=field: len({each.get(field) for each in shared}) == len(shared),
+    )
+    for field in ("name", "path")
+)
 
 PRIVATE_RANGES = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12"),
@@ -270,13 +325,15 @@ def _grow(update: Manifest) -> bool:
     return all(numbers == sorted(set(numbers)) for numbers in (counts, shares))
 
 
-def _without(field: str, strategies: tuple[str, ...], why: str, remedy: str) -> Rule:
+def _without(
+    field: str, strategies: tuple[str, ...], why: str, remedy: str, default: UpdateStrategy = DEFAULT_STRATEGY
+) -> Rule:
     """A list that means something only with one of these strategies."""
     return Rule(
         f"!has(self.{field}) || self.{field}.size() == 0 || self.strategy in {list(strategies)}",
         f"{field} must not be set, since {why}",
         remedy,
-        lambda update: not update.get(field) or update.get("strategy", DEFAULT_STRATEGY) in strategies,
+        lambda update: not update.get(field) or update.get("strategy", default) in strategies,
         field,
         r"strategy",
     )
@@ -383,16 +440,7 @@ METRICS = (
         r"metrics(\[[0-9]+\].*)?",
     ),
 )
-UPDATE = (
-    _count_or_percent("maxUnavailable"),
-    _count_or_percent("maxSurge"),
-    Rule(
-        f"!has(self.maxUnavailable) || !has(self.maxSurge) || !({_is_zero('maxUnavailable')} && {_is_zero('maxSurge')})",
-        "maxUnavailable and maxSurge must not both be zero, or no update could ever begin",
-        "raise one of them",
-        lambda update: not {update.get("maxUnavailable", "25%"), update.get("maxSurge", "25%")} <= _ZEROS,
-        "maxUnavailable",
-    ),
+STEPS = (
     Rule(
         f"!has(self.steps) || {_STEPS_ARE_COUNTS}",
         'each of steps must be a number from 1, or a percentage from "1%" to "100%"',
@@ -408,6 +456,18 @@ UPDATE = (
         "steps",
         r"steps\[[0-9]+\]",
     ),
+)
+UPDATE = (
+    _count_or_percent("maxUnavailable"),
+    _count_or_percent("maxSurge"),
+    Rule(
+        f"!has(self.maxUnavailable) || !has(self.maxSurge) || !({_is_zero('maxUnavailable')} && {_is_zero('maxSurge')})",
+        "maxUnavailable and maxSurge must not both be zero, or no update could ever begin",
+        "raise one of them",
+        lambda update: not {update.get("maxUnavailable", "25%"), update.get("maxSurge", "25%")} <= _ZEROS,
+        "maxUnavailable",
+    ),
+    *STEPS,
     _without("steps", ("Parallel", "ZoneByZone", "Canary"), "Recreate ends all replicas in one step", "remove it"),
     _without(
         "zoneOrder", ("ZoneByZone",), "only ZoneByZone changes one zone after the other", "remove it, or choose ZoneByZone"
@@ -423,6 +483,18 @@ UPDATE = (
     _APPROVAL,
     _DEADLINE,
     *METRICS,
+)
+
+FLEET_UPDATE = (
+    *STEPS,
+    _without(
+        "zoneOrder",
+        ("ZoneByZone",),
+        "only the strategy ZoneByZone changes one zone after the other",
+        "remove it, or choose ZoneByZone",
+        FleetUpdate().strategy,
+    ),
+    _ZONES_ONCE,
 )
 
 DISRUPTION = _count_or_percent("maxUnavailable")
@@ -834,13 +906,20 @@ EVERY = (
     SETTING_NAME,
     PROJECT_NAME,
     SIDECAR_NAME,
+    SIDECAR_IMAGE,
+    VARIABLE_NAMES,
+    POD_FIELD,
+    FOLDER,
+    *SHARED_ONCE,
     DNS_LABEL,
     PORT_NAME,
     LABEL_VALUE,
     QUANTITY,
     REQUESTS_FIT,
     *LEAST_AMOUNTS,
+    *SIDECAR_AMOUNTS,
     *UPDATE,
+    *FLEET_UPDATE,
     DISRUPTION,
     *SERVICE,
     *POD_SPEC,

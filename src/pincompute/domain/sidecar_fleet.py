@@ -94,6 +94,7 @@ def _row(shard: PinSidecarShard, revision: str, pods: Sequence[FleetPod]) -> Ver
         revision=revision,
         pods=len(mine),
         ready=sum(status is not None and status.ready and not each.pending for status, each in zip(found, mine, strict=True)),
+        unplaced=sum(not each.pod.spec.node_name for each in mine),
         failing=len(failures),
         restarts=sum(status.restart_count for status in found if status is not None),
         message=min(failures, default=""),

@@ -11,9 +11,10 @@ from shard_builders import NOW, UID, disruption_budget, namespace, pod, seen, sh
 
 from pincompute.api import template_hash
 from pincompute.api.builtin import NAMESPACES, NODES, PODS, ContainerStatus, Node, NodeSpec
-from pincompute.api.labels import IN_PLACE, LOCAL, RESTART_REQUEST, SHAPE, SHARD_UID
+from pincompute.api.labels import IN_PLACE, LOCAL, RESTART_REQUEST, SHAPE, SHARD_UID, SIDECARS
 from pincompute.api.meta import Key, ObjectMeta
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, ShardBudget, Share
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Origin, ShardBudget, Share
+from pincompute.api.sidecars import PINSIDECARSHARDS, PinSidecarShard, PinSidecarShardSpec, PinSidecarShardStatus
 from pincompute.api.workloads import Ended
 from pincompute.domain.restart_requests import RestartRequest
 from pincompute.engine.plan import Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Replace
@@ -291,6 +292,21 @@ def test_another_level_replaces_no_pod_that_runs():
 def test_another_level_concerns_the_shards_of_its_project():
     (read,) = [r for c in CONTROLLERS for r in c.card.reads if r.resource is NAMESPACES and c is APPS]
     assert list(read.concerned(LOCAL, namespace(), world([shard(V1)]))) == [Key("demo", "hello")]
+
+
+def test_a_sidecar_that_comes_to_the_member_concerns_the_shards_that_wait_for_it():
+    """Their pods are not made without it, and figures of its fleet concern nobody."""
+    (read,) = [r for r in APPS.card.reads if r.resource is PINSIDECARSHARDS]
+    named = {"metadata": {"annotations": {SIDECARS: "metrics"}}, **V1.template}
+    waits = shard(Share(revision="v", template=named, replicas=1))
+    fleet = PinSidecarShard(
+        metadata=ObjectMeta(name="metrics"),
+        spec=PinSidecarShardSpec(origin=Origin(uid="o", generation=1), versions=(), birth="", target=""),
+    )
+    reported = msgspec.structs.replace(fleet, status=PinSidecarShardStatus(observed_generation=1))
+    there = world([waits])
+    assert list(read.concerned(LOCAL, fleet, there)) == [Key("demo", "hello")]
+    assert list(read.concerned(LOCAL, reported, there)) == []
 
 
 def test_another_tier_touches_no_pod_that_runs():

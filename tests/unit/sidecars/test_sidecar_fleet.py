@@ -151,10 +151,23 @@ def sidecar(image: str = "metrics:2", *, rollout: SidecarRollout | None = None, 
     return PinSidecar(metadata=ObjectMeta(name="metrics", uid="o", generation=2), spec=made, status=status)
 
 
-def member(zone: str, pods: int = 4, *, new: int = 0, allowed: int = 0, failing: int = 0, **more: Any) -> FleetMember:
+def member(
+    zone: str,
+    pods: int = 4,
+    *,
+    new: int = 0,
+    allowed: int = 0,
+    failing: int = 0,
+    starting: int = 0,
+    unplaced: int = 0,
+    **more: Any,
+) -> FleetMember:
+    """Of the new pods, these many fail, start, or have no node."""
+    ready = new - failing - starting - unplaced
+    says = "metrics crashes" if failing else ""
     rows = (
         VersionStatus(revision=ONE.revision, pods=pods - new, ready=pods - new),
-        VersionStatus(revision=TWO.revision, pods=new, ready=new - failing, failing=failing, message="metrics crashes"),
+        VersionStatus(revision=TWO.revision, pods=new, ready=ready, failing=failing, unplaced=unplaced, message=says),
     )
     of = shard(allowed)
     settled = PinSidecarShardStatus(observed_generation=3, pods=pods, versions=rows)
@@ -228,15 +241,35 @@ def test_a_version_that_fails_goes_back_everywhere_and_never_reaches_the_next_zo
 
 def test_a_step_that_takes_too_long_fails_and_a_silent_member_is_waited_for() -> None:
     begun = SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW)
-    slow = decided(member("a", new=1, allowed=ALL), member("b"), at=601, rollout=begun)
+    slow = decided(member("a", new=2, starting=1, allowed=ALL), member("b"), at=601, rollout=begun)
     assert slow.record.state == "RollingBack"
+    assert slow.record.failure == "it is not ready in 1 pod of zone a, 600 s after step 1 began"
     silent = decided(member("a", new=1, allowed=ALL, known=False), member("b"), at=601, rollout=begun)
     assert (silent.record.state, silent.message) == ("Progressing", "waits for zone a, which does not answer")
 
 
+def test_pods_that_cannot_take_the_version_yet_hold_up_a_step_until_its_deadline_and_undo_nothing() -> None:
+    """A paused app, one without room, one that has spent its account: they say nothing about the version."""
+    begun = SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW)
+    members = member("a", new=1, allowed=ALL), member("b")
+    waits = decided(*members, at=599, rollout=begun)
+    assert (waits.record.step, waits.record.state, waits.wake_after) == (0, "Progressing", 1.0)
+    baking = decided(*members, at=600, rollout=begun)
+    assert (baking.record.healthy_since, baking.wake_after) == (NOW + timedelta(seconds=600), 10.0)
+    assert baking.message == "3 pods did not take it within 600 s and will when their apps allow it"
+    done = decided(*members, at=610, rollout=baking.record)
+    assert (done.record.step, done.record.state) == (1, "Progressing")
+
+
+def test_a_pod_that_no_node_takes_is_no_sign_of_a_bad_version() -> None:
+    begun = SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW)
+    after = decided(member("a", new=4, unplaced=1, allowed=ALL), member("b"), rollout=begun)
+    assert after.record.healthy_since == NOW
+
+
 def test_health_that_is_lost_in_the_bake_time_begins_the_deadline_anew() -> None:
     baking = SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW, healthy_since=NOW + timedelta(seconds=50))
-    members = member("a", new=3, allowed=ALL), member("b")
+    members = member("a", new=4, starting=1, allowed=ALL), member("b")
     lost = decided(*members, at=700, rollout=baking, update={"bake_seconds": 3600})
     assert (lost.record.state, lost.record.since, lost.wake_after) == ("Progressing", NOW + timedelta(seconds=700), 600)
     late = decided(*members, at=1301, rollout=lost.record, update={"bake_seconds": 3600})
@@ -248,7 +281,9 @@ def test_a_failed_step_holds_where_the_sidecar_says_so() -> None:
     members = member("a", new=1, allowed=ALL, failing=1), member("b")
     after = decided(*members, rollout=begun, update={"on_failure": "Hold"})
     assert (after.record.state, after.message) == ("Progressing", "holds: in zone a: metrics crashes")
-    assert allowed(after) == [ALL, 0]
+    assert (after.record.failure, allowed(after)) == ("in zone a: metrics crashes", [ALL, 0])
+    well = decided(member("a", new=4, allowed=ALL), member("b"), rollout=after.record, update={"on_failure": "Hold"})
+    assert (well.record.failure, well.record.healthy_since) == ("", NOW)  # it goes on when the cause is gone
 
 
 def test_a_paused_rollout_neither_advances_nor_fails() -> None:
@@ -263,10 +298,21 @@ def test_the_canary_channel_stays_at_a_share_of_each_zone() -> None:
     begun = SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW, healthy_since=NOW)
     members = member("a", new=1, allowed=1), member("b", new=1, allowed=1)
     after = decided(*members, at=60, rollout=begun, update=how, channel="Canary")
-    assert (after.record.step, allowed(after)) == (0, [1, 1])
+    assert (after.record.state, after.record.step, allowed(after)) == ("AwaitingApproval", 0, [1, 1])
     assert "canary" in after.message
     stable = decided(*members, at=60, rollout=after.record, update=how)
     assert (stable.record.step, allowed(stable)) == (1, [ALL, ALL])
+
+
+def test_the_canary_channel_tries_one_pod_where_the_strategy_has_one_step() -> None:
+    how = {"strategy": "Parallel", "bake_seconds": 0}
+    begun = SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW, healthy_since=NOW)
+    begins = decided(member("a"), member("b"), rollout=begun, update=how, channel="Canary")
+    assert allowed(begins) == [1, 0]
+    stays = decided(member("a", new=1, allowed=1), member("b"), rollout=begun, update=how, channel="Canary")
+    assert (stays.record.state, allowed(stays)) == ("AwaitingApproval", [1, 0])
+    goes_on = decided(member("a", new=1, allowed=1), member("b"), rollout=stays.record, update=how)
+    assert allowed(goes_on) == [ALL, ALL]
 
 
 def test_going_back_by_hand_needs_no_steps() -> None:

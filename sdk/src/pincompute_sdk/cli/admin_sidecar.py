@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pincompute_sdk.client import Client
 
 PACE = 1.0  # seconds between two looks at a rollout
-ENDED = ("Complete", "RolledBack", "Paused")
+FAILED = ("RolledBack", "Held")
+ENDED = ("Complete", "AwaitingApproval", "Paused", *FAILED)  # nothing more happens until somebody, or something, changes
 SidecarName = Annotated[str, Parameter(help="A sidecar.")]
 sidecar = App(
     name="sidecar",
@@ -138,11 +139,11 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _followed(pin: Client, made: Sidecar, wait: WaitOptions, output: str) -> int:
-    """Follows a rollout until it is done. Returns the exit code: that of a failure when the version went back."""
+    """Follows a rollout until it is done. Returns the exit code: that of a failure when the version went back, or holds."""
     end = time.monotonic() + wait.timeout
     found = made
     with Picture() as picture:
-        while wait.wait and found.state not in ENDED and not _held(found):
+        while wait.wait and found.state not in ENDED:
             if time.monotonic() > end:
                 remedy = f"the rollout continues; `pin admin sidecar status {made.name}` shows it"
                 raise CommandError(f"sidecar {made.name} is not done after {wait.timeout:.0f} s", remedy=remedy, code=TIMEOUT)
@@ -151,11 +152,7 @@ def _followed(pin: Client, made: Sidecar, wait: WaitOptions, output: str) -> int
             if output == "table":
                 picture.draw(list(_lines(found)))
     _show(found, output)
-    return FAILURE if found.state == "RolledBack" else 0
-
-
-def _held(found: Sidecar) -> bool:
-    return found.state == "Progressing" and found.message.startswith(("stays", "holds"))
+    return FAILURE if found.state in FAILED else 0
 
 
 def _show(found: Sidecar, output: str) -> None:

@@ -543,7 +543,7 @@ class FleetUpdate(Model):
 
     strategy: str = "ZoneByZone"
     """ZoneByZone completes one zone before the next; Canary changes a share in every zone first; Parallel all. One of:
-    Parallel, ZoneByZone, Canary, Recreate.
+    ZoneByZone, Canary, Parallel.
     """
     zone_order: tuple[str, ...] = ()
     """ZoneByZone: these zones come first, in this order."""
@@ -860,7 +860,7 @@ class NewSidecar(Model):
     update: FleetUpdate = FleetUpdate()
     """How another version reaches running pods."""
     channel: str = "Stable"
-    """Stable brings another version to all pods; Canary to the first step's share only, until this is Stable. One of:
+    """Stable brings another version to all pods; Canary to the first step's share, or one pod, until this is Stable. One of:
     Stable, Canary.
     """
     paused: bool = False
@@ -915,7 +915,7 @@ class PinSidecarSpec(Model):
     update: FleetUpdate = FleetUpdate()
     """How another version reaches running pods."""
     channel: str = "Stable"
-    """Stable brings another version to all pods; Canary to the first step's share only, until this is Stable. One of:
+    """Stable brings another version to all pods; Canary to the first step's share, or one pod, until this is Stable. One of:
     Stable, Canary.
     """
     paused: bool = False
@@ -1429,7 +1429,7 @@ class Sidecar(Model):
     spec: PinSidecarSpec
     """What an administrator has written."""
     state: str
-    """Pending, Progressing, Complete, RollingBack, RolledBack, Paused or Deleting."""
+    """Pending, Progressing, Held, AwaitingApproval, Complete, RollingBack, RolledBack, Paused or Deleting."""
     revision: str = ""
     """The version that the spec asks for."""
     stable: str = ""

@@ -2,8 +2,10 @@
 
 The steps are those of a workload's rollout (`domain/rollout_steps.py`), counted over the pods of all workloads and members. A
 step is complete when its pods have the version and the sidecar in them is ready, and its bake time has passed. It fails when
-the sidecar cannot start or crashes in one of them, or when its deadline passes; then the fleet goes back to the version
-before, or holds. A member that does not answer at its turn is waited for: silence is neither success nor failure. The record
+the sidecar cannot start or crashes in one of them, or when at its deadline the sidecar is not ready in a pod that has the
+version; then the fleet goes back to the version before, or holds. A pod that cannot take the version yet, since its workload
+is paused, has no room or has spent its disruption account, says nothing about it: at the deadline the rollout goes on, and the
+pod follows later. A member that does not answer at its turn is waited for: silence is neither success nor failure. The record
 is in the status, so everything survives a restart.
 """
 
@@ -89,10 +91,11 @@ class _Fleet:
     @property
     def totals(self) -> tuple[int, ...]:
         """Returns the steps; one for a way back, which harms nobody."""
-        update = self.sidecar.spec.update
-        if self.version.revision == self.stable.revision:
+        spec, update = self.sidecar.spec, self.sidecar.spec.update
+        if not self.is_another:
             return (sum(member.pods for member in self.members),)
-        return rollout_steps.totals(update.strategy, update.steps, self.replicas, self.record.zones)
+        made = rollout_steps.totals(update.strategy, update.steps, self.replicas, self.record.zones)
+        return (1, *made) if spec.channel == "Canary" and len(made) == 1 and made[0] > 1 else made
 
     @property
     def final(self) -> bool:
@@ -101,6 +104,11 @@ class _Fleet:
     @property
     def total(self) -> int:
         return self.totals[min(self.record.step, len(self.totals) - 1)]
+
+    @property
+    def is_another(self) -> bool:
+        """Returns whether the version is not the one that serves, so that it has to prove itself."""
+        return self.version.revision != self.stable.revision
 
     @property
     def held_as_canary(self) -> bool:
@@ -124,8 +132,29 @@ class _Fleet:
     @property
     def failure(self) -> str:
         """Returns why a pod of the version cannot run it; empty where none fails."""
-        rows = [(member, member.of(self.version.revision)) for member in self.members if member.known]
-        return next((f"in zone {member.zone}: {row.message}" for member, row in rows if row.failing), "")
+        if not self.is_another:
+            return ""
+        return next((f"in zone {member.zone}: {row.message}" for member, row in self._reports if row.failing), "")
+
+    @property
+    def unhealthy(self) -> str:
+        """Returns where the sidecar is not ready in pods that have the version; empty where it is in all."""
+        late = [(member, row) for member, row in self._reports if row.ready < row.pods - row.unplaced]
+        return next(
+            (f"it is not ready in {_pods(row.pods - row.unplaced - row.ready)} of zone {m.zone}" for m, row in late), ""
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Returns the pods of the step that have not taken the version."""
+        limits = self.limits
+        allowed = (min(limits[member.name], member.pods) for member in self.members)
+        return sum(allowed) - sum(row.pods for _, row in self._reports)
+
+    @property
+    def _reports(self) -> list[tuple[FleetMember, VersionStatus]]:
+        """Returns what the members that answer report of the version."""
+        return [(member, member.of(self.version.revision)) for member in self.members if member.known]
 
     @property
     def complete(self) -> bool:
@@ -145,7 +174,7 @@ class _Fleet:
             return False
         dispatched = shard.spec.target == version.revision and shard.spec.updated >= min(allowed, member.pods)
         row = member.of(version.revision)
-        return dispatched and row.ready >= min(allowed, member.pods)
+        return dispatched and row.ready + row.unplaced >= min(allowed, member.pods)
 
     def recorded(self, **changes: object) -> _Fleet:
         return replace(self, record=msgspec.structs.replace(self.record, **changes))
@@ -173,38 +202,38 @@ def decide(sidecar: PinSidecar, members: Sequence[FleetMember], now: datetime) -
 def _progressing(fleet: _Fleet) -> FleetProgress:
     if fleet.sidecar.spec.paused:
         return _made(fleet.recorded(healthy_since=None, since=None), "is paused: pods keep the version that they have")
-    fleet = fleet.recorded(since=fleet.record.since or fleet.now)
-    if fleet.record.failure:
-        return _made(fleet, f"holds: {fleet.record.failure}")
-    if fleet.failure and fleet.version.revision != fleet.stable.revision:
+    fleet = fleet.recorded(state="Progressing", since=fleet.record.since or fleet.now, failure="")
+    if fleet.failure:
         return _failed(fleet, fleet.failure)
     if fleet.complete:
         return _baked(fleet)
-    since = fleet.now if fleet.record.healthy_since is not None else fleet.record.since  # bake time is not part of the deadline
-    fleet = fleet.recorded(healthy_since=None, since=since)
     if fleet.silent:
         zones = ", ".join(sorted({member.zone for member in fleet.silent}))
-        return _made(fleet.recorded(since=None), f"waits for zone {zones}, which does not answer")
-    left = _left(fleet.record.since, fleet.sidecar.spec.update.progress_deadline_seconds, fleet.now)
+        return _made(fleet.recorded(since=None, healthy_since=None), f"waits for zone {zones}, which does not answer")
+    deadline = fleet.sidecar.spec.update.progress_deadline_seconds
+    left = _left(fleet.record.since, deadline, fleet.now)
+    if left <= 0 and not fleet.unhealthy:
+        return _baked(fleet, f"{_pods(fleet.waiting)} did not take it within {deadline} s and will when their apps allow it")
+    if fleet.record.healthy_since is not None:  # bake time is not part of the deadline
+        fleet, left = fleet.recorded(healthy_since=None, since=fleet.now), float(deadline)
     if left <= 0:
-        deadline = fleet.sidecar.spec.update.progress_deadline_seconds
-        return _failed(fleet, f"step {fleet.record.step + 1} was not healthy within {deadline} s")
+        return _failed(fleet, f"{fleet.unhealthy}, {deadline} s after step {fleet.record.step + 1} began")
     return replace(_made(fleet), wake_after=left)
 
 
-def _baked(fleet: _Fleet) -> FleetProgress:
+def _baked(fleet: _Fleet, message: str = "") -> FleetProgress:
     since = fleet.record.healthy_since or fleet.now
     fleet = fleet.recorded(healthy_since=since)
     left = _left(since, fleet.sidecar.spec.update.bake_seconds, fleet.now)
-    if left > 0 and fleet.version.revision != fleet.stable.revision:
-        return replace(_made(fleet), wake_after=left)
+    if left > 0 and fleet.is_another:
+        return replace(_made(fleet, message), wake_after=left)
     if fleet.held_as_canary:
-        return _made(fleet, "stays at the canary's share until channel is Stable")
+        return _made(fleet.recorded(state="AwaitingApproval"), "stays at the canary's share until channel is Stable")
     if not fleet.final:
-        return _made(fleet.recorded(step=fleet.record.step + 1, since=fleet.now, healthy_since=None))
-    former = fleet.sidecar.status.former if fleet.version.revision == fleet.stable.revision else fleet.stable
+        return _made(fleet.recorded(step=fleet.record.step + 1, since=fleet.now, healthy_since=None), message)
+    former = fleet.stable if fleet.is_another else fleet.sidecar.status.former
     done = fleet.recorded(state="Complete", since=fleet.now, healthy_since=None, step=len(fleet.totals))
-    return replace(_made(replace(done, stable=fleet.version)), former=former)
+    return replace(_made(replace(done, stable=fleet.version), message), former=former)
 
 
 def _failed(fleet: _Fleet, failure: str) -> FleetProgress:
@@ -231,6 +260,10 @@ def _made(fleet: _Fleet, message: str = "") -> FleetProgress:
     former = fleet.sidecar.status.former
     target = fleet.stable if back else fleet.version
     return FleetProgress(fleet.version, target, fleet.stable, former, record, allowed, said)
+
+
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"
 
 
 def _left(since: datetime | None, seconds: float, now: datetime) -> float:

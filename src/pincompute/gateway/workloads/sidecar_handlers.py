@@ -47,7 +47,9 @@ class Sidecar(Struct):
 
     name: Annotated[str, doc("Name, by which workloads ask for it.")]
     spec: Annotated[PinSidecarSpec, doc("What an administrator has written.")]
-    state: Annotated[str, doc("Pending, Progressing, Complete, RollingBack, RolledBack, Paused or Deleting.")]
+    state: Annotated[
+        str, doc("Pending, Progressing, Held, AwaitingApproval, Complete, RollingBack, RolledBack, Paused or Deleting.")
+    ]
     revision: Annotated[str, doc("The version that the spec asks for.")] = ""
     stable: Annotated[str, doc("The version that reached all pods last.")] = ""
     stable_image: Annotated[str, doc("Image of that version.")] = ""
@@ -165,7 +167,9 @@ def _state(sidecar: PinSidecar) -> str:
         return "Deleting"
     if rollout is None or sidecar.status.observed_generation < sidecar.metadata.generation:
         return "Pending"
-    return "Paused" if sidecar.spec.paused else rollout.state
+    if sidecar.spec.paused:
+        return "Paused"
+    return "Held" if rollout.failure and rollout.state == "Progressing" else rollout.state
 
 
 def _zones(sidecar: PinSidecar) -> tuple[SidecarZone, ...]:

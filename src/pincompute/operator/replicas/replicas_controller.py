@@ -34,7 +34,7 @@ from pincompute.api.labels import REVISION as REVISION_LABEL
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import RESTRICTED, PodSecurityLevel
 from pincompute.api.shards import DisruptionRequests, Shard, Share
-from pincompute.api.sidecars import PINSIDECARSHARDS, PinSidecarShard
+from pincompute.api.sidecars import PINSIDECARSHARDS, PinSidecarShard, named_by
 from pincompute.api.workloads import Ended
 from pincompute.domain import (
     container_restart,
@@ -70,6 +70,7 @@ NAME_TAKEN = 5.0  # seconds until the next reconciliation while something else h
 REMEMBERED = 50_000  # shards whose shapes are kept; those of the oldest are worked out anew when they are needed
 BY_SHARD = "shard-uid"  # index over pods
 BY_NODE = "node"  # index over pods of shards
+BY_SIDECAR = "sidecar"  # index over shards
 
 
 def _mark(namespace: str, uid: str) -> str:
@@ -77,11 +78,16 @@ def _mark(namespace: str, uid: str) -> str:
     return f"{namespace}/{uid}"
 
 
+def _sidecars_named(shard: Shard) -> Iterable[str]:
+    return {name for share in shard.spec.mix for name in named_by(share.template)}
+
+
 INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {
     PODS: {
         BY_SHARD: lambda pod: [_mark(pod.metadata.namespace, uid)] if (uid := pod.metadata.labels.get(SHARD_UID)) else [],
         BY_NODE: lambda pod: [pod.spec.node_name] if pod.spec.node_name and SHARD_UID in pod.metadata.labels else [],
-    }
+    },
+    **{kind.shard: {BY_SIDECAR: _sidecars_named} for kind in KINDS},
 }
 
 
@@ -470,6 +476,12 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
         """A namespace that becomes a project's, or has another level of Pod Security, concerns its shards."""
         return [shard.key for shard in _synced(views, resource).list(namespace.metadata.name)]
 
+    def naming(_cluster: str, sidecar: PinSidecarShard, views: Views) -> Iterable[Key]:
+        """A sidecar that has just come to the member concerns the shards whose pods wait for it."""
+        if sidecar.status.observed_generation:
+            return ()
+        return [shard.key for shard in _synced(views, resource).by(BY_SIDECAR, sidecar.metadata.name)]
+
     workload = shard_pods.workload_kind(resource)
     card = Card(
         name=f"operator.{workload.lower()}-shard",
@@ -481,7 +493,7 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
             ReadAccess("local", NODES, _nothing, on_node),
             ReadAccess("local", PODDISRUPTIONBUDGETS, owned),
             ReadAccess("local", NAMESPACES, _nothing, within),
-            ReadAccess("local", PINSIDECARSHARDS, _nothing),
+            ReadAccess("local", PINSIDECARSHARDS, _nothing, naming),
         ),
         writes=(
             WriteAccess("local", resource, ("patch", "status")),
