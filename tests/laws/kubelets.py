@@ -70,12 +70,13 @@ class Kubelets:
         """The status its kubelet would report now; None when it has. A container gets a new id when its image changes."""
         if pod.status.phase in ("Succeeded", "Failed"):
             return None
-        running = {status.name: status for status in pod.status.container_statuses}
-        found = [self._container(pod, c, running.get(c.name), now) for c in pod.spec.containers]
+        wanted = (*sidecars(pod), *pod.spec.containers)
+        running = {status.name: status for status in statuses(pod)}
+        found = [self._container(pod, c, running.get(c.name), now) for c in wanted]
         if not any(found):
             return None
         known = {status.name: as_json(status) for status in running.values()}
-        return status_of(pod, [new or known[c.name] for new, c in zip(found, pod.spec.containers, strict=True)], now)
+        return status_of(pod, [new or known[c.name] for new, c in zip(found, wanted, strict=True)], now)
 
     def _container(self, pod: Pod, wanted: Container, present: ContainerStatus | None, now: datetime) -> Manifest | None:
         """What is new about a container; None for nothing."""
@@ -99,6 +100,15 @@ class Kubelets:
             "state": {"running": {"startedAt": spelled(now)}},
         }
         return status | running | {"ready": not self.ready_after and not is_job(container)}
+
+
+def sidecars(pod: Pod) -> tuple[Container, ...]:
+    """Init containers that run as long as the others."""
+    return tuple(container for container in pod.spec.init_containers if container.restart_policy == "Always")
+
+
+def statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
+    return (*pod.status.init_container_statuses, *pod.status.container_statuses)
 
 
 def plain(image: str) -> str:
@@ -144,7 +154,13 @@ def status_of(pod: Pod, containers: list[Manifest], now: datetime) -> Manifest:
         {"type": "PodScheduled", "status": "True", "lastTransitionTime": spelled(now)},
         {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": changed},
     ]
-    return {"phase": "Succeeded" if ended else "Running", "conditions": conditions, "containerStatuses": containers}
+    beside = {container.name for container in sidecars(pod)}
+    return {
+        "phase": "Succeeded" if ended else "Running",
+        "conditions": conditions,
+        "containerStatuses": [c for c in containers if c["name"] not in beside],
+        **({"initContainerStatuses": [c for c in containers if c["name"] in beside]} if beside else {}),
+    }
 
 
 def bind(world: SimulatedWorld, cluster: str, key: Key, pod: Pod, nodes: Iterable[Node]) -> None:
@@ -235,11 +251,9 @@ def unready(world: SimulatedWorld, cluster: str, key: Key, pod: Pod) -> None:
     """Its containers have ended and started again, one restart more."""
     again = {"ready": False, "state": {"running": {"startedAt": spelled(world.now)}}}
     containers = [
-        as_json(status) | again | {"restartCount": status.restart_count + 1}
-        for status in pod.status.container_statuses
-        if status.container_id
+        as_json(status) | again | {"restartCount": status.restart_count + 1} for status in statuses(pod) if status.container_id
     ]
-    broken = [as_json(status) for status in pod.status.container_statuses if not status.container_id]
+    broken = [as_json(status) for status in statuses(pod) if not status.container_id]
     body = {"status": status_of(pod, containers + broken, world.now)}
     world.edit(cluster, PODS, key, body, "status")
 

@@ -16,6 +16,7 @@ from pincompute.api.labels import (
     HOST,
     NAMESPACES_FINALIZER,
     SHARDS_FINALIZER,
+    SIDECARS,
     SYSTEM_NAMESPACE,
 )
 from pincompute.api.member_clusters import MEMBERCLUSTERS
@@ -53,6 +54,7 @@ class AppEdit:
     surge: int | str | None = None
     recreate: bool = False
     settings: str = ""  # how a new value reaches it, if it names a secret and a configuration
+    sidecars: str = ""  # sidecars of the platform that it names
     update: Manifest = field(default_factory=dict)
 
     def spec(self) -> Manifest:
@@ -61,6 +63,7 @@ class AppEdit:
         kind = {"inPlace": "Never"} if self.recreate else {}
         settings = {"settings": self.settings} if self.settings else {}
         pod = region_settings.refer(template(1)) if self.settings else template(1)
+        pod = {"metadata": {"annotations": {SIDECARS: self.sidecars}}, **pod} if self.sidecars else pod
         return {"replicas": self.replicas, "tier": self.tier, "template": pod, "update": update | kind | settings | self.update}
 
 

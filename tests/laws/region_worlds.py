@@ -18,9 +18,11 @@ from pincompute.federation import federation_process as federation
 from pincompute.federation.project import project_namespaces
 from pincompute.federation.scheduling import scheduling_queue
 from pincompute.federation.settings import setting_references
+from pincompute.federation.sidecar import sidecar_references
 from pincompute.federation.workload import workload_controller as workload
 from pincompute.operator import operator_process as operator
 from pincompute.operator.replicas.replicas_controller import INDEXES
+from pincompute.operator.sidecars import fleet_controller
 from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedWorld
 from pincompute.testing.laws.simulated_world import Indexes
 
@@ -57,6 +59,8 @@ ALL_INDEXES = united(
     scheduling_queue.INDEXES,
     setting_references.ON_HOST,
     setting_references.IN_MEMBERS,
+    sidecar_references.INDEXES,
+    fleet_controller.INDEXES,
 )
 
 

@@ -1,0 +1,115 @@
+"""A fleet of a sidecar takes another version zone by zone, touches nothing else in the pods, and keeps every app's promise.
+
+Pods here report their sidecar as kubelets do. S-156, S-160, S-161, N1, N16.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import region_checks
+from kubelets import BAD, Kubelets
+from region_edits import ROOMY, AppEdit, Edit, apply, begin, change
+from region_worlds import ALL_INDEXES, processes, promised
+
+from pincompute.api.builtin import PODS, Pod
+from pincompute.api.labels import FLEET_FINALIZER, HOST
+from pincompute.api.meta import Key, Manifest
+from pincompute.api.sidecars import PINSIDECARS
+from pincompute.testing.laws import LAWS, Case, Chance, Scenario, SimulatedWorld, uphold
+from pincompute.testing.laws.simulation import Simulation
+
+MEMBERS = ("a1", "b1")
+METER = Key("", "meter")
+NEW = "hello:2"
+SLOW = Kubelets(ready_after=3.0, gone_after=1.0)
+
+
+def begin_region(world: SimulatedWorld, update: Manifest) -> None:
+    spec = {"container": {"image": "hello:1"}, "update": {"bakeSeconds": 0, "progressDeadlineSeconds": 120, **update}}
+    begin(world, MEMBERS, {"web": AppEdit(4, sidecars="meter")}, pods={}, room=ROOMY, slow=())
+    world.make(HOST, PINSIDECARS, {"metadata": {"name": "meter", "finalizers": [FLEET_FINALIZER]}, "spec": spec})
+
+
+def pods(world: SimulatedWorld) -> list[tuple[str, Pod]]:
+    return [(m, pod) for m in MEMBERS for pod in world.objects(m, PODS).values() if not pod.deleting]
+
+
+def image(pod: Pod) -> str:
+    return next(container.image for container in pod.spec.init_containers if container.name == "platform-meter")
+
+
+def write(image: str, world: SimulatedWorld) -> None:
+    world.edit(HOST, PINSIDECARS, METER, {"spec": {"container": {"image": image}}})
+
+
+def pause_app(world: SimulatedWorld) -> None:
+    change(world, Edit("pause"), {"paused": True})
+
+
+def invariant(world: SimulatedWorld) -> None:
+    """The usual ones; and a version that fails never reaches the second zone, one that works only after the whole first one."""
+    region_checks.invariant(world)
+    there = {member: {image(pod) for where, pod in pods(world) if where == member} for member in MEMBERS}
+    assert BAD not in there["b1"]
+    assert NEW not in there["b1"] or there["a1"] == {NEW}, "zone b has the version before zone a is complete"
+
+
+def ends(image_of_all: str, state: str, restarts: int, world: SimulatedWorld) -> None:
+    """All pods have the version; the containers of the user have never restarted (N16)."""
+    assert [image(pod) for _, pod in pods(world)] == [image_of_all] * 4
+    record = world.objects(HOST, PINSIDECARS)[METER].status.rollout
+    assert record is not None
+    assert record.state == state
+    assert {status.restart_count for _, pod in pods(world) for status in pod.status.container_statuses} == {0}
+    assert max(status.restart_count for _, pod in pods(world) for status in pod.status.init_container_statuses) <= restarts
+
+
+def goes_on(world: SimulatedWorld) -> None:
+    """The pods of a paused app keep what they have, and the rollout is not undone for it."""
+    record = world.objects(HOST, PINSIDECARS)[METER].status.rollout
+    assert record is not None
+    assert (record.state, [image(pod) for _, pod in pods(world)]) == ("Complete", ["hello:1"] * 4)
+
+
+def case(*edits: Callable[[SimulatedWorld], None], rests: Callable[[SimulatedWorld], None], **update: object) -> Case:
+    scenario = Scenario(
+        (HOST, *MEMBERS),
+        partial(begin_region, update=update),
+        edits,
+        SLOW.tick,
+        invariant,
+        rests,
+        partial(promised, cramped=False, calm=True),
+        region_checks.outcome,
+    )
+    return Case(processes(MEMBERS), scenario, ALL_INDEXES, collapses=False)
+
+
+CASES = {
+    "another image reaches every pod": case(partial(write, NEW), rests=partial(ends, NEW, "Complete", 1)),
+    "an image that nobody has is undone in the first zone": case(
+        partial(write, BAD), rests=partial(ends, "hello:1", "RolledBack", 2)
+    ),
+    "an app that is paused holds no rollout up for ever": case(
+        pause_app, partial(write, NEW), rests=goes_on, progressDeadlineSeconds=20
+    ),
+    "an update of the app beside it": case(
+        partial(write, NEW),
+        partial(apply, edit=Edit("scale", number=4), members=MEMBERS),
+        rests=partial(ends, NEW, "Complete", 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_fleet_takes_another_version(name: str) -> None:
+    Simulation(CASES[name]).run()
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_fleet_under_a_law(law: str) -> None:
+    uphold(law, CASES["another image reaches every pod"], Chance(random.Random(0), few=2))
