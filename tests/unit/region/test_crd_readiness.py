@@ -113,8 +113,8 @@ async def test_a_member_is_usable_once_its_shards_come_without_the_record_of_fie
 
 async def test_a_kind_that_is_never_served_is_named_with_its_cluster() -> None:
     with pytest.raises(RegionError) as raised:
-        await ask(Young(never="pinpods"), manifests.host_manifests(), deadline=0.5)
+        await ask(Young(never="pinpods"), manifests.host_manifests(), deadline=3.0)
     assert str(raised.value) == (
-        "PinPod cannot be used in cluster b1 after 0.5 s: the server could not find the requested resource; see "
+        "PinPod cannot be used in cluster b1 after 3 s: the server could not find the requested resource; see "
         "`pincompute region kubectl --context b1 describe crd` and `pincompute region logs b1-apiserver`"
     )

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -14,7 +14,7 @@ from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import GROUP, Manifest, Object
 from pincompute.kube import yaml_safe_json
 from pincompute.kube.api_client import ApiClient
-from pincompute.kube.api_errors import AlreadyExists, KubeError, NotFound, Refused
+from pincompute.kube.api_errors import AlreadyExists, KubeError, NotFound, Refused, Unreachable
 from pincompute.kube.kubeconfig import load as load_kubeconfig
 from pincompute.region.cluster import crd_readiness
 from pincompute.region.region_error import RegionError
@@ -33,6 +33,8 @@ POLICIES = (
     "MutatingAdmissionPolicy",
 )
 ESTABLISHED = 30.0  # seconds a new kind has to be served
+PATIENCE = 60.0  # seconds an API server that was ready may be silent
+PAUSE = 0.5  # seconds between two tries
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -89,10 +91,10 @@ class Installer:
         for kind in POLICIES:
             served = await self._lookup(ADMISSION, kind)
             path = f"{_root(ADMISSION)}/{served.plural}"
-            found = await self._client.request("GET", path, query={"labelSelector": f"{MANAGED_BY}={PINCOMPUTE}"})
+            found = await self._request("GET", path, query={"labelSelector": f"{MANAGED_BY}={PINCOMPUTE}"})
             for obj in msgspec.json.decode(found, type=_Named).items:
                 if (kind, obj.metadata.name) not in applied:
-                    await self._client.request("DELETE", f"{path}/{obj.metadata.name}")
+                    await self._request("DELETE", f"{path}/{obj.metadata.name}")
 
     async def _apply_in_order(self, manifests: Iterable[Manifest]) -> None:
         for manifest in manifests:
@@ -110,7 +112,7 @@ class Installer:
     async def _digest(self, path: str) -> str:
         """Returns the digest of the present definition. Applying a large schema takes an API server seconds, changed or not."""
         try:
-            body = await self._client.request("GET", path, accept=METADATA_ONLY)
+            body = await self._request("GET", path, accept=METADATA_ONLY)
         except NotFound:
             return ""
         return msgspec.json.decode(body, type=Object).metadata.annotations.get(DIGEST, "")
@@ -126,7 +128,7 @@ class Installer:
 
     async def delete(self, manifest: Manifest) -> None:
         try:
-            await self._client.request("DELETE", await self._path(manifest))
+            await self._request("DELETE", await self._path(manifest))
         except NotFound:
             return
 
@@ -135,7 +137,7 @@ class Installer:
         path = await self._path(manifest)
         while True:
             try:
-                await self._client.request("GET", path)
+                await self._request("GET", path)
             except NotFound:
                 await asyncio.sleep(0.1)
             else:
@@ -147,9 +149,7 @@ class Installer:
         async with asyncio.timeout(ESTABLISHED):
             while True:
                 try:
-                    await self._client.request(
-                        verb, path, query=query, body=body, content_type=CONTENT[verb], deadline=ESTABLISHED
-                    )
+                    await self._request(verb, path, query=query, body=body, content_type=CONTENT[verb], deadline=ESTABLISHED)
                 except Refused as error:
                     if "There can be a delay" not in str(error):
                         raise
@@ -180,12 +180,26 @@ class Installer:
 
     async def _discover(self, version: str) -> None:
         try:
-            body = await self._client.request("GET", _root(version))
+            body = await self._request("GET", _root(version))
         except NotFound:
             return
         for resource in msgspec.json.decode(body, type=_DiscoveredResources).resources:
             if "/" not in resource.name:
                 self._served[version, resource.kind] = ServedResource(resource.name, resource.namespaced)
+
+    async def _request(self, verb: str, path: str, **options: Any) -> bytes:
+        """Returns the answer. A request that gets none is repeated for a while, because a machine that starts a region is busy;
+        each of these requests may take effect twice.
+        """
+        clock = asyncio.get_running_loop()
+        end = clock.time() + PATIENCE
+        while True:
+            try:
+                return await self._client.request(verb, path, **options)
+            except Unreachable:
+                if clock.time() > end:
+                    raise
+                await asyncio.sleep(PAUSE)
 
 
 def client(kubeconfig: Path, cluster: str) -> ApiClient:
