@@ -123,6 +123,24 @@ async def test_only_an_owner_deletes_images_and_only_through_the_gateway(served:
     assert (await gateway.ask("alice", "DELETE", images + "&tag=2"))[0] == 404
 
 
+async def test_what_is_deleted_counts_until_it_is_freed(
+    served: tuple[Running, RegistryDouble], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Push, delete and push again passed the limit for a day: nobody counted what waited on the disk."""
+    monkeypatch.setattr(stored_bytes, "FRESH", 0.0)
+    gateway, registry = served
+    assert (await gateway.ask("root", "PUT", LIMITS, {"images": "3Gi"}))[0] == 200
+    registry.age = 1200.0
+    registry.push("shop/web", "2", ("two", 3 * GI))
+    assert (await gateway.ask("alice", "DELETE", "/v1/projects/shop/images?name=web&tag=2"))[0] == 200
+    status, body = await token(gateway, "dan", "shop/web:push")
+    assert (status, body["code"]) == (403, "limit-exceeded")
+    assert "3073Mi of it is deleted already and will be freed within 30 minutes" in body["detail"]
+    for _ in range(2):
+        await gateway.gateway.collection.collect()
+    assert (await token(gateway, "dan", "shop/web:push"))[0] == 200
+
+
 def _fails(*_: object) -> tuple[str, ...]:
     raise OSError(5, "Input/output error")
 

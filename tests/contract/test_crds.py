@@ -745,7 +745,7 @@ async def test_a_template_of_an_earlier_version_that_asks_for_nothing_still_gets
 
 @pytest.mark.parametrize("part", ["labels", "annotations"])
 async def test_labels_and_annotations_of_users_have_a_length(server: Api, part: str) -> None:
-    """Judged as they change: an object of an earlier version can be changed in other ways. Marks of kubectl are not counted."""
+    """Judged as they change: an object of an earlier version can be changed in other ways. What kubectl keeps counts."""
     collection = workloads.PINAPPS.path(server.namespace)
     long = {f"key-{number:04}": "x" * 60 for number in range(1000)}
     app = patched({"patch": {"metadata": {part: long}}})
@@ -757,9 +757,28 @@ async def test_labels_and_annotations_of_users_have_a_length(server: Api, part: 
     (await server.patch(f"{collection}/hello", more)).refused(422, "Invalid")
     (await server.patch(f"{collection}/hello", {"spec": {"replicas": 2}})).ok()
     (await server.patch(f"{collection}/hello", {"metadata": {part: {"key-0000": None}}})).ok()
-    if part == "annotations":
-        applied = {"kubectl.kubernetes.io/last-applied-configuration": "x" * 100_000}
-        (await server.patch(f"{collection}/hello", {"metadata": {part: applied}})).ok()
+    in_template = patched({"patch": {"spec": {"template": {"metadata": {part: long}}}}})
+    answer = (await server.post(collection, in_template, dryRun="All")).refused(422, "Invalid")
+    assert "must have at most 65536 characters together: remove some" in answer["message"]
+
+
+@pytest.mark.parametrize("whose", ["an app", "its pods", "a project"])
+async def test_what_kubectl_keeps_in_annotations_has_the_same_length(server: Api, whose: str) -> None:
+    def noted(size: int) -> tuple[str, dict[str, Any]]:
+        notes = {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "x" * size}}
+        if whose == "a project":
+            head = {"apiVersion": projects.PROJECTS.api_version, "kind": "Project"}
+            return projects.PROJECTS.path(), {**head, "metadata": {"name": "noted", **notes}}
+        path = workloads.PINAPPS.path(server.namespace)
+        where: dict[str, Any] = {"metadata": notes}
+        return path, patched({"patch": where if whose == "an app" else {"spec": {"template": where}}})
+
+    path, body = noted(65_000)
+    (await server.post(path, body, dryRun="All")).ok(201)
+    path, body = noted(66_000)
+    message = (await server.post(path, body, dryRun="All")).refused(422, "Invalid")["message"]
+    assert "annotations: must have at most 65536 characters together: remove some" in message
+    assert "kubectl apply --server-side" in message
 
 
 GATEWAY = "system:serviceaccount:pincompute-system:pincompute-gateway"

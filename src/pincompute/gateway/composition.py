@@ -24,7 +24,7 @@ from pincompute.gateway.gateway_settings import GatewaySettings
 from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder, history_handlers
 from pincompute.gateway.host_clock import HostClock
 from pincompute.gateway.images import image_handlers, registry_handlers
-from pincompute.gateway.images.image_collection import ImageCollection
+from pincompute.gateway.images.image_collection import ImageCollection, freed_within
 from pincompute.gateway.images.image_digests import ImageDigests
 from pincompute.gateway.images.image_inventory import ImageInventory
 from pincompute.gateway.images.image_removal import ImageRemoval
@@ -172,7 +172,8 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         registry = RegistryReader(settings.registry, signer)
         storage = RegistryStorage(settings.path(settings.registry.storage) if settings.registry.storage else None)
         owners, manifests = OwnerFiles(storage), StoredManifests(storage)
-        stored, inventory = StoredBytes(storage), ImageInventory(storage, manifests)
+        within = freed_within(settings.registry.collect_every)
+        stored, inventory = StoredBytes(storage, within), ImageInventory(storage, manifests)
         closing.push_async_callback(stored.close)
         ownership = RepositoryOwnership(clusters, owners)
         collection = ImageCollection(reads, storage, owners, time.time, settings.registry.collect_every)

@@ -17,8 +17,9 @@ import yaml
 from gateway.served_gateway import free_port
 from joserfc.jwk import ECKey
 from pincompute_sdk.generated.models import RegistryToken
-from pincompute_sdk.images import blob_upload, image_name
+from pincompute_sdk.images import blob_upload, image_name, registry_client
 from pincompute_sdk.images.image_errors import ImageError
+from pincompute_sdk.images.image_manifest import ManifestBytes
 from pincompute_sdk.images.oci_layout import LayoutImage, open_layout
 from pincompute_sdk.images.registry_client import RegistryClient
 from pincompute_sdk.images.registry_connection import RegistryConnection, Scopes
@@ -27,11 +28,11 @@ from sdk.image_files import LayoutFolder
 from pincompute.domain import registry_access
 from pincompute.domain.image_pinning import Digest, NoImage
 from pincompute.gateway.gateway_settings import RegistrySettings
-from pincompute.gateway.images import unused_images
+from pincompute.gateway.images import registry_storage, unused_images
 from pincompute.gateway.images.image_inventory import ImageInventory
 from pincompute.gateway.images.image_removal import ImageRemoval, NamedImages
 from pincompute.gateway.images.registry_reader import RegistryReader
-from pincompute.gateway.images.registry_storage import RegistryStorage
+from pincompute.gateway.images.registry_storage import ImageBytes, RegistryStorage
 from pincompute.gateway.images.registry_tokens import RegistryTokens
 from pincompute.gateway.images.stored_bytes import StoredBytes
 from pincompute.gateway.images.stored_manifest import StoredManifests
@@ -157,7 +158,7 @@ async def test_an_image_is_pushed_in_pieces_listed_and_deleted(served: Served, t
         assert all(image.size > first.size and image.created is not None for image in listed)
         blobs = {blob.digest: blob.size for image in (first, second) for blob in image.blobs}
         manifests = len(first.manifest.content) + len(second.manifest.content)
-        assert await StoredBytes(served.storage).of("shop") == sum(blobs.values()) + manifests
+        assert await StoredBytes(served.storage).of("shop") == ImageBytes(sum(blobs.values()) + manifests)
         removal = ImageRemoval(served.storage, StoredManifests(served.storage), inventory)
         await removal.remove(NamedImages("shop", "web", "stable"), {}, dry_run=True)
         assert client.tags("shop/web") == ("1", "stable")
@@ -167,6 +168,32 @@ async def test_an_image_is_pushed_in_pieces_listed_and_deleted(served: Served, t
         assert not any(client.has_blob("shop/web", blob.digest) for blob in first.blobs)
         assert (client.digest(_named("shop/web:1")), client.tags("shop/web")) == ("", ())
     assert await reader.resolve("shop-a/web", "1") == Digest(pushed)  # another project's stays
+
+
+def _padded(image: LayoutImage, length: int) -> ManifestBytes:
+    """The manifest of the image, with an annotation that makes it so long."""
+    manifest = {**msgspec.json.decode(image.manifest.content), "annotations": {"pad": ""}}
+    manifest["annotations"]["pad"] = "x" * (length - len(msgspec.json.encode(manifest)))
+    return ManifestBytes(msgspec.json.encode(manifest), image.manifest.media_type)
+
+
+async def test_a_large_manifest_counts_and_one_beyond_the_largest_is_refused(served: Served, tmp_path: Path):
+    """The registry says so to every program, and `pin` says it before it asks."""
+    image, largest = _image(tmp_path, "padded"), registry_client.LARGEST
+    assert largest == registry_storage.LARGEST
+    with served.client() as client:
+        client.push(image, _named("pad/web:1"))
+        before = served.storage.stored_bytes("pad").named
+        for length in (3 << 19, largest):
+            client.put_manifest(_named("pad/web:2"), _padded(image, length))
+        assert served.storage.stored_bytes("pad").named == before + (3 << 19) + largest
+        with pytest.raises(ImageError, match=f"has {largest + 1} bytes, and the registry takes at most 4 MiB"):
+            client.put_manifest(_named("pad/web:3"), _padded(image, largest + 1))
+        scopes = ("repository:pad/web:pull,push",)
+        headers, body = {"Content-Type": image.manifest.media_type}, _padded(image, largest + 1).content
+        with pytest.raises(ImageError, match="request body too large"):
+            client._connection.ask("PUT", "/v2/pad/web/manifests/3", scopes, headers=headers, body=body)
+        assert client.tags("pad/web") == ("1", "2")
 
 
 def test_what_a_former_project_left_is_removed_with_its_parts(served: Served, tmp_path: Path):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from gateway.registry_double import RegistryDouble, digest
 
+from pincompute.gateway.images.registry_storage import ImageBytes
+
 DAY = 86_400.0
 
 
@@ -30,8 +32,8 @@ def test_all_that_is_stored_counts_once(registry: RegistryDouble):
     assert storage.repositories("shop") == ("shop/deep/api", "shop/up", "shop/web")
     manifests = {each: storage.size(each) for name in storage.repositories("shop") for each in storage.read(name).manifests}
     assert {first, second} < manifests.keys()
-    assert storage.stored_bytes("shop") == 1000 + 10 + 20 + 5 + 7 + 3 + sum(manifests.values())
-    assert storage.stored_bytes("absent") == 0
+    assert storage.stored_bytes("shop") == ImageBytes(1000 + 10 + 20 + 5 + 7 + 3 + sum(manifests.values()))
+    assert storage.stored_bytes("absent") == ImageBytes(0)
     assert storage.read("shop/web").tags == {"1": second}
 
 
@@ -58,6 +60,32 @@ def test_what_was_written_later_stays(registry: RegistryDouble):
     assert storage.remove_manifest("shop/web", pushed, time.time())
     assert not storage.remove_manifest("shop/web", pushed)
     assert not storage.read("shop/web").manifests
+
+
+def test_what_is_removed_counts_until_its_bytes_are_freed(registry: RegistryDouble):
+    """Otherwise a project could push its limit, remove it, and push again."""
+    storage, removed = registry.storage, registry.push("shop/web", "1", ("own", 100), ("base", 1000))
+    registry.push("other/web", "1", ("base", 1000))
+    size = storage.size(removed)
+    storage.remove_manifest("shop/web", removed)
+    for name in (b"own", b"base"):
+        storage.remove_layer("shop/web", digest(name))
+    assert storage.stored_bytes("shop") == ImageBytes(0, removed=size + 1100)
+    assert storage.remove_blobs(time.time() - DAY) == 0
+    assert storage.stored_bytes("shop") == ImageBytes(0, removed=size + 100)  # another project needs the rest
+    assert storage.remove_blobs(time.time() + 1) == 0
+    assert storage.stored_bytes("shop") == ImageBytes(0, removed=size + 100)  # set aside, and on the disk
+    registry.push_layer("shop/web", digest(b"own"), 100)
+    assert storage.stored_bytes("shop") == ImageBytes(100, removed=size)
+    assert storage.remove_blobs(time.time() + 1) == size
+    assert storage.stored_bytes("shop") == ImageBytes(100)
+
+
+def test_a_later_project_of_the_name_does_not_count_what_a_former_one_removed(registry: RegistryDouble):
+    registry.push_layer("shop/web", digest(b"own"), 100)
+    registry.storage.remove_layer("shop/web", digest(b"own"))
+    registry.storage.remove_project("shop")
+    assert registry.storage.stored_bytes("shop") == ImageBytes(0)
 
 
 def test_a_content_is_deleted_at_the_second_look_unless_something_names_it_then(registry: RegistryDouble):

@@ -11,23 +11,23 @@ from gateway.registry_double import RegistryDouble
 from gateway.served_gateway import WITHIN
 
 from pincompute.gateway.images import stored_bytes
-from pincompute.gateway.images.registry_storage import RegistryStorage
+from pincompute.gateway.images.registry_storage import ImageBytes, RegistryStorage
 from pincompute.gateway.images.stored_bytes import FRESH, StoredBytes
 
 
 async def test_a_sum_is_remembered_for_seconds_and_until_something_is_deleted(tmp_path: Path):
     registry, clock = RegistryDouble(tmp_path), 0.0
-    stored = StoredBytes(registry.storage, lambda: clock)
+    stored = StoredBytes(registry.storage, now=lambda: clock)
     registry.push_layer("shop/web", "sha256:" + "a" * 64, 10)
-    assert await stored.of("shop") == 10
-    assert await stored.of("absent") == 0
+    assert await stored.of("shop") == ImageBytes(10)
+    assert await stored.of("absent") == ImageBytes(0)
     registry.push_layer("shop/web", "sha256:" + "b" * 64, 1)
-    assert await stored.of("shop") == 10
+    assert await stored.of("shop") == ImageBytes(10)
     clock = FRESH
-    assert await stored.of("shop") == 11
+    assert await stored.of("shop") == ImageBytes(11)
     registry.storage.remove_layer("shop/web", "sha256:" + "a" * 64)
     stored.forget("shop")
-    assert await stored.of("shop") == 1
+    assert await stored.of("shop") == ImageBytes(1, removed=10)
     assert await StoredBytes(RegistryStorage()).of("shop") is None
 
 
@@ -38,7 +38,7 @@ async def test_nobody_waits_long_and_a_sum_that_takes_long_counts_when_it_is_the
     registry, goes_on, sum_up = RegistryDouble(tmp_path), threading.Event(), RegistryStorage.stored_bytes
     registry.push_layer("shop/web", "sha256:" + "a" * 64, 10)
 
-    def slow(self: RegistryStorage, project: str) -> int:
+    def slow(self: RegistryStorage, project: str) -> ImageBytes:
         goes_on.wait(WITHIN)
         return sum_up(self, project)
 
@@ -54,7 +54,7 @@ async def test_nobody_waits_long_and_a_sum_that_takes_long_counts_when_it_is_the
 
 
 async def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def fails(self: RegistryStorage, project: str) -> int:
+    def fails(self: RegistryStorage, project: str) -> ImageBytes:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(RegistryStorage, "stored_bytes", fails)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
 PAGE = 1000  # tags of one answer
+LARGEST = 4 << 20  # bytes of a manifest that a registry takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,15 @@ class RegistryClient:
         return self.put_manifest(name, image.manifest)
 
     def put_manifest(self, name: ImageName, manifest: ManifestBytes) -> str:
-        """Store the manifest under the name's tag, or untagged where it has none. Returns its digest."""
+        """Store the manifest under the name's tag, or untagged where it has none. Returns its digest.
+
+        Raises ImageError for one that is too large.
+        """
+        if len(manifest.content) > LARGEST:
+            raise ImageError(
+                f"the manifest of {name} has {len(manifest.content)} bytes, and the registry takes at most {LARGEST >> 20} MiB",
+                remedy="build the image with fewer layers and shorter annotations",
+            )
         version = name.tag or manifest.digest
         headers = {"Content-Type": manifest.media_type or MANIFEST}
         self._connection.ask(

@@ -2,7 +2,8 @@
 
 A push under way is never cut. A client asks which parts are present before it sends the others. So nothing of a project is
 removed as long as somebody may hold a token to push to it, or an upload goes on. Contents that no repository names any more are
-deleted after a day. One gateway of the machine does this at a time.
+deleted ten minutes after they were written, and count for the project that removed them until then. One gateway of the machine
+does this at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ log = logging.getLogger(__name__)
 
 PUSH = 2.0 * registry_access.LIFETIME  # seconds after a token to push was issued in which a push may be under way
 UPLOAD = 3600.0  # seconds after the last bytes of an upload in which it may go on
-CONTENT = 86_400.0  # seconds for which a content that no repository names stays
+CONTENT = PUSH  # seconds for which a content that no repository names stays: the registry names it moments after it is written
+
+
+def freed_within(every: float) -> float:
+    """Returns the seconds after which what was removed is freed: one look sets it aside, and the next deletes it."""
+    return CONTENT + 2 * every
 
 
 class ImageCollection:

@@ -6,12 +6,14 @@ the registry's folder cannot be read, nobody knows what is stored, and pushes ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from pincompute.api.image_ownership import project_of
 from pincompute.domain import project_limits
 from pincompute.domain.project_limits import IMAGES
 from pincompute.domain.registry_access import PUSH, Access
+from pincompute.gateway.images.registry_storage import ImageBytes
 from pincompute.gateway.images.stored_bytes import StoredBytes
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.project_limit_admission import ProjectLimitAdmission
@@ -21,14 +23,17 @@ async def judge(granted: Iterable[Access], limits: ProjectLimitAdmission, stored
     """Raises Problem for a push to a project whose images take all of its limit."""
     for project in dict.fromkeys(project_of(repository) for repository, action in granted if action == PUSH):
         used, allowed = await stored.of(project), limits.allowed(project)[IMAGES]
-        if used is not None and used >= allowed:
-            raise _exceeded(project, used, allowed)
+        if used is not None and used.total >= allowed:
+            raise _exceeded(project, used, allowed, stored.freed_within)
 
 
-def _exceeded(project: str, used: int, allowed: int) -> Problem:
+def _exceeded(project: str, used: ImageBytes, allowed: int, freed_within: float) -> Problem:
     limit = project_limits.STORED_IMAGES
-    taken, most = project_limits.used_text(limit, used), project_limits.text(limit, allowed)
+    taken, most = project_limits.used_text(limit, used.total), project_limits.text(limit, allowed)
     detail = f"project {project} stores {taken} of images, and its limit is {most}"
+    if used.removed:
+        gone, minutes = project_limits.used_text(limit, used.removed), math.ceil(freed_within / 60)
+        detail += f"; {gone} of it is deleted already and will be freed within {minutes} minutes"
     remedy = (
         "see them with `pin image list`, delete some as an owner with `pin image rm`, or ask an administrator to raise the "
         f"limit: `pin admin limits {project} --images AMOUNT`"

@@ -10,6 +10,12 @@ no manifest names, and uploads under way. It keeps no other copy of these facts,
     repositories/NAME/_uploads/ID/data                        an upload under way
     blobs/sha256/HE/HEX/data                                  the content of a manifest or a part
 
+and of the platform's own, in `pincompute`:
+
+    removed/                      repositories that are about to be deleted
+    unnamed/DIGEST/data           a content that is deleted at the next look, unless a repository names it then
+    waiting/PROJECT/DIGEST/       the project removed this, and its content may be there still
+
 Source: https://github.com/distribution/distribution/blob/main/registry/storage/paths.go
 """
 
@@ -48,6 +54,18 @@ class StoredRepository:
     untagged: Times
     uploaded: float  # when the last upload under way got its last bytes
     uploading: int  # bytes of uploads under way
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBytes:
+    """What a project takes of the disk, each content once. `removed` is what it no longer names and nobody has freed yet."""
+
+    named: int
+    removed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.named + self.removed
 
 
 class RegistryStorage:
@@ -120,11 +138,17 @@ class RegistryStorage:
     def size(self, digest: str) -> int:
         return _stat(self._blob(digest) / "data")[0]
 
-    def stored_bytes(self, project: str) -> int:
-        """Returns the bytes of all manifests, parts and uploads of the project's repositories, each content once."""
+    def stored_bytes(self, project: str) -> ImageBytes:
+        """Returns the bytes of all manifests, parts and uploads of the project's repositories, and of what it removed."""
         found = [self.read(name) for name in self.repositories(project)]
         digests = {digest for each in found for digest in (*each.manifests, *each.layers)}
-        return sum(map(self.size, digests)) + sum(each.uploading for each in found)
+        removed = set(_folders(self._waiting_folder / project)) - digests
+        uploading = sum(each.uploading for each in found)
+        return ImageBytes(sum(map(self.size, digests)) + uploading, sum(map(self._size_on_disk, removed)))
+
+    def _size_on_disk(self, digest: str) -> int:
+        """Returns the size of a content that may be set aside already."""
+        return self.size(digest) or _stat(self._unnamed_folder / digest / "data")[0]
 
     def remove_manifest(self, repository: str, digest: str, before: float = math.inf) -> bool:
         """Removes a manifest, also from the index of former contents of tags, unless it was written later than `before`."""
@@ -132,19 +156,28 @@ class RegistryStorage:
         removed = self._take(folder / "revisions" / _path(digest), "link", before)
         for tag in _folders(folder / "tags") if removed else ():
             shutil.rmtree(folder / "tags" / tag / "index" / _path(digest), ignore_errors=True)
-        return removed
+        return removed and self._waits(repository, digest)
 
     def remove_layer(self, repository: str, digest: str, before: float = math.inf) -> bool:
         """Removes a layer unless it was written later than `before`."""
-        return self._take(self._repositories / repository / _LAYERS / _path(digest), "link", before)
+        removed = self._take(self._repositories / repository / _LAYERS / _path(digest), "link", before)
+        return removed and self._waits(repository, digest)
+
+    def _waits(self, repository: str, digest: str) -> bool:
+        """Notes that the content counts for the project until it is freed."""
+        (self._waiting_folder / repository.partition("/")[0] / digest).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return True
 
     def remove_tag(self, repository: str, tag: str) -> None:
         shutil.rmtree(self._repositories / repository / _MANIFESTS / "tags" / tag, ignore_errors=True)
 
     def remove_project(self, project: str) -> None:
-        """All repositories of the project. They are moved away, and `clear` deletes them."""
+        """All repositories of the project. They are moved away, and `clear` deletes them. A later project of the name does not
+        count what this one removed.
+        """
         for child in tuple(self._children(project)):
             self._move(child, self._removed_folder)
+        shutil.rmtree(self._waiting_folder / project, ignore_errors=True)
 
     def remove_blobs(self, before: float) -> int:
         """Delete contents that no repository names, unless they were written later than `before`. Returns their bytes.
@@ -165,7 +198,17 @@ class RegistryStorage:
         for digest in taken:
             if digest in named:
                 self._back(self._unnamed_folder / digest, self._blob(digest))
+        self._forget_waiting(named)
         return freed
+
+    def _forget_waiting(self, named: Container[str]) -> None:
+        """Forgets what waits no longer: it was freed, or some repository needs it."""
+        for project in _folders(self._waiting_folder):
+            place = self._waiting_folder / project
+            for digest in _folders(place):
+                if digest in named or not self._size_on_disk(digest):
+                    with suppress(OSError):
+                        (place / digest).rmdir()
 
     def _unnamed(self) -> Sequence[str]:
         return _folders(self._unnamed_folder)
@@ -246,6 +289,10 @@ class RegistryStorage:
     @cached_property
     def _unnamed_folder(self) -> Path:
         return self._own / "unnamed"
+
+    @cached_property
+    def _waiting_folder(self) -> Path:
+        return self._own / "waiting"
 
     @cached_property
     def _repositories(self) -> Path:

@@ -1,6 +1,7 @@
 """Adds up how many bytes the images of a project take in the region's registry, each content once.
 
-All counts that the registry stores for the project: images with and without a tag, parts that no image names, started uploads.
+All counts that the registry stores for the project: images with and without a tag, parts that no image names, started uploads,
+and what was deleted until the collection has freed it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pincompute.gateway.images.registry_storage import RegistryStorage
+from pincompute.gateway.images.registry_storage import ImageBytes, RegistryStorage
 
 FRESH = 10.0  # seconds for which a sum counts
 PATIENCE = 3.0  # seconds for which a request waits for a sum
@@ -19,20 +20,23 @@ REMEMBERED = 50_000  # projects
 
 @dataclass(frozen=True, slots=True)
 class _StoredSum:
-    value: int
+    value: ImageBytes
     at: float
 
 
 @dataclass(slots=True)
 class StoredBytes:
-    """`now` is monotonic. A sum that takes longer than a request waits goes on, and the next request has it."""
+    """`now` is monotonic. `freed_within`: seconds after which what was removed counts no more. A sum that takes longer than a
+    request waits goes on, and the next request has it.
+    """
 
     storage: RegistryStorage
+    freed_within: float = 0.0
     now: Callable[[], float] = time.monotonic
     _sums: dict[str, _StoredSum] = field(default_factory=dict[str, _StoredSum])
     _under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
 
-    async def of(self, project: str) -> int | None:
+    async def of(self, project: str) -> ImageBytes | None:
         """Returns the bytes; None when they are not known, because the folder cannot be read, or not in time."""
         known = self._sums.get(project)
         if known is not None and self.now() < known.at + FRESH:

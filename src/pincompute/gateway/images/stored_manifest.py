@@ -9,7 +9,7 @@ import msgspec
 
 from pincompute.gateway.images.registry_storage import RegistryStorage
 
-REMEMBERED = 10_000  # manifests
+REMEMBERED = 32 << 20  # bytes of manifests, of which one may have megabytes
 
 
 class StoredPart(msgspec.Struct, frozen=True):
@@ -52,6 +52,7 @@ class StoredManifests:
 
     storage: RegistryStorage
     _known: dict[str, StoredManifest] = field(default_factory=dict[str, StoredManifest])
+    _size: int = 0
 
     def read(self, digest: str) -> StoredManifest:
         """One that names nothing where there is none. Raises ValueError for one that cannot be read."""
@@ -62,7 +63,9 @@ class StoredManifests:
         if not content:
             return StoredManifest()
         found = decode(content)
-        if len(self._known) >= REMEMBERED:
+        if self._size + len(content) > REMEMBERED:
             self._known.clear()  # in one step, since several threads read
+            self._size = 0
+        self._size += len(content)
         self._known[digest] = found
         return found

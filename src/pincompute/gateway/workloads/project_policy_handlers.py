@@ -108,7 +108,8 @@ async def get_limits(
     """The limits of a project, and what its workloads and its images use of them."""
     found: Project = reads.existing(PROJECT, "", project)
     allowed = project_limits.allowed(found)
-    used = {**reads.project_limits.used(project), project_limits.IMAGES: await stored.of(project)}
+    images = await stored.of(project)
+    used = {**reads.project_limits.used(project), project_limits.IMAGES: images.total if images is not None else None}
     return LimitUses(items=tuple(_use(limit, allowed, used, found) for limit in project_limits.LIMITS))
 
 
