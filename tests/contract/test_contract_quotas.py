@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -38,6 +39,15 @@ def listed(**limits: Any) -> tuple[Manifest, ...]:
 
 def path(server: Api, plural: str, namespace: str = "") -> str:
     return f"/api/v1/namespaces/{namespace or server.namespace}/{plural}"
+
+
+async def test_who_has_kubectl_takes_a_bounded_part_of_the_host(server: Api) -> None:
+    """And nobody's app is counted: where the gateway accepts it, no quota refuses it."""
+    await apply(server, (namespace_quotas.host_quota(Project(metadata=ObjectMeta(name="shop"))),))
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{server.namespace}/leases"
+    answers = await asyncio.gather(*(server.post(leases, {"metadata": {"name": f"l{n}"}, "spec": {}}) for n in range(101)))
+    (refused,) = [answer for answer in answers if answer.code != 201]
+    assert f"exceeded quota: {namespace_quotas.OBJECTS_QUOTA}" in refused.refused(403, "Forbidden")["message"]
 
 
 async def apply(server: Api, manifests: tuple[Manifest, ...]) -> None:

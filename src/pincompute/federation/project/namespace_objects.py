@@ -31,7 +31,10 @@ IN_MEMBERS: Names = {
     LIMITRANGES: (namespace_quotas.LIMIT_RANGE,),
     ROLEBINDINGS: tuple(map(labels.settings_role, setting_rights.IN_MEMBERS)),
 }
-ON_HOST: Names = {ROLEBINDINGS: tuple(map(labels.settings_role, setting_rights.ON_HOST))}
+ON_HOST: Names = {
+    RESOURCEQUOTAS: (namespace_quotas.OBJECTS_QUOTA,),
+    ROLEBINDINGS: tuple(map(labels.settings_role, setting_rights.ON_HOST)),
+}
 """All names of listed objects, by kind: an admission policy lets the federation take one back that lost its label."""
 
 LABELS: Mapping[str, str] = {MANAGED_BY: PINCOMPUTE}
@@ -59,7 +62,7 @@ def kinds(cluster: str) -> tuple[Resource[Any], ...]:
 def of(project: Project, cluster: str) -> tuple[Manifest, ...]:
     """Returns the listed objects: kind, name and content; `listed` adds namespace and labels."""
     if cluster == HOST:
-        return tuple(map(setting_rights.binding, setting_rights.ON_HOST))
+        return (namespace_quotas.host_quota(project), *map(setting_rights.binding, setting_rights.ON_HOST))
     return (
         network_isolation.policy(project),
         *namespace_quotas.quotas(project),
