@@ -191,7 +191,7 @@ def _set_placement(root: Schema) -> None:
 
 def _set_template(root: Schema, path: str, more: tuple[validation_rules.Rule, ...]) -> None:
     template = copy.deepcopy(template_schema.schema())
-    _attach(structural_schema.at(template, "metadata.labels"), *validation_rules.KEYS, validation_rules.NOTES_LENGTH)
+    _attach(structural_schema.at(template, "metadata.labels"), *validation_rules.KEYS)
     annotations = structural_schema.at(template, "metadata.annotations")
     _attach(annotations, *validation_rules.ANNOTATION_KEYS, validation_rules.NOTES_LENGTH)
     pod = structural_schema.at(template, "spec")

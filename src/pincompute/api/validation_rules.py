@@ -852,8 +852,8 @@ NOTES_LENGTH = Rule(
     "remove some, put large values into a config, or apply with kubectl apply --server-side, which keeps no copy in them",
     lambda notes: notes_length(notes) <= LONGEST_NOTES,
 )
-"""Of the labels and of the annotations of an object, and of those of a template. Kubernetes bounds annotations at 256 KiB, and
-labels one by one.
+"""Of the labels and of the annotations of an object, and of a template's annotations: its labels are few. Kubernetes bounds
+annotations at 256 KiB, and labels one by one.
 """
 
 IMMUTABLE_ZONE = Rule(
