@@ -27,6 +27,8 @@ from pincompute_sdk.generated.models import (
     Status,
 )
 
+RESTARTED = FollowedChange("the restart", "")
+UNCHANGED = FollowedChange("the deploy", changed=False)
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 APP = App(name="bad", project="demo", containers=(Container(name="web", image="r/web:2"),))
 CHECKED = msgspec.structs.replace(APP, replicas=2, containers=(Container(name="web", image="r/web:2", health=Health()),))
@@ -105,19 +107,33 @@ def test_replicas_run_steadily_after_they_are_seen_to_run_for_a_while(region_is_
 
 def test_a_stall_from_before_the_command_is_not_believed_at_once() -> None:
     """What was missing may be there now, and the platform has not tried again yet."""
-    assert not wait.OldStall("FailedMount", since=0).is_over("FailedMount", 1)
-    assert wait.OldStall("FailedMount", since=0).is_over("FailedMount", wait.OLD_STALL + 1)
-    assert wait.OldStall("FailedMount", since=0).is_over("CrashLoopBackOff", 1)
-    assert wait.OldStall("", since=0).is_over("FailedMount", 1)
-    mended = wait.OldStall("FailedMount", since=0)
+    assert not wait.OldStall("FailedMount", 60, since=0).is_over("FailedMount", 1)
+    assert wait.OldStall("FailedMount", 60, since=0).is_over("FailedMount", 61)
+    assert wait.OldStall("FailedMount", 60, since=0).is_over("CrashLoopBackOff", 1)
+    assert wait.OldStall("", 60, since=0).is_over("FailedMount", 1)
+    mended = wait.OldStall("FailedMount", 60, since=0)
     mended.is_over("", 1)
     assert mended.is_over("FailedMount", 2)
 
 
 def test_the_reason_of_a_stall_from_before_is_said_at_once() -> None:
-    assert wait.standing(app(ready=0, stalled="CrashLoopBackOff")).startswith("bad was stalled before this command: why\n")
-    assert wait.standing(app(ready=0)) == ""
-    assert wait.standing(app(ready=0, stalled="CrashLoopBackOff", settled=False)) == "", "it speaks of what was deployed before"
+    said = wait.standing(app(ready=0, stalled="CrashLoopBackOff"), UNCHANGED)
+    assert said.startswith("bad was stalled before this command: why\n")
+    assert "if it is still so in 3 s, this command ends" in said
+    assert wait.standing(app(ready=0), UNCHANGED) == ""
+    assert wait.standing(app(ready=0, stalled="CrashLoopBackOff", settled=False), UNCHANGED) == "", "it is of the former one"
+
+
+@pytest.mark.parametrize(("change", "said"), [(UNCHANGED, "bad cannot run as it is"), (RESTARTED, "bad is not ready after")])
+def test_a_deploy_that_changes_nothing_of_a_stalled_app_ends_before_a_change_would(
+    change: FollowedChange, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was mended elsewhere just before is seen within a moment, and nothing else will come."""
+    monkeypatch.setattr(wait, "UNCHANGED_STALL", 0.0)
+    bad = app(ready=0, stalled="CrashLoopBackOff")
+    server = SimpleNamespace(get=lambda *_: bad, replicas=lambda *_: SimpleNamespace(items=()), history=fake().history)
+    with pytest.raises(CommandError, match=said):
+        wait.follow(bad, 0.05, change, Settled(cast("Any", server)), lambda _app: None)
 
 
 def login(version: int, *users: str) -> Secret:

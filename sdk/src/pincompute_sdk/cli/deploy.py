@@ -130,7 +130,8 @@ def carry_out(pin: Client, project: str, data: dict[str, Any], way: DeployWay, e
     elif app.paused or app.stopped:
         progress.say(app, output, f"{effect}{wait_conditions.held(app)}")
     elif way.wait.wait:
-        progress.follow(app, way.wait.timeout, FollowedChange("the deploy"), Settled(them), output)
+        made = FollowedChange("the deploy", changed=planned.creates or bool(planned.changes))
+        progress.follow(app, way.wait.timeout, made, Settled(them), output)
     else:
         progress.say(app, output, progress.watched(written.message, typed))
 

@@ -120,7 +120,7 @@ def follow(
     app = them.get(done.project, done.name)
     held = app.paused or (app.stopped and done.verb != "stop")
     if not held and (done.changed or not settled(app)):
-        progress.follow(app, wait.timeout, change, condition or Settled(them))
+        progress.follow(app, wait.timeout, replace(change, changed=done.changed), condition or Settled(them))
 
 
 def because(reason: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def follow(written: Workload, seconds: float, change: FollowedChange, condition:
         if output == "table":
             picture.draw(status_tree.lines(app, condition.shown))
 
-    if (before := wait.standing(written)) and not condition.undoes:
+    if (before := wait.standing(written, change)) and not condition.undoes:
         terminal.err(f"note: {before}")
     with wait.interruptible(change.name, target.typed(written)), Picture() as picture:
         app = wait.follow(written, seconds, change, condition, draw)

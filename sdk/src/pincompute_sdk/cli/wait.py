@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pincompute_sdk.generated.kinds import Workload, WorkloadsResource
 
 PACE = 0.5  # seconds between two polls
-OLD_STALL = 60.0  # seconds after which a stall that was there before the command is believed: the platform has tried again
+OLD_STALL = 60.0  # seconds after which a stall that was there before a change is believed: the platform has tried again
+UNCHANGED_STALL = 3.0  # the same where nothing changed: the platform has seen what the user mended elsewhere just before
 RECORDS = 20  # revisions that are looked at for one to go back to
 CANDIDATES = 3
 
@@ -35,11 +36,17 @@ CANDIDATES = 3
 @dataclass(frozen=True, slots=True)
 class FollowedChange:
     """What a command changes: `name` is a noun, and `back` the command that undoes it. None stands for an earlier revision,
-    or the deletion of what has none.
+    or the deletion of what has none. `changed`: whether the command changed anything at all.
     """
 
     name: str
     back: str | None = None
+    changed: bool = True
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a stall from before the command is not believed."""
+        return OLD_STALL if self.changed else UNCHANGED_STALL
 
 
 def follow(
@@ -49,7 +56,7 @@ def follow(
     be, or is late.
     """
     them, app = condition.them, written
-    old = OldStall(written.status.stalled if written.status else "")
+    old = OldStall(written.status.stalled if written.status else "", change.patience)
     for app in versions(them, written.project, written.name, seconds):
         met = condition.met(app)
         draw(app)
@@ -64,14 +71,14 @@ def follow(
     raise late(app, seconds, condition.missing(app), _undo(them, app, change), details(them, app))
 
 
-def standing(app: Workload) -> str:
-    """Returns the reason for which an app that a command did not change is stalled since before; empty for any other app."""
+def standing(app: Workload, change: FollowedChange) -> str:
+    """Returns the reason for which an app is stalled since before the command; empty for any other app."""
     status = app.status
     if status is None or not status.settled or not status.stalled:
         return ""
     return (
         f"{app.name} was stalled before this command: {status.message}\n"
-        f"The platform tries again by itself; if it is still so in {OLD_STALL:.0f} s, this command ends"
+        f"The platform tries again by itself; if it is still so in {change.patience:.0f} s, this command ends"
     )
 
 
@@ -80,11 +87,12 @@ class OldStall:
     """A stall from before the command: its cause may be mended since, outside the file, and the platform tries again."""
 
     reason: str
+    patience: float
     since: float = field(default_factory=time.monotonic)
 
     def is_over(self, reason: str, now: float) -> bool:
         """Tells whether the stall that is reported now may be believed."""
-        if reason != self.reason or now - self.since > OLD_STALL:
+        if reason != self.reason or now - self.since > self.patience:
             self.reason = ""
         return not self.reason
 
