@@ -176,6 +176,18 @@ EXITS = {
         pod(ContainerStatus(name="web", state=terminated(1, 200, "Error"), last_state=terminated())),
         [("web", 137, "OOMKilled", "32Mi", False), ("web", 1, "Error", "32Mi", False)],
     ),
+    "one that still ran when its time to end was over": (
+        pod(ContainerStatus(name="web", state=terminated(137, 90, "Error")), deleting=True),
+        [("web", 137, "GracePeriodExceeded", "32Mi", True)],
+    ),
+    "one that was killed before its time was over": (
+        pod(ContainerStatus(name="web", state=terminated(137, 89, "Error")), deleting=True),
+        [("web", 137, "Error", "32Mi", True)],
+    ),
+    "one that was killed for its memory while it ended": (
+        pod(ContainerStatus(name="web", state=terminated(137, 95)), deleting=True),
+        [("web", 137, "OOMKilled", "32Mi", True)],
+    ),
     "one that was asked to end": (
         pod(ContainerStatus(name="web", state=terminated(143, 95, "Error")), deleting=True),
         [("web", 143, "Error", "32Mi", True)],

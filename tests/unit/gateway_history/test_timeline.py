@@ -248,6 +248,13 @@ EXITS = {
         exit_of(143, reason="Error", expected=True),
         "web in hello-b1-0 (zone b) ended with exit code 143 (SIGTERM; it had been asked to end)",
     ),
+    "asked to end and not gone in time": (
+        exit_of(137, reason="GracePeriodExceeded", expected=True),
+        (
+            "web in hello-b1-0 (zone b) ended with exit code 137 (SIGKILL after its grace period; it had been asked to end): "
+            "end the program when it gets SIGTERM, or raise terminationGracePeriod"
+        ),
+    ),
     "no such command": (
         exit_of(127, reason="ContainerCannotRun"),
         (

@@ -65,6 +65,12 @@ def test_old_failures_and_wanted_ends_are_not_told() -> None:
     assert not [sentence for sentence in found if sentence.startswith("At ")]
 
 
+def test_a_program_that_ignores_the_request_to_end_is_told() -> None:
+    ended = (exit_of(137, n, reason="GracePeriodExceeded", expected=True) for n in (800, 900))
+    (said,) = [s for s in told(*ended, scheduling=scheduling(a1=3)) if s.startswith("At ")]
+    assert "2 times lately: web in hello-b1-0 (zone b) ended with exit code 137 (SIGKILL after its grace period" in said
+
+
 def test_warnings_tell_what_nothing_else_does() -> None:
     mount = event(900, warning=True, reason="FailedMount", message="secret not found")
     found = told(mount, event(901, warning=True, reason="BackOff"), event(902), scheduling=scheduling(a1=3))

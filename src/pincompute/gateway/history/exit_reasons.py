@@ -16,6 +16,8 @@ from pincompute.domain.container_failure import CUT_OFF, OUT_OF_MEMORY, SIGNALLE
 from pincompute.store.records import AnyRecord, EventRecord, ExitRecord
 
 NODE_RESTARTED = "Unknown"  # containerd's reason for a container that it did not see end
+GRACE_EXCEEDED = "GracePeriodExceeded"  # our own reason for a container of a deleted pod that ran past the pod's deadline
+_GRACE_REMEDY = "end the program when it gets SIGTERM, or raise terminationGracePeriod"
 _DEFINITION_CHANGED = re.compile(r"(?:Init c|C)ontainer (?P<container>\S+) definition changed")
 _CHECK_FAILED = re.compile(r"(?:Init c|C)ontainer (?P<container>\S+) failed (?P<check>liveness|startup) probe")
 _ENDED_BY_KUBELET = (0, SIGNALLED + signal.SIGKILL, SIGNALLED + signal.SIGTERM)  # codes after a request to end
@@ -67,7 +69,7 @@ class FailedCheck(NamedTuple):
 def _with_cause(record: ExitRecord, wanted: AbstractSet[str], failed: Sequence[FailedCheck]) -> ExitRecord:
     if record.key in wanted:
         return replace(record, expected=True)
-    if record.code not in _ENDED_BY_KUBELET or record.reason == OUT_OF_MEMORY:
+    if record.code not in _ENDED_BY_KUBELET or record.reason in (OUT_OF_MEMORY, GRACE_EXCEEDED):
         return record
     where = (record.pod, record.container)
     reason = next((each.reason for each in failed if each.where == where and each.since <= record.at <= each.until), "")
@@ -123,7 +125,9 @@ def how(record: ExitRecord) -> str:
 
 
 def remedy_of(record: ExitRecord) -> str:
-    """The remedy; empty when the container was asked to end or has done its work."""
+    """The remedy; empty when the container ended as it had been asked to, or has done its work."""
+    if record.reason == GRACE_EXCEEDED:
+        return _GRACE_REMEDY
     if record.expected:
         return ""
     if not record.container:
@@ -158,6 +162,8 @@ def _why(record: ExitRecord) -> str:
 def _reason(record: ExitRecord) -> str:
     if record.reason == OUT_OF_MEMORY:
         return "out of memory"
+    if record.reason == GRACE_EXCEEDED:
+        return "SIGKILL after its grace period"
     if record.reason == NODE_RESTARTED:
         return "its end was not seen"
     if record.reason in _FAILED_CHECKS:

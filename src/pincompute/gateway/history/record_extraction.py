@@ -10,6 +10,7 @@ The author of a change outside the gateway is the one that the host's admission 
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -21,8 +22,10 @@ from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Po
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.revisions import PinRevision
+from pincompute.domain.container_failure import OUT_OF_MEMORY, SIGNALLED
 from pincompute.domain.in_place_update import Replaced
 from pincompute.gateway import operation_annotation
+from pincompute.gateway.history import exit_reasons
 from pincompute.gateway.observed_revision import observed_revision
 from pincompute.store.records import (
     DONE,
@@ -275,12 +278,19 @@ def _exit(cluster: str, pod: Pod, owner: RecordOwner, status: ContainerStatus, e
         pod_uid=pod.metadata.uid,
         container=status.name,
         code=ended.exit_code,
-        reason=ended.reason,
+        reason=exit_reasons.GRACE_EXCEEDED if _outlived_its_grace(pod, ended) else ended.reason,
         message=ended.message.strip(),
         restarts=status.restart_count,
         memory_limit=_memory_limit(pod, status.name),
         expected=pod.deleting or _replaced_in_place(pod, status.name, ended),
     )
+
+
+def _outlived_its_grace(pod: Pod, ended: ContainerStateTerminated) -> bool:
+    """Whether the container still ran when the time was over that its deleted pod had to end, and was killed."""
+    deadline, end = pod.metadata.deletion_timestamp, ended.finished_at
+    killed = ended.exit_code == SIGNALLED + signal.SIGKILL and ended.reason != OUT_OF_MEMORY
+    return killed and deadline is not None and end is not None and end >= deadline
 
 
 def _replaced_in_place(pod: Pod, container: str, ended: ContainerStateTerminated) -> bool:
