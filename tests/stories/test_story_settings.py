@@ -98,6 +98,8 @@ def test_a_secret_goes_before_its_app_rolls_it_and_comes_back(
     assert values(dev) == {SECOND}
     dev.pin("secret", "rollback", "db-password", within=120)
     assert values(dev) == {FIRST}
+    dev.pin("rollback", APP, "--yes", within=120)
+    assert values(dev) == {SECOND}, "the app is back at the value of its former revision, whatever the secret says now"
     listed = dev.pin("secret", "list").out
     assert "db-password" in listed
     assert f"app {APP}" in listed
