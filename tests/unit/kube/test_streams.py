@@ -125,6 +125,27 @@ async def test_a_reader_who_pauses_for_longer_than_a_ping_loses_nothing(monkeypa
     assert (size, process.exit) == (5000, ExitStatus(0))
 
 
+async def test_who_writes_to_a_program_that_has_just_ended_reads_all_it_said_and_its_exit() -> None:
+    """The way is closed behind the program's last words; a write that comes too late must not hide them."""
+
+    async def ended(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.send_bytes(b"\x01last words")
+        await socket.send_bytes(b'\x03{"status":"Success"}')
+        assert request.transport is not None
+        request.transport.close()
+
+    async with (
+        serving(ended, channel_protocol.PROTOCOL) as client,
+        programs.run(client, POD, ExecCommand(("cat",), "main", stdin=True)) as process,
+    ):
+        for _ in range(20):
+            await process.write(b"x")
+            await asyncio.sleep(0.005)
+        await process.end_input()
+        assert [piece async for _, piece in process.output()] == [b"last words"]
+    assert process.exit == ExitStatus(0)
+
+
 async def test_a_server_that_gives_no_sign_of_life_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket_messages, "PING_EVERY", 0.02)
     monkeypatch.setattr(websocket_messages, "SILENCE", 0.06)

@@ -9,7 +9,7 @@ async with pod_exec.run(client, key, ExecCommand(("sh",), container="web", tty=T
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -73,12 +73,11 @@ class ExecProcess:
             raise Unreachable(self._request, f"the stream broke: {why}")
 
     async def _send(self, data: bytes) -> None:
-        """Sends bytes. As in a pipe, what is written to a program that has just ended is lost; its exit status explains."""
-        try:
+        """Sends bytes. What is written to a program that has just ended, or over a stream that broke, is lost: `output` gives
+        what can still be read, and says how it ended.
+        """
+        with suppress(ConnectionError):
             await self._socket.send_bytes(data)
-        except ConnectionError as error:
-            if not self._socket.closed:
-                raise Unreachable(self._request, str(error)) from error
 
 
 @asynccontextmanager
