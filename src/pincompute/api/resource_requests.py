@@ -95,11 +95,15 @@ def at_least(one: Requests, other: Requests) -> Requests:
 
 def sentence(wants: Requests) -> str:
     """Returns requests for people: "cpu 500m, memory 128Mi and nvidia.com/gpu 2". The pod's slot goes without saying."""
-    parts = [part(name, wants[name]) for name in sorted(wants, key=_usual_first) if name != PODS and wants[name]]
+    return joined(part(name, wants[name]) for name in sorted(wants, key=usual_first) if name != PODS and wants[name])
+
+
+def joined(found: Iterable[str]) -> str:
+    parts = tuple(found)
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:]))) or "no resources"
 
 
-def _usual_first(name: str) -> tuple[int, str]:
+def usual_first(name: str) -> tuple[int, str]:
     usual = (CPU, MEMORY, STORAGE)
     return (usual.index(name) if name in usual else len(usual), name)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pincompute_sdk.cli import last_lines, status_tree, target
+from pincompute_sdk.cli import free_place, last_lines, status_tree, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import FAILURE, INTERRUPTED, TIMEOUT
 from pincompute_sdk.cli.output.human_values import count
@@ -153,12 +153,14 @@ def stalled(them: WorkloadsResource, app: Workload, change: FollowedChange) -> C
 
 
 def details(them: WorkloadsResource, app: Workload) -> tuple[str, ...]:
-    """What is reported of replicas that are not ready, and the last lines of one that crashed, or why they cannot be read."""
+    """What is reported of replicas that are not ready, the last lines of one that crashed, and how much room there is for those
+    that have no place, or why that cannot be read.
+    """
     try:
         replicas = them.replicas(app.project, app.name).items
     except PinError as error:
         return (f"the replicas of {app.name} cannot be read now: {error}",)
-    return (*last_lines.reported(replicas), *last_lines.of(them, app, replicas))
+    return (*last_lines.reported(replicas), *free_place.of(them, app), *last_lines.of(them, app, replicas))
 
 
 def late(app: Workload, seconds: float, missing: str, undo: str, more: Sequence[str] = ()) -> CommandError:

@@ -515,6 +515,7 @@ class Explanation(Model):
     state: str
     sentences: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    room: str = ""
 
 
 class Explanations(Model):

@@ -13,6 +13,7 @@ from pincompute.api import resource_requests
 from pincompute.api.resource_requests import NOTHING, Requests
 from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling
 from pincompute.domain import replica_fit, zone_spread
+from pincompute.domain.free_room import INSUFFICIENT
 from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.scheduling import feasibility
 from pincompute.federation.scheduling.demand import Demand, demand
@@ -20,7 +21,7 @@ from pincompute.federation.scheduling.feasibility import MemberFeasibility
 from pincompute.federation.scheduling.filters import RejectionReason
 from pincompute.federation.workload.workload_model import Workload
 
-INSUFFICIENT, TOO_LARGE = "InsufficientCapacity", "TooLarge"  # reasons of a cluster that matches and takes no more
+TOO_LARGE = "TooLarge"  # reason of a cluster that matches and could never take it
 KEPT_REASONS = 20  # clusters whose reasons and scores are kept; status stays small with 100 clusters
 
 

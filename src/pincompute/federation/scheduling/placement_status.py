@@ -11,7 +11,8 @@ from pincompute.api import conditions
 from pincompute.api.conditions import Condition
 from pincompute.api.workloads import ClusterReplicas, Scheduling, WorkloadStatus
 from pincompute.domain import zone_text
-from pincompute.federation.scheduling.placement import INSUFFICIENT, TOO_LARGE
+from pincompute.domain.free_room import INSUFFICIENT
+from pincompute.federation.scheduling.placement import TOO_LARGE
 from pincompute.federation.scheduling.scheduling_queue import SCHEDULED, UNUSABLE
 from pincompute.federation.workload.workload_model import Workload
 

@@ -17,9 +17,10 @@ from pincompute.api import conditions
 from pincompute.api.kinds import KINDS, WorkloadKind
 from pincompute.api.meta import Resource
 from pincompute.api.workloads import Rejection, Scheduling
+from pincompute.domain.free_room import INSUFFICIENT
 from pincompute.federation.scheduling import reservations
 from pincompute.federation.scheduling.demand import Demand, demand, stands
-from pincompute.federation.scheduling.placement import INSUFFICIENT, KEPT_REASONS, TOO_LARGE
+from pincompute.federation.scheduling.placement import KEPT_REASONS, TOO_LARGE
 from pincompute.federation.workload import workload_model
 from pincompute.federation.workload.workload_model import TIERS, Workload, WorkloadObject
 from pincompute.kube.indexer import Index, Ranked, Sum

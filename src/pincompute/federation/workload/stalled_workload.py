@@ -20,9 +20,10 @@ from pincompute.api import conditions, resource_requests
 from pincompute.api.conditions import Condition
 from pincompute.api.workloads import UNDOING, UnreadyCause
 from pincompute.domain import replica_fit, zone_text
+from pincompute.domain.free_room import INSUFFICIENT, UPDATE_SCHEDULED
 from pincompute.federation.scheduling import demand
-from pincompute.federation.scheduling.placement import INSUFFICIENT, TOO_LARGE
-from pincompute.federation.workload import setting_readiness, workload_model
+from pincompute.federation.scheduling.placement import TOO_LARGE
+from pincompute.federation.workload import setting_readiness
 from pincompute.federation.workload.member_shards import MemberShard
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _update_room(workload: Workload, sites: tuple[MemberShard, ...], made: Rollo
     if made is None or not made.lacks_room:
         return NOT_STALLED
     reason = _lack(workload, sites)
-    before = conditions.find(workload.status.conditions, workload_model.UPDATE_SCHEDULED)
+    before = conditions.find(workload.status.conditions, UPDATE_SCHEDULED)
     since = before.last_transition_time if before is not None and before.status == "False" else None
     patient = NOT_STALLED if reason == TOO_LARGE else _patient(since, now)
     return patient if patient.wake_after is not None else Stall(reason, _no_place(workload, sites))
@@ -248,12 +249,12 @@ def room_condition(workload: Workload, sites: tuple[MemberShard, ...], made: Rol
     """Returns the condition UpdateScheduled; none for a workload whose updates always had room. It says since when an update
     waits for room, and files the workload for when a member gets some.
     """
-    before = conditions.find(workload.status.conditions, workload_model.UPDATE_SCHEDULED)
+    before = conditions.find(workload.status.conditions, UPDATE_SCHEDULED)
     if made is None or (before is None and not made.lacks_room):
         return ()
     return (
         Condition(
-            type=workload_model.UPDATE_SCHEDULED,
+            type=UPDATE_SCHEDULED,
             status="False" if made.lacks_room else "True",
             observed_generation=workload.generation,
             reason=_lack(workload, sites) if made.lacks_room else "Placed",

@@ -15,6 +15,7 @@ from pincompute.api.resource_requests import Requests
 from pincompute.api.shards import Shard
 from pincompute.api.workloads import ClusterReplicas, Tier, WorkloadStatus
 from pincompute.domain.disruption_account import Account
+from pincompute.domain.free_room import UPDATE_SCHEDULED
 from pincompute.engine.plan import Ref, Replace, status_update
 from pincompute.federation import kinds
 from pincompute.federation.kinds import Behaviour
@@ -153,7 +154,6 @@ def _lacking_room(obj: WorkloadObject) -> tuple[str, ...]:
     return tuple(row.cluster for row in placement(obj))
 
 
-UPDATE_SCHEDULED = "UpdateScheduled"  # condition: a replica of the wanted revision has a place; absent until one had none
 BY_MEMBER = "member"  # index over workloads
 BY_PLACE = "place"  # likewise
 BY_LACKING_ROOM = "lacking room"  # likewise

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import msgspec
 
-from pincompute.api import kinds
+from pincompute.api import kinds, resource_requests
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
-from pincompute.api.member_clusters import MEMBERCLUSTERS
+from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
+from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.settings import PINSECRETS, SETTINGS
 from pincompute.api.template_settings import references, registries
-from pincompute.domain import shard_pods
+from pincompute.domain import free_room, shard_pods
+from pincompute.domain.free_room import ClusterRoom
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import exit_reasons, record_extraction, replica_names, timeline, workload_explanation
@@ -34,13 +36,17 @@ REVISIONS = 100  # earlier revisions that are compared with a changed one
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """`state` is the phase, or Deleted. `missing`: history could not be asked, so only the present speaks."""
+    """`state` is the phase, or Deleted. `missing`: history could not be asked, so only the present speaks.
+
+    `room` is what the largest free place has, while it waits for room.
+    """
 
     name: str
     project: str
     state: str
     sentences: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    room: str = ""
 
 
 class HistoryService:
@@ -166,7 +172,8 @@ class HistoryService:
     def _present(
         self, kind: WorkloadKind, obj: WorkloadObject, records: tuple[AnyRecord, ...], missing: tuple[str, ...]
     ) -> Explanation:
-        members = tuple(m.metadata.name for m in self._reads.host(MEMBERCLUSTERS).list())
+        members = tuple(self._reads.host(MEMBERCLUSTERS).list())
+        room = self._room(obj, members)
         target = WorkloadRef(kind, *obj.key)
         unready = {r.pod.metadata.name: r.name for r in self._replicas.of(target) if shard_pods.ready_since(r.pod) is None}
         troubles = pod_troubles.last_of(r for r in records if isinstance(r, EventRecord) and r.object in unready)
@@ -174,10 +181,11 @@ class HistoryService:
             kind,
             obj,
             self._named(records),
-            members,
+            tuple(m.metadata.name for m in members),
             self._reads.silent(),
             self._clock.wall(),
             tuple((unready[pod], said) for pod, said in sorted(troubles.items())),
+            room,
         )
         return Explanation(
             name=obj.metadata.name,
@@ -185,7 +193,21 @@ class HistoryService:
             state=obj.status.phase or "Pending",
             sentences=tuple(workload_explanation.explain_present(subject)),
             missing=missing,
+            room=room,
         )
+
+    def _room(self, obj: WorkloadObject, members: Iterable[MemberCluster]) -> str:
+        """What the largest free place has, if the workload waits for room."""
+        lacking = free_room.lacking(obj.status)
+        if not lacking:
+            return ""
+        found = ((m, self._reads.capacity(m)) for m in members if m.metadata.name in lacking)
+        rooms = (ClusterRoom(m.metadata.name, m.spec.zone, capacity) for m, capacity in found if capacity is not None)
+        try:
+            wants = resource_requests.requests(obj.spec.template, resource_requests.DEFAULTS)
+        except InvalidQuantityError:
+            return ""  # it was changed since; its status says what is wrong
+        return free_room.largest_place(wants, rooms)
 
     def _past(self, project: str, name: str, records: tuple[AnyRecord, ...]) -> Explanation:
         """Explain the last workload that had the name."""

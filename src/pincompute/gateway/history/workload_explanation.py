@@ -41,7 +41,8 @@ _QUIET_REASONS = ("BackOff", "Unhealthy", "FailedScheduling", "ProbeWarning")
 class ExplainedWorkload:
     """`records` are of this workload, the newest last; `silent` are those of the members that do not answer now.
 
-    `troubles` are replicas that are not ready, each with what its kubelet last reported.
+    `troubles` are replicas that are not ready, each with what its kubelet last reported. `room` is what the largest free place
+    has, if it waits for room.
     """
 
     kind: WorkloadKind
@@ -51,10 +52,13 @@ class ExplainedWorkload:
     silent: tuple[str, ...]
     now: datetime
     troubles: tuple[tuple[str, str], ...] = ()
+    room: str = ""
 
 
 def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
     yield from placement_text.sentences(subject.kind, subject.obj, subject.members)
+    if subject.room:
+        yield f"{subject.room[0].upper()}{subject.room[1:]}."
     yield from _silence(subject)
     yield from _troubles(subject)
     since = subject.now - RECENT
