@@ -38,6 +38,8 @@ Verb: TypeAlias = Literal[
 ]
 PLATFORM = "pincompute:"  # names of platform parts begin with this
 MADE_BY = ", made by "  # between a service token's name and its maker's; no user's name holds it
+CallMark: TypeAlias = Literal["dry run"]
+DRY_RUN: CallMark = "dry run"
 CallerKind: TypeAlias = Literal["user", "service", "platform", "anonymous"]
 
 RESOURCES: tuple[Resource, ...] = (
@@ -145,7 +147,8 @@ class Call:
     """One request. `project` and `name` are empty where the path has none; `source` is the client's address.
 
     `reason` is what the caller says of why; read only from requests that leave a record. The handler of a stream into a replica
-    fills in `stream`, and what changes a project or makes a token adds `changes`; the audit records say both.
+    fills in `stream`, what changes a project or makes a token adds `changes`, and what is only judged gets the mark DRY_RUN;
+    the audit record of the outcome says all of it.
     """
 
     id: str
@@ -158,6 +161,13 @@ class Call:
     reason: str = ""
     stream: ReplicaStream = field(default_factory=ReplicaStream, compare=False)
     changes: list[RecordedChange] = field(default_factory=list[RecordedChange], compare=False)
+    marks: set[CallMark] = field(default_factory=set[CallMark], compare=False)
+
+    def judged_only(self, dry_run: bool) -> bool:
+        """Returns whether this is a dry run, and marks the call as one, so that no record shows it as a change."""
+        if dry_run:
+            self.marks.add(DRY_RUN)
+        return dry_run
 
 
 def may(

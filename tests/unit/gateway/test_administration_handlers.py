@@ -72,6 +72,22 @@ async def test_the_audit_log_is_verified_and_tampering_is_named(gateway: Running
     assert (await gateway.ask("alice", "POST", "/v1/admin/audit/verify"))[0] in (403, 404)
 
 
+async def test_a_dry_run_of_every_verb_is_recorded_as_one_and_not_as_a_change(gateway: Running):
+    app = {"kind": "App", "name": "judged", "containers": [{"name": "web", "image": "r/web:1"}]}
+    apps = "/v1/projects/shop/apps"
+    asked = (("POST", apps, app), ("PATCH", f"{apps}/judged", {"replicas": 2}), ("DELETE", f"{apps}/judged", None))
+    for method, path, body in asked:
+        for query in ("?dryRun=true", "?dryRun=false", ""):
+            if method != "POST" or query != "":
+                await gateway.ask("dan", method, path + query, body)
+    await gateway.ask("dan", "POST", f"{apps}/hello/rollback?dryRun=true", {})
+    _, page, _ = await gateway.ask("root", "GET", "/v1/admin/audit?who=dan&what=apps")
+    done = [(r["verb"], r.get("dryRun", False)) for r in reversed(page["items"]) if r["stage"] == "done"]
+    judged = [verb for verb, dry_run in done if dry_run]
+    assert judged == ["create", "update", "delete", "rollback"]
+    assert len(done) == 9
+
+
 async def recorded(gateway: Running, query: str) -> list[tuple[str, dict[str, list[Any]]]]:
     """The operations that were done, oldest first, each with what it changed: field, before and after."""
     _, page, _ = await gateway.ask("root", "GET", f"/v1/admin/audit?{query}")

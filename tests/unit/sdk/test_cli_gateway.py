@@ -371,6 +371,29 @@ async def test_delete_asks_for_a_yes(pin: Pin) -> None:
     assert (await pin("delete", "hello", "--yes")).code == 0
 
 
+async def test_several_apps_are_all_checked_before_one_is_deleted(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    missing = await pin("delete", "hello", "nope", "--yes")
+    assert (missing.code, "nope" in missing.err) == (3, True)
+    refused = await pin("delete", "hello", "hello/1", "--yes")
+    assert refused.code == 2
+    judged = await pin("delete", "hello", "--dry-run")
+    assert judged.out.splitlines()[1].split()[:2] == ["app", "hello"]
+    assert judged.out.endswith("checked by the server; nothing was deleted\n")
+    assert (await pin("list", "-o", "name")).out == "app/hello\n", "nothing of that deleted it"
+    _write("other.yaml", APP.replace("hello", "other", 1))
+    await pin("deploy", "-f", "other.yaml", "--detach")
+    done = await pin("delete", "hello", "other", "hello", "--yes")
+    assert [line for line in done.out.splitlines() if "keeps the record" in line] == done.out.splitlines()[-2:]
+    assert (await pin("list", "-o", "name")).out == ""
+
+
+async def test_a_delete_without_a_name_deletes_nothing(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    assert (await pin("delete", "--yes")).code == 2
+    assert (await pin("list", "-o", "name")).out == "app/hello\n"
+
+
 FAILURES: dict[str, tuple[tuple[str, ...], str, int]] = {
     "what does not exist": (("status", "missing"), "alice", 3),
     "a project that may not be seen": (("list", "-p", "secret"), "mallory", 3),

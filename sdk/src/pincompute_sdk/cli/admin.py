@@ -71,6 +71,8 @@ CLUSTERS: ResourceView[Cluster] = ResourceView(
 def _outcome(record: AuditRecord) -> str:
     if record.allowed is False:
         return "denied"
+    if record.dry_run:
+        return "dry run"
     return {"begun": "begun", "opened": "opened", "done": "done"}.get(record.stage, record.stage)
 
 

@@ -70,8 +70,8 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry(
             "delete",
             "delete:delete",
-            "Delete an app; --wait shows what still blocks it",
-            ("delete hello", "delete unit/notebook --yes --wait --reason 'not used any more'"),
+            "Delete apps; --wait shows what still blocks them",
+            ("delete hello", "delete hello web --dry-run", "delete unit/notebook --yes --wait --reason 'not used any more'"),
         ),
     ),
     "See": (

@@ -206,6 +206,7 @@ class AuditRecord(Model):
     reason: str = ""
     stream: ReplicaStream | None = None
     changes: tuple[RecordedChange, ...] = ()
+    dry_run: bool = False
     torn: TornLine | None = None
     lost: int = 0
     anchor: AnchoredHead | None = None

@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 import msgspec
 
-from pincompute.gateway.call_context import Call, RecordedChange, ReplicaStream
+from pincompute.gateway.call_context import DRY_RUN, Call, RecordedChange, ReplicaStream
 
 START = "0" * 64
 """What the first line of all carries as the hash of the one before."""
@@ -59,6 +59,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     `opened` says where a stream into a replica leads, before it is opened; its `done` says how it ended.
 
     `why` it was decided so, `reason` is what the caller said. `changes` are the values of an operation on a project or a token.
+    A `dry_run` was judged, and changed nothing.
 
     `torn` names the remains of a line that a crash left before it, `lost` says how many records could not be written, and
     `unproved` that the log was not the one whose head was anchored: `anchor` names it.
@@ -81,6 +82,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     reason: str = ""
     stream: ReplicaStream | None = None
     changes: tuple[RecordedChange, ...] = ()
+    dry_run: bool = False
     torn: TornLine | None = None
     lost: int = 0
     anchor: AnchoredHead | None = None
@@ -121,6 +123,7 @@ def of_call(call: Call, stage: Stage, time: datetime, *, allowed: bool, status: 
         reason=call.reason,
         stream=call.stream if call.stream.replica else None,
         changes=tuple(call.changes),
+        dry_run=DRY_RUN in call.marks,
     )
 
 

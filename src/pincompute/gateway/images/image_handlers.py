@@ -74,10 +74,9 @@ async def delete_images(
 ) -> DeletedImages:
     """Delete images. What a workload or a revision to which it can go back uses is refused, and nothing is deleted then."""
     wanted = NamedImages(project, _repository(project, name), _tag(tag), _digest(digest))
-    judged = " (judged only)" if dry_run else ""
-    request.scope[CALL] = dataclasses.replace(call, name=f"{wanted}{judged}")  # type: ignore[literal-required]
+    request.scope[CALL] = dataclasses.replace(call, name=f"{wanted}")  # type: ignore[literal-required]
     await _own(ownership, project)
-    found = await removal.remove(wanted, await image_references.of_project(reads, project), dry_run=dry_run)
+    found = await removal.remove(wanted, await image_references.of_project(reads, project), dry_run=call.judged_only(dry_run))
     stored.forget(project)
     return DeletedImages(items=found)
 

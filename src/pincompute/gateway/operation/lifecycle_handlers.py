@@ -133,7 +133,7 @@ def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
         """To an earlier revision; a dry run tells which, and field by field what it would change."""
         body = data or RollbackOptions()
         asked = _request("rollback", call, key, body.reason, to=body.revision, force=body.force)
-        act = verbs.dry_run_of if dry_run else verbs.execute
+        act = verbs.dry_run_of if call.judged_only(dry_run) else verbs.execute
         return _answer(await act(WorkloadRef(kind, project, name), asked, call))
 
     return handle

@@ -106,22 +106,23 @@ async def _document(request: Request[Any, Any, Any]) -> Data:
 
 
 def _options(call: Caller, idempotency_key: IdempotencyKey = "", dry_run: DryRun = False) -> WriteOptions:
-    return WriteOptions(call, idempotency_key, dry_run)
+    return WriteOptions(call, idempotency_key, call.judged_only(dry_run))
 
 
-def _removal(if_match: IfMatch = "", dry_run: DryRun = False) -> Removal:
-    return Removal(responses.expected(if_match), dry_run)
+def _removal(call: Caller, if_match: IfMatch = "", dry_run: DryRun = False) -> Removal:
+    return Removal(responses.expected(if_match), call.judged_only(dry_run))
 
 
 _WORKLOADS = "Also its workloads. Without this, a project that has some is refused."
 
 
 def _project_removal(
+    call: Caller,
     if_match: IfMatch = "",
     dry_run: DryRun = False,
     workloads: Annotated[bool, QueryParameter(description=_WORKLOADS)] = False,
 ) -> Removal:
-    return Removal(responses.expected(if_match), dry_run, workloads)
+    return Removal(responses.expected(if_match), call.judged_only(dry_run), workloads)
 
 
 @dataclass(frozen=True, slots=True)
