@@ -102,11 +102,68 @@ def test_requirements_with_the_files_they_include(tmp_path: Path) -> None:
     assert (found.dependencies, found.installs_itself, found.needs_own_files) == ((), False, False)
 
 
-def test_a_requirement_file_outside_the_folder_is_not_read(tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    written(tmp_path, {"outside.txt": "flask\n"})
-    found = python_project.detect(written(folder, {"requirements.txt": "-r ../outside.txt\n", "main.py": ""}))
-    assert found.requirement_files == ("requirements.txt",)
+OUTSIDE = (
+    "-r ../outside.txt",
+    "-r../outside.txt",
+    "--requirement=../outside.txt",
+    "-c sub/../../outside.txt",
+    "-r /etc/requirements.txt",
+    "-r https://example.com/requirements.txt",
+    "-e ../library",
+    "-e /srv/library",
+    "--editable ../library[extra]",
+    "../library",
+    "sub/../../library",
+    "~/library",
+    "/srv/library-1.whl",
+    "library @ file:///srv/library-1.whl",
+    "file:///srv/library-1.whl ; python_version > '3'",
+    "--find-links ../wheels",
+    "-e link",
+    "-r link/outside.txt",
+)
+INSIDE = (
+    "-e .",
+    "./library[extra]",
+    "-e sub/library",
+    "-c sub/limits.txt",
+    "library @ https://example.com/library-1.whl",
+    "-e git+https://example.com/library.git#egg=library",
+    "--find-links https://example.com/wheels",
+    "--find-links wheels",
+    "--index-url https://example.com/simple",
+    "flask>=3  # see ../notes",
+    "flask ; sys_platform == 'linux'",
+)
+
+
+def project(folder: Path, line: str) -> Path:
+    """A project of which the second list of requirements has this line, and a link out of its folder."""
+    written(folder.parent, {"outside.txt": "flask\n"})
+    written(folder, {"requirements.txt": "-r more.txt\n", "more.txt": f"gunicorn==1 \\\n  --hash=x\n\n{line}\n", "main.py": ""})
+    written(folder, {"sub/limits.txt": ""})
+    (folder / "link").symlink_to("..")
+    return folder
+
+
+@pytest.mark.parametrize("line", OUTSIDE)
+def test_a_requirement_outside_the_folder_is_refused_with_its_line(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ImageError, match=r"^more.txt, line 4: ") as refused:
+        python_project.detect(project(tmp_path / "project", line))
+    assert f"`{line}` is not in the project's folder" in refused.value.message
+    assert "copy it into the project's folder" in refused.value.remedy
+
+
+@pytest.mark.parametrize("line", INSIDE)
+def test_a_requirement_in_the_folder_or_in_the_network_is_allowed(tmp_path: Path, line: str) -> None:
+    files = python_project.detect(project(tmp_path / "project", line)).requirement_files
+    assert files[:2] == ("requirements.txt", "more.txt")
+
+
+def test_a_dependency_of_a_project_outside_its_folder_is_refused(tmp_path: Path) -> None:
+    outside = PROJECT.replace("flask>=3", "library @ file:///srv/library-1.whl")
+    with pytest.raises(ImageError, match=r"dependencies of pyproject\.toml: `library @ file:///srv"):
+        python_project.detect(written(tmp_path, {"pyproject.toml": outside, "main.py": ""}))
 
 
 def test_a_project_with_a_build_backend_installs_itself(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ DEFAULT = "stable"
 LOGINS = {"Dir::Etc::netrc": Path("/etc/apt/auth.conf"), "Dir::Etc::netrcparts": Path("/etc/apt/auth.conf.d")}
 CONNECTIONS = ("Acquire::http::", "Acquire::https::")
 SECONDS = 60.0
+_LOGIN = re.compile(r"://[^/@\s]+@")
 
 
 def suite() -> str:
@@ -44,6 +46,16 @@ def transport() -> list[str]:
     dumped = _output("apt-config", "dump").splitlines()
     given = [line.removesuffix(";") for line in dumped if line.startswith(CONNECTIONS) and not line.endswith('"";')]
     return given + [f'{option} "{place}"' for option, place in LOGINS.items() if place.exists()]
+
+
+def as_configuration(options: Sequence[str]) -> str:
+    """Returns the options as the text of a file of apt."""
+    return "".join(f"{option};\n" for option in options)
+
+
+def without_logins(line: str) -> str:
+    """Returns a line of output without the logins in its addresses."""
+    return _LOGIN.sub("://", line)
 
 
 def versions(packages: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -29,6 +29,8 @@ FORMAT = "1"  # part of every key; to be raised when the same packages must give
 PREFIX = "pincompute/"  # of the names by which a Dockerfile takes a base
 USER = 65532  # who runs in an image on a base
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TRANSPORT = "PINCOMPUTE_APT_TRANSPORT"  # variable with options of apt, which the hook of SETUP writes where apt reads them
+SETUP = f'umask 077; printf "%s" "${TRANSPORT}" >"$1/etc/apt/apt.conf.d/98pincompute"'
 REMEDY = (
     "`apt-get update` shows whether the package sources of this machine can be reached; without root, install uidmap as well"
 )
@@ -112,10 +114,15 @@ def get(name: str, *, refresh: bool = False, say: Callable[[str], None] = lambda
     with tempfile.TemporaryDirectory(prefix=f"base-{name}-", dir=place.parent) as folder:
         scratch = Path(folder)
         archive = scratch / "base.tar"
-        asked = command(kind, apt_sources.suite(), apt_sources.lines(), apt_sources.transport(), archive)
+        sources = apt_sources.lines()
+        asked = command(kind, apt_sources.suite(), archive, from_input=bool(sources))
         say(f"makes the base {name} of Debian packages with mmdebstrap; it is kept in {place.parent}")
         hook = frozenset(_hook(kind).splitlines())  # mmdebstrap repeats it when it fails
-        tool_run.run(asked, environment=os.environ | {"SOURCE_DATE_EPOCH": "0"}, remedy=REMEDY, silent=hook)
+        secrets = {"SOURCE_DATE_EPOCH": "0", TRANSPORT: apt_sources.as_configuration(apt_sources.transport())}
+        given = "".join(f"{line}\n" for line in sources)
+        tool_run.run(
+            asked, environment=os.environ | secrets, given=given, remedy=REMEDY, silent=hook, edit=apt_sources.without_logins
+        )
         layer = layers.compress(archive, scratch / "layer.tar.gz")
         packages = _packages(archive)
         archive.unlink()
@@ -128,20 +135,24 @@ def get(name: str, *, refresh: bool = False, say: Callable[[str], None] = lambda
     return replace(made, cached=False)
 
 
-def command(kind: BaseKind, suite: str, sources: Sequence[str], transport: Sequence[str], archive: Path) -> list[str]:
-    """mmdebstrap's. The hook is passed as text, because in a user namespace it may not read a file of the user's home."""
+def command(kind: BaseKind, suite: str, archive: Path, *, from_input: bool) -> list[str]:
+    """mmdebstrap's, whose arguments every user of the machine can read: sources and proxies, which may hold passwords, come by
+    its input and its environment. The hooks are passed as text, because in a user namespace it may not read a file of the
+    user's home.
+    """
     stage = "extract" if kind.variant == "extract" else "customize"
-    options = ('Acquire::Languages "none"', 'APT::Install-Recommends "false"', *transport)
+    options = ('Acquire::Languages "none"', 'APT::Install-Recommends "false"')
     return [
         "mmdebstrap",
         f"--variant={kind.variant}",
         f"--include={','.join(kind.packages)}",
         "--skip=output/mknod",
         *(f"--aptopt={option}" for option in options),
+        f"--setup-hook={SETUP}",
         f"--{stage}-hook={_hook(kind)}",
         suite,
         str(archive),
-        *sources,
+        *(("-",) if from_input else ()),
     ]
 
 
@@ -151,7 +162,12 @@ def _hook(kind: BaseKind) -> str:
 
 def _key(kind: BaseKind) -> str:
     """Changes with the kind, its hook, and the version of any package in it that this machine's package lists know."""
-    facts = command(kind, apt_sources.suite(), (), (), Path()), apt_sources.versions(kind.packages), image_recipe.here(), FORMAT
+    facts = (
+        command(kind, apt_sources.suite(), Path(), from_input=False),
+        apt_sources.versions(kind.packages),
+        image_recipe.here(),
+        FORMAT,
+    )
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
 
 

@@ -23,7 +23,7 @@ find "$root/usr/share/doc" ! -type d ! -name copyright -delete
 find "$root/usr/share/doc" -mindepth 1 -type d -empty -delete
 rm -rf "$root"/usr/share/man "$root"/usr/share/info "$root"/usr/share/locale "$root"/usr/share/lintian "$root"/usr/share/bug
 rm -rf "$root"/usr/lib/*-linux-gnu/gconv "$root"/usr/lib/python3*/pydoc_data "$root"/usr/share/perl5 "$root"/linuxrc
-rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap" # proxies, perhaps with a password
+rm -f "$root/etc/apt/apt.conf.d/98pincompute" "$root/etc/apt/apt.conf.d/99mmdebstrap" # proxies, perhaps with a password
 : >"$root/etc/apt/sources.list"
 rm -f "$root"/etc/resolv.conf "$root"/etc/hostname # those of the machine that builds
 chroot "$root" /usr/bin/python3 -m compileall -q --invalidation-mode unchecked-hash "$python"

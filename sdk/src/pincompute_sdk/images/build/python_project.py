@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 from pincompute_sdk.core import named_file
+from pincompute_sdk.images.build import requirement_paths
 from pincompute_sdk.images.image_errors import ImageError
 
 PROJECT, REQUIREMENTS, PROCFILE = "pyproject.toml", "requirements.txt", "Procfile"
@@ -40,7 +41,6 @@ REMEDY = (
 )
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _BRINGS_UVICORN = re.compile(r"\s*fastapi\[(?:standard|all)", re.IGNORECASE)
-_INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)(?:\s+|=)(\S+)", re.MULTILINE)
 _WEB = re.compile(r"^web:\s*(.+?)\s*$", re.MULTILINE)
 _LOCAL = re.compile(r"^\s*(?:-e\b|--editable\b|\.|/|file:)", re.MULTILINE)
 
@@ -74,6 +74,7 @@ def detect(folder: Path) -> PythonProject:
     described = _table(metadata, "project")
     files = tuple(_requirement_files(folder))
     dependencies = () if files else tuple(str(item) for item in described.get("dependencies", ()))
+    requirement_paths.check(folder, f"dependencies of {PROJECT}", dependencies)
     dynamic = not files and (
         ("dependencies" in described.get("dynamic", ())) or (bool(metadata.get("build-system")) and not described)
     )
@@ -107,15 +108,15 @@ def _table(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _requirement_files(folder: Path) -> Iterator[str]:
-    """requirements.txt and the files that it includes, each once."""
+    """requirements.txt and the files that it includes, each once. Raises ImageError for one outside the folder."""
     waiting, seen = [REQUIREMENTS], set[str]()
     while waiting:
         name = waiting.pop(0)
-        if name in seen or not (folder / name).is_file() or ".." in Path(name).parts:
+        if name in seen or not (folder / name).is_file():
             continue
         seen.add(name)
         yield name
-        waiting += [str(Path(name).parent / found) for found in _INCLUDED.findall(_text(folder / name))]
+        waiting += requirement_paths.lists(folder, name, _text(folder / name))
 
 
 def _names(folder: Path, files: tuple[str, ...], dependencies: tuple[str, ...]) -> frozenset[str]:

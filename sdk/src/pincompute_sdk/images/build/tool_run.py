@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pincompute_sdk.images.image_errors import ImageError
@@ -19,17 +20,19 @@ def run(
     folder: Path | None = None,
     remedy: str = "",
     silent: Container[str] = (),
+    given: str = "",
     edit: Callable[[str], str] = str,
 ) -> str:
     """The output, errors included; `line` sees each line when it comes. Raises ImageError.
 
-    An error shows the last lines, without those in `silent`. `edit` takes out of each line what nobody may see.
+    The program reads `given`, a few lines. An error shows the last lines, without those in `silent`. `edit` takes out of each
+    line what nobody may see.
     """
     name = Path(command[0]).name
     try:
         process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(environment) if environment is not None else None,
@@ -42,9 +45,13 @@ def run(
     said: list[str] = []
     try:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
-        for text in process.stdout:
-            said.append(edit(text.rstrip("\n")))
-            line(said[-1])
+        if process.stdin is not None:
+            with suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(given)
+        with process.stdout:
+            for text in process.stdout:
+                said.append(edit(text.rstrip("\n")))
+                line(said[-1])
         status = process.wait()
     except BaseException:
         process.kill()

@@ -1,0 +1,64 @@
+"""What other users of the machine can read of the programs that make a base: their arguments."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from pincompute_sdk.images.build import apt_sources, base_image, tool_run
+from pincompute_sdk.images.image_errors import ImageError
+
+SOURCE = "deb http://user:hunter2@mirror.example/debian bookworm main"
+PROXY = 'Acquire::http::Proxy "http://user:hunter2@proxy.example:3128"'
+
+
+def arrange(monkeypatch: pytest.MonkeyPatch, folder: Path, program: str) -> None:
+    """A machine with these sources and this proxy, where mmdebstrap is this program."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.setattr(apt_sources, "lines", lambda: [SOURCE])
+    monkeypatch.setattr(apt_sources, "transport", lambda: [PROXY])
+    monkeypatch.setattr(apt_sources, "versions", lambda _packages: [])
+    for tool, text in {"mmdebstrap": program, "apt-get": "exit 0"}.items():
+        (folder / tool).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_no_password_is_among_the_arguments_and_what_apt_needs_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    arrange(
+        monkeypatch,
+        tmp_path,
+        f'printf "%s\\n" "$@" >{told}.arguments; cat >{told}.input; printf "%s" "${base_image.TRANSPORT}" >{told}.apt; exit 1',
+    )
+    with pytest.raises(ImageError):
+        base_image.get("python")
+    assert "hunter2" not in Path(f"{told}.arguments").read_text()
+    assert Path(f"{told}.arguments").read_text().splitlines()[-1] == "-"
+    assert Path(f"{told}.input").read_text() == f"{SOURCE}\n"
+    assert Path(f"{told}.apt").read_text() == f"{PROXY};\n"
+
+
+def test_the_hook_writes_the_options_for_root_alone_and_every_base_removes_them(tmp_path: Path) -> None:
+    (tmp_path / "etc/apt/apt.conf.d").mkdir(parents=True)
+    options = apt_sources.as_configuration([PROXY])
+    subprocess.run(("sh", "-c", base_image.SETUP, "exec", tmp_path), env={base_image.TRANSPORT: options}, check=True)
+    written = tmp_path / "etc/apt/apt.conf.d/98pincompute"
+    assert written.read_text() == f"{PROXY};\n"
+    assert written.stat().st_mode & 0o077 == 0
+    for kind in base_image.KINDS.values():
+        hook = base_image.command(kind, "bookworm", tmp_path, from_input=True)
+        assert any("rm -f" in line and "98pincompute" in line for part in hook for line in part.splitlines())
+
+
+def test_an_error_shows_no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    arrange(monkeypatch, tmp_path, "echo E: Failed to fetch http://user:hunter2@mirror.example/debian; exit 1")
+    with pytest.raises(ImageError) as caught:
+        base_image.get("python")
+    assert "Failed to fetch http://mirror.example/debian" in caught.value.reason
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_program_that_does_not_read_what_it_is_given_ends_as_it_does() -> None:
+    assert tool_run.run(("sh", "-c", "exec 0<&-; echo done"), given="x" * 1_000_000) == "done"
