@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 PYTHON ?= python3
+unexport PYTHONDONTWRITEBYTECODE # images of Python set it, and then every program compiles every module at every start
 
 .PHONY: help up down test early check unit laws interface deep bench generate wheel clean
 

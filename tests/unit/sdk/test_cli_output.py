@@ -118,6 +118,16 @@ def test_the_help_is_printed_from_the_table_alone() -> None:
     assert not heavy & set(done.stderr.split())
 
 
+def test_a_command_loads_nothing_for_a_terminal_that_it_does_not_have(tmp_path: Path) -> None:
+    script = "import sys; from pincompute_sdk.cli.__main__ import main; main(['status', 'x']); print(*sys.modules)"
+    environment = {"HOME": str(tmp_path), "PINCOMPUTE_SERVER": "http://127.0.0.1"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert "you are not logged in" in done.stderr
+    loaded = set(done.stdout.split())
+    assert {"cyclopts", "httpx2"} <= loaded
+    assert "rich" not in loaded
+
+
 @pytest.mark.parametrize("command", [command.name for group in GROUPS.values() for command in group])
 def test_every_command_exists_and_has_help(command: str) -> None:
     done = _pin(command, "--help")

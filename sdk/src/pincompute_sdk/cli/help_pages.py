@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
-from cyclopts.help import HelpEntry, HelpPanel
-from rich.console import Console, ConsoleOptions
 
 from pincompute_sdk.cli import command_table
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpEntry, HelpPanel
+    from rich.console import Console, ConsoleOptions
 
 WIDEST = 100  # columns that are easy to read
 NARROW = 50  # columns below which explanations stand under their names
