@@ -35,14 +35,15 @@ from pincompute.api.projects import PROJECTS
 from pincompute.api.settings import SETTINGS
 from pincompute.api.sidecars import PINSIDECARS
 from pincompute.api.usage import PATH as USAGE_PATH
-from pincompute.domain import setting_rights
+from pincompute.domain import project_roles
+from pincompute.domain.project_roles import ProjectRole
 from pincompute.engine import process_policies, rbac
 from pincompute.federation import federation_process as federation
 from pincompute.federation.project import namespace_objects
 from pincompute.gateway import kubernetes_rbac
 from pincompute.operator import operator_process as operator
+from pincompute.region.cluster import former_rights, member_registration, update_type_conversion
 from pincompute.region.cluster import manifest_installer as clusters
-from pincompute.region.cluster import member_registration, update_type_conversion
 from pincompute.usage import usage_process
 
 Role: TypeAlias = Literal["host", "member"]
@@ -73,14 +74,16 @@ def of(role: Role, kinds: Kinds = KINDS) -> list[Manifest]:
     )
 
 
-async def install(role: Role, kubeconfig: Path, context: str) -> None:
-    """Brings a cluster up to date by server-side apply; repeating it changes nothing."""
+async def install(role: Role, kubeconfig: Path, context: str) -> str:
+    """Brings a cluster up to date by server-side apply; repeating it changes nothing. Returns what is left to do."""
     async with clusters.client(kubeconfig, context) as client:
         if role == "host":
             await update_type_conversion.convert(client)
         await clusters.Installer(client).apply_all(of(role))
-        if role == "host":
-            await member_registration.migrate(client)
+        if role == "member":
+            return await former_rights.withdraw(client)
+        await member_registration.migrate(client)
+        return ""
 
 
 def _host_rights(kinds: Kinds) -> list[Manifest]:
@@ -94,7 +97,7 @@ def _host_rights(kinds: Kinds) -> list[Manifest]:
         *_granted(FEDERATION, rbac.cluster_role(federation.NAME, cards, "host")),
         *_granted(FEDERATION, _lease(federation.NAME)),
         *_granted(FEDERATION, _role(f"{federation.NAME}-members", secrets_namespace(FEDERATION), _SECRETS)),
-        *_granted(FEDERATION, _binds(f"{federation.NAME}-bindings", *setting_rights.ON_HOST)),
+        *_granted(FEDERATION, _binds(f"{federation.NAME}-bindings", *project_roles.ON_HOST)),
         rbac.project_role(settings_role(FEDERATION), cards, "host"),
         kubernetes_rbac.in_projects_on_host(),
         *_granted(GATEWAY, kubernetes_rbac.on_host(kinds)),
@@ -112,10 +115,11 @@ def _member_rights(kinds: Kinds) -> list[Manifest]:
         *admission_policies.platform_objects(tuple(namespace_objects.IN_MEMBERS)),
         *_service_accounts(FEDERATION, OPERATOR, GATEWAY, USAGE, GATEWAY_USAGE),
         *_granted(FEDERATION, rbac.cluster_role(federation.NAME, federated, "members")),
-        *_granted(FEDERATION, _binds(f"{federation.NAME}-bindings", *setting_rights.IN_MEMBERS)),
+        *_granted(FEDERATION, _binds(f"{federation.NAME}-bindings", *project_roles.IN_MEMBERS)),
         rbac.project_role(settings_role(FEDERATION), federated, "members"),
         *_granted(OPERATOR, rbac.cluster_role(operator.NAME, local, "local")),
         *_granted(OPERATOR, _lease(operator.NAME)),
+        kubernetes_rbac.in_projects_in_members(),
         *_granted(GATEWAY, kubernetes_rbac.in_members(kinds)),
         *_granted(USAGE, _cluster_role(usage_process.NAME, *_USAGE)),
         *_granted(GATEWAY_USAGE, _cluster_role(service_account(GATEWAY_USAGE), _ASKS_USAGE)),
@@ -135,12 +139,12 @@ def _cluster_role(name: str, *rules: Manifest) -> Manifest:
     return {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": list(rules)}
 
 
-def _binds(name: str, *processes: str) -> Manifest:
-    """The ClusterRole that may bind the roles for settings of these processes, and no other role."""
+def _binds(name: str, *roles: ProjectRole) -> Manifest:
+    """The ClusterRole that may bind these roles, and no other role."""
     rule = {
         "apiGroups": [RBAC],
         "resources": ["clusterroles"],
-        "resourceNames": [settings_role(process) for process in processes],
+        "resourceNames": [role.name for role in roles],
         "verbs": ["bind"],
     }
     metadata = {"name": name, "labels": {MANAGED_BY: PINCOMPUTE}}
@@ -181,6 +185,6 @@ def _granted(process: str, role: Manifest) -> list[Manifest]:
         "kind": f"{role['kind']}Binding",
         "metadata": role["metadata"],
         "roleRef": {"apiGroup": RBAC, "kind": role["kind"], "name": role["metadata"]["name"]},
-        "subjects": setting_rights.subjects(process),
+        "subjects": project_roles.subjects(process),
     }
     return [role, binding]

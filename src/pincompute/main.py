@@ -165,7 +165,9 @@ def install(role: Literal["host", "member"], /, *, kubeconfig: Kubeconfig, conte
     """Install or update CRDs, admission policies and RBAC in a cluster that exists. Doing it again is harmless."""
     from pincompute import installation
 
-    asyncio.run(installation.install(role, kubeconfig, context))
+    left = asyncio.run(installation.install(role, kubeconfig, context))
+    if left:
+        print(left, file=sys.stderr)
 
 
 @app.command

@@ -18,6 +18,7 @@ from pincompute.api.labels import (
     OPERATOR,
     SYSTEM_NAMESPACE,
     USAGE,
+    pods_role,
     secrets_namespace,
     settings_role,
     user_names,
@@ -77,10 +78,7 @@ GATEWAYS = {  # the gateway has no cards
         "events": READ,
     },
     "member": {
-        "pods": (*READ, "patch"),
-        "pods/log": ("get",),
-        "pods/exec": ("get", "create"),
-        "pods/portforward": ("get", "create"),
+        "pods": READ,
         "events": READ,
         "nodes": READ,
         "pinappshards": READ,
@@ -215,30 +213,32 @@ def test_policies_name_whole_user_names(role: installation.Role) -> None:
     assert not [m["metadata"]["name"] for m in policies if "startsWith(p)" in str(m)]
 
 
-VALUES = {  # what a binding in each project's namespace gives, and nothing outside of projects
-    ("host", GATEWAY): {("secrets", "create"), ("configmaps", "get"), ("configmaps", "create")},
-    ("host", FEDERATION): {(kind, verb) for kind in ("secrets", "configmaps") for verb in ("get", "delete")},
-    ("member", FEDERATION): {
+IN_PROJECTS = {  # what a binding in each project's namespace gives, and nothing outside of projects
+    ("host", settings_role(GATEWAY)): {("secrets", "create"), ("configmaps", "get"), ("configmaps", "create")},
+    ("host", settings_role(FEDERATION)): {(kind, verb) for kind in ("secrets", "configmaps") for verb in ("get", "delete")},
+    ("member", settings_role(FEDERATION)): {
         (kind, verb) for kind in ("secrets", "configmaps") for verb in ("get", "create", "update", "delete")
+    },
+    ("member", pods_role(GATEWAY)): {
+        ("pods", "patch"),
+        ("pods/log", "get"),
+        *((stream, verb) for stream in ("pods/exec", "pods/portforward") for verb in ("get", "create")),
     },
 }
 
 
-@pytest.mark.parametrize(("role", "process"), VALUES)
-def test_values_of_settings_are_never_listed_and_the_gateway_reads_none_of_a_secret(
-    role: installation.Role, process: str
-) -> None:
-    (made,) = [
-        m for m in installation.of(role) if m["kind"] == "ClusterRole" and m["metadata"]["name"] == settings_role(process)
-    ]
+@pytest.mark.parametrize(("role", "name"), IN_PROJECTS)
+def test_values_of_settings_logs_and_shells_are_granted_in_projects_alone(role: installation.Role, name: str) -> None:
+    """Nobody lists values, and the gateway reads none of a secret."""
+    (made,) = [m for m in installation.of(role) if m["kind"] == "ClusterRole" and m["metadata"]["name"] == name]
     found = {(kind, verb) for rule in made["rules"] for kind in rule["resources"] for verb in rule["verbs"]}
-    assert found == VALUES[role, process]
+    assert found == IN_PROJECTS[role, name]
     bound = {m["roleRef"]["name"] for m in installation.of(role) if m["kind"].endswith("RoleBinding")}
-    assert settings_role(process) not in bound, "only bindings in projects grant it"
+    assert name not in bound, "only bindings in projects grant it"
 
 
 @pytest.mark.parametrize("role", ["host", "member"])
-def test_the_federation_binds_the_roles_for_settings_alone(role: installation.Role) -> None:
+def test_the_federation_binds_the_roles_in_projects_alone(role: installation.Role) -> None:
     binds = [each.rule for each in granted(role, FEDERATION) if "bind" in each.rule["verbs"]]
-    names = [settings_role(FEDERATION), *([settings_role(GATEWAY)] if role == "host" else [])]
+    names = [settings_role(FEDERATION), settings_role(GATEWAY) if role == "host" else pods_role(GATEWAY)]
     assert [(rule["resources"], rule["resourceNames"]) for rule in binds] == [(["clusterroles"], names)]

@@ -27,16 +27,18 @@ from pincompute.api.labels import (
     RESTART_REQUEST,
     SYSTEM_NAMESPACE,
     USAGE,
+    pods_role,
     service_account,
 )
 from pincompute.api.meta import Manifest
 from pincompute.api.projects import PROJECTS
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
-from pincompute.domain import setting_rights
+from pincompute.domain import project_roles
+from pincompute.domain.project_roles import ProjectRole
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.kubeconfig import ClusterConfig
-from pincompute.region.cluster import certificates, member_registration, service_account_tokens
+from pincompute.region.cluster import certificates, former_rights, member_registration, service_account_tokens
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.layout import Layout, RegionSpec
 
@@ -49,6 +51,8 @@ NAMESPACES = {
     "claimed": {PROJECT: "claimed"},  # somebody else's, who copied one of our labels
     "managed": OURS,
 }
+BOUND = ("shop", "claimed", "managed")  # where the gateway has its role for pods: in a project, and by mistake elsewhere
+GATEWAYS_ROLE = ProjectRole(pods_role(GATEWAY), GATEWAY)
 RESOURCES = {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"memory": "1Mi"}}
 CONTAINERS = {"containers": [{"name": "web", "image": "i", "resources": RESOURCES}]}
 POD = {"metadata": {"name": "made", "labels": OURS}, "spec": CONTAINERS}
@@ -179,11 +183,18 @@ async def _fill(admin: Api, role: installation.Role) -> None:
             for path, body in ((PODS, POD), (SHARDS, SHARD)):
                 answer = await admin.post(path.format(namespace), {**body, "metadata": {"name": "web", "labels": OURS}})
                 assert answer.code == 201, answer.body
+        if role == "member" and namespace in BOUND:
+            await _bind(admin, namespace, GATEWAYS_ROLE)
         wanted = {name: labels.get(name) for name in project}
         (await admin.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": wanted}})).ok()
     foreign = {**POD, "metadata": {"name": "foreign"}}
     if role == "member":
         assert (await admin.post(PODS.format("shop"), foreign)).code in (201, 409)
+
+
+async def _bind(admin: Api, namespace: str, role: ProjectRole) -> None:
+    made = await admin.post(ROLEBINDINGS.path(namespace), project_roles.binding(role))
+    assert made.code in (201, 409), made.body
 
 
 async def _confined(cluster: Cluster, role: installation.Role) -> bool:
@@ -198,7 +209,8 @@ async def _confined(cluster: Cluster, role: installation.Role) -> bool:
     own = await cluster.processes[OPERATOR].delete(PODS.format("shop") + "/foreign", dryRun="All")
     unlisted = {**NETWORK_POLICY, "metadata": {"name": "made"}}
     listed = await cluster.processes[FEDERATION].post(NETWORK_POLICIES.format("shop"), unlisted, dryRun="All")
-    return {gateway.code, own.code, listed.code, *(answer.code for answer in outside)} == {403}
+    allowed = await cluster.attempt(IN_PROJECTS["ask for a restart"], "shop")
+    return allowed.code == 200 and {gateway.code, own.code, listed.code, *(answer.code for answer in outside)} == {403}
 
 
 member_only = pytest.mark.parametrize("role", ["member"], indirect=True, scope="module")
@@ -213,7 +225,70 @@ async def test_a_process_acts_in_projects_only(cluster: Cluster, what: str) -> N
     assert inside.code == tried.expected, inside.body
     for namespace in ("monitoring", "claimed", "managed"):
         refused = (await cluster.attempt(tried, namespace)).refused(403, "Forbidden")
-        assert f"namespace {namespace}" in refused["message"]
+        by_policy = tried.process != GATEWAY or namespace in BOUND
+        assert (f"namespace {namespace}" if by_policy else BY_RBAC) in refused["message"]
+
+
+BY_RBAC = 'in API group "" in the namespace "monitoring"'
+LOG = PODS + "/web/log"
+
+
+@member_only
+async def test_the_gateway_reads_logs_in_projects_only(cluster: Cluster) -> None:
+    """Admission sees no reads, so RBAC alone refuses. A pod without a node has an empty log, which gives 204."""
+    gateway = cluster.processes[GATEWAY]
+    assert (await gateway.get(LOG.format("shop"))).code == 204
+    assert BY_RBAC in (await gateway.get(LOG.format("monitoring"))).refused(403, "Forbidden")["message"]
+    (await gateway.get(PODS.format("monitoring"))).ok()  # its caches watch the pods of all namespaces
+
+
+FORMER = {"metadata": {"name": "pincompute-gateway", "labels": OURS}}
+FORMER_ROLE = {
+    **FORMER,
+    "rules": [
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["pods/exec", "pods/portforward"], "verbs": ["get", "create"]},
+    ],
+}
+FORMER_BINDING = {
+    **FORMER,
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "pincompute-gateway"},
+    "subjects": project_roles.subjects(GATEWAY),
+}
+
+
+@member_only
+async def test_an_upgrade_takes_former_rights_away_when_every_project_has_its_binding(
+    cluster: Cluster, server: RealServer
+) -> None:
+    """So an upgrade that stops before the federation has prepared the projects takes no logs and shells away."""
+    admin, gateway = cluster.admin, cluster.processes[GATEWAY]
+
+    async def codes() -> list[int]:
+        return [(await gateway.get(LOG.format(namespace))).code for namespace in ("shop", "monitoring")]
+
+    async def everywhere() -> bool:
+        return await codes() == [204, 204]
+
+    async def in_projects() -> bool:
+        return await codes() == [204, 403]
+
+    for kind, body in (("clusterroles", FORMER_ROLE), ("clusterrolebindings", FORMER_BINDING)):
+        (await admin.post(f"/apis/rbac.authorization.k8s.io/v1/{kind}", body)).ok(201)
+    (await admin.delete(ROLEBINDINGS.path("shop", GATEWAYS_ROLE.name))).ok()
+    await until(everywhere, "the former rights")
+    async with ApiClient(ClusterConfig(server.url, verify=False, token=TOKEN), name="a1") as client:
+        await Installer(client).apply_all(installation.of("member"))
+        assert "still without it: shop." in await former_rights.withdraw(client)
+        assert await everywhere()
+        await _bind(admin, "shop", GATEWAYS_ROLE)
+        assert "still without it: shop." in await former_rights.withdraw(client), "without our label it is not the federation's"
+        (await admin.patch(ROLEBINDINGS.path("shop", GATEWAYS_ROLE.name), {"metadata": {"labels": OURS}})).ok()
+        assert not await former_rights.withdraw(client)
+        await until(in_projects, "the former rights to end")
+        assert not await former_rights.withdraw(client)
+    for kind in ("clusterroles", "clusterrolebindings"):
+        assert (await admin.get(f"/apis/rbac.authorization.k8s.io/v1/{kind}/pincompute-gateway")).code == 404
 
 
 @member_only
@@ -375,10 +450,8 @@ VALUE_READERS = {
 
 async def test_nobody_but_the_declared_processes_reads_a_value(cluster: Cluster, role: installation.Role) -> None:
     """One value at a time, by its name, in a project; nobody lists values, and strangers to the project read none."""
-    bound = setting_rights.ON_HOST if role == "host" else setting_rights.IN_MEMBERS
-    for process in bound:
-        answer = await cluster.admin.post(ROLEBINDINGS.path("shop"), setting_rights.binding(process))
-        assert answer.code in (201, 409), answer.body
+    for bound in project_roles.ON_HOST if role == "host" else project_roles.IN_MEMBERS:
+        await _bind(cluster.admin, "shop", bound)
     for namespace in ("shop", "monitoring"):
         for kind in ("secrets", "configmaps"):
             held = {"metadata": {"name": "db.7", "labels": OURS}, "data": {"value": "a2VzdHJlbA=="}}

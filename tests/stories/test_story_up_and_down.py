@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from cluster_client import ApiRefusal
 from live_region import COMMAND, Region, run
 from story_manifests import web
 from story_projects import make_project
@@ -76,14 +77,22 @@ def turned_ready(region: Region) -> dict[str, conditions.Condition | None]:
     return {node.metadata.name: conditions.find(node.status.conditions, "Ready") for node in nodes}
 
 
+FORMER_ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+
+
 def test_up_twice_is_harmless(region: Region, project: str):
+    """It withdraws the role that a former version gave the gateway in all namespaces, because every project has its binding."""
     region.apply(web(project, replicas=3))
     region.settled(project, "web")
+    member = region.members["a1"]
+    member.request("POST", FORMER_ROLE, b'{"metadata": {"name": "pincompute-gateway"}}', "application/json")
     pids = {process.pid for process in region_processes.of_home(region.home) if process.leader}
     with region.watching(project, "web") as during:
         region.run("region", "up")
     assert pids <= {process.pid for process in region_processes.of_home(region.home) if process.leader}
     assert during.fewest_ready == during.most_live == 3
+    with pytest.raises(ApiRefusal, match="not found"):
+        member.request("GET", f"{FORMER_ROLE}/pincompute-gateway")
 
 
 def test_workloads_survive_down_and_up(region: Region, project: str):

@@ -95,6 +95,11 @@ def settings_role(process: str) -> str:
     return f"pincompute-{process}-settings"
 
 
+def pods_role(process: str) -> str:
+    """Returns the name of the ClusterRole, and of its binding in each project, for a process that acts on pods of projects."""
+    return f"pincompute-{process}-pods"
+
+
 def secrets_namespace(process: str) -> str:
     """Returns the host's namespace of the members' kubeconfigs for a process. No other process may read Secrets there."""
     return f"pincompute-{process}"

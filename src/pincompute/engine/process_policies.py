@@ -23,10 +23,11 @@ from pincompute.api.labels import (
     RESTART_REQUEST,
     SYSTEM_NAMESPACE,
     service_account,
-    settings_role,
     user_names,
 )
 from pincompute.api.meta import GROUP, Manifest, Resource
+from pincompute.domain import project_roles
+from pincompute.domain.project_roles import ProjectRole
 from pincompute.engine.controller import Card, Verb, Where
 from pincompute.engine.rbac import SUBRESOURCES
 
@@ -61,7 +62,7 @@ def in_members(cards: Sequence[Card[Any]], listed: Mapping[Resource[Any], Sequen
             [kind for kind, _ in _united(kinds) if kind not in listed],
         ),
         *_listed_objects(listed),
-        *_role_bindings((FEDERATION,)),
+        *_role_bindings(project_roles.IN_MEMBERS),
         *_secret_types(),
         *_namespaces_of_projects(),
         *_only_restart_requests(),
@@ -81,7 +82,7 @@ def on_host(
     return [
         *_in_projects([_rule(*each) for each in foreign], [kind for kind, _ in foreign if kind not in listed]),
         *_listed_objects(listed),
-        *_role_bindings((FEDERATION, GATEWAY)),
+        *_role_bindings(project_roles.ON_HOST),
         *_secret_types(),
         *_namespaces_of_projects(),
         *_intentions(users_objects),
@@ -140,14 +141,14 @@ _NOT_AUDIT_HEADS: Manifest = {  # which the gateway writes in the platform's own
 }
 
 
-def _role_bindings(processes: tuple[str, ...]) -> list[Manifest]:
-    """The federation binds each of these processes to the role of its name, and nobody to anything else."""
+def _role_bindings(roles: tuple[ProjectRole, ...]) -> list[Manifest]:
+    """The federation binds each of these roles to its process by a binding of the role's name, and nobody to anything else."""
     allowed = " || ".join(
-        f"(object.metadata.name == '{settings_role(process)}' && object.roleRef.kind == 'ClusterRole' "
-        f"&& object.roleRef.name == '{settings_role(process)}' && object.?subjects.orValue([]).all(s, "
-        f"(s.kind == 'User' && s.name == 'pincompute:{process}') || (s.kind == 'ServiceAccount' "
-        f"&& s.?namespace.orValue('') == '{SYSTEM_NAMESPACE}' && s.name == '{service_account(process)}')))"
-        for process in processes
+        f"(object.metadata.name == '{role.name}' && object.roleRef.kind == 'ClusterRole' "
+        f"&& object.roleRef.name == '{role.name}' && object.?subjects.orValue([]).all(s, "
+        f"(s.kind == 'User' && s.name == 'pincompute:{role.process}') || (s.kind == 'ServiceAccount' "
+        f"&& s.?namespace.orValue('') == '{SYSTEM_NAMESPACE}' && s.name == '{service_account(role.process)}')))"
+        for role in roles
     )
     policy = _policy(
         "federation-role-bindings",
@@ -156,7 +157,7 @@ def _role_bindings(processes: tuple[str, ...]) -> list[Manifest]:
         [
             {
                 "expression": allowed,
-                "message": "the federation binds only the platform's processes to their own roles for settings",
+                "message": "the federation binds only the platform's processes to their own roles in projects",
                 "reason": "Forbidden",
             }
         ],

@@ -18,6 +18,7 @@ from pincompute.region import example_app, gateway_programs, region_programs
 from pincompute.region.cluster import (
     api_server_audit,
     cluster_dns,
+    former_rights,
     manifest_installer,
     manifest_provider,
     member_registration,
@@ -56,6 +57,9 @@ async def provision(region: RunningRegion, *, example: bool) -> list[example_app
         tasks.create_task(_push_images(region))
         for program in (gateway_programs.GATEWAY, gateway_programs.ISSUER):
             tasks.create_task(region.states.ready(program))
+    async with asyncio.TaskGroup() as tasks:
+        for member in region.layout.spec.members:
+            tasks.create_task(_withdraw_former_rights(region, member))
     region.progress.say("definitions, members and images are in place")
     if not example:
         return []
@@ -123,6 +127,19 @@ async def _create_example(layout: Layout, client: ApiClient, host: Installer) ->
             f"see also `pincompute region logs {region_programs.FEDERATION}`"
         ) from None
     await host.create_once(example_app.app())
+
+
+async def _withdraw_former_rights(region: RunningRegion, member: MemberSpec) -> None:
+    """After an upgrade, the federation needs a moment for the projects. A project that it cannot prepare fails no command."""
+    async with manifest_installer.client(region.layout.kubeconfig, member.name) as client:
+        reason = await former_rights.withdraw(client)
+        try:
+            async with asyncio.timeout(PREPARING):
+                while reason:
+                    await asyncio.sleep(0.5)
+                    reason = await former_rights.withdraw(client)
+        except TimeoutError:
+            region.progress.say(reason)
 
 
 async def _push_images(region: RunningRegion) -> None:

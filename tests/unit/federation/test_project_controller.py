@@ -33,7 +33,7 @@ from pincompute.api.projects import (
     ProjectStatus,
 )
 from pincompute.api.workloads import PINAPPS, PinApp, PinAppSpec
-from pincompute.domain import pod_security_defaults, project_limits, project_namespace, setting_rights
+from pincompute.domain import pod_security_defaults, project_limits, project_namespace, project_roles
 from pincompute.domain.namespace_quotas import PODS_QUOTA
 from pincompute.engine.plan import Apply, Confirm, Create, Delete, Patch, Plan, Replace
 from pincompute.federation.project import namespace_objects, project_controller, project_namespaces
@@ -194,7 +194,7 @@ def test_every_listed_name_may_be_taken_back() -> None:
         assert listed == [(kind, name) for kind, names in table.items() for name in names]
 
 
-BINDING: Manifest = setting_rights.binding("federation")
+BINDING: Manifest = project_roles.binding(project_roles.ON_HOST[0])
 BINDINGS: dict[str, tuple[dict[str, Any] | None, list[type]]] = {
     "missing": (None, [Apply]),
     "as listed": ({}, []),

@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pincompute.api import labels
 from pincompute.api.builtin import LIMITRANGES, NAMESPACES, NETWORKPOLICIES, RESOURCEQUOTAS, ROLEBINDINGS
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import PROJECTS, Project
-from pincompute.domain import namespace_quotas, network_isolation, project_namespace, setting_rights
+from pincompute.domain import namespace_quotas, network_isolation, project_namespace, project_roles
 from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.plan import Apply, Delete, Ref, Replace, update
 from pincompute.kube.cache_views import Views
@@ -29,11 +28,11 @@ IN_MEMBERS: Names = {
     NETWORKPOLICIES: (network_isolation.NAME,),
     RESOURCEQUOTAS: (namespace_quotas.PODS_QUOTA, namespace_quotas.OBJECTS_QUOTA),
     LIMITRANGES: (namespace_quotas.LIMIT_RANGE,),
-    ROLEBINDINGS: tuple(map(labels.settings_role, setting_rights.IN_MEMBERS)),
+    ROLEBINDINGS: tuple(role.name for role in project_roles.IN_MEMBERS),
 }
 ON_HOST: Names = {
     RESOURCEQUOTAS: (namespace_quotas.OBJECTS_QUOTA,),
-    ROLEBINDINGS: tuple(map(labels.settings_role, setting_rights.ON_HOST)),
+    ROLEBINDINGS: tuple(role.name for role in project_roles.ON_HOST),
 }
 """All names of listed objects, by kind: an admission policy lets the federation take one back that lost its label."""
 
@@ -62,12 +61,12 @@ def kinds(cluster: str) -> tuple[Resource[Any], ...]:
 def of(project: Project, cluster: str) -> tuple[Manifest, ...]:
     """Returns the listed objects: kind, name and content; `listed` adds namespace and labels."""
     if cluster == HOST:
-        return (namespace_quotas.host_quota(project), *map(setting_rights.binding, setting_rights.ON_HOST))
+        return (namespace_quotas.host_quota(project), *map(project_roles.binding, project_roles.ON_HOST))
     return (
         network_isolation.policy(project),
         *namespace_quotas.quotas(project),
         namespace_quotas.limit_range(),
-        *map(setting_rights.binding, setting_rights.IN_MEMBERS),
+        *map(project_roles.binding, project_roles.IN_MEMBERS),
     )
 
 
