@@ -444,6 +444,8 @@ MISTAKES = {
     "no number": (("scale", "hello", "many"), "error: REPLICAS: 'many' is no number\n"),
     "a copy between replicas": (("cp", "hello:/a", "hello:/b"), "then `pin cp FILE hello:/b`"),
     "a copy without a replica": (("cp", "a", "b"), "error: no side is in a replica\n"),
+    "a copy of nothing": (("cp", "", "hello:/tmp"), "error: a path is empty\n"),
+    "a copy to nowhere": (("cp", "hello:/tmp", ""), "error: a path is empty\n"),
     "a context that is not there": (
         ("logout", "--context", "nope"),
         "error: there is no context nope\n  reason: known: none\n",
