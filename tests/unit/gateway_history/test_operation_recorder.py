@@ -39,6 +39,18 @@ async def test_what_leads_into_a_replica_is_recorded_as_what_it_is(case: str) ->
     assert [line.type for line in timeline.entries(found)] == ["access"]
 
 
+@pytest.mark.parametrize(("dry_run", "recorded"), [(False, ["ann deleted web"]), (True, [])])
+async def test_a_deletion_that_was_only_judged_is_none(dry_run: bool, recorded: list[str]) -> None:
+    """Also of an app that somebody else deletes at the same time."""
+    found: list[OperationRecord] = []
+    reads = SimpleNamespace(workloads=KINDS, host=lambda _: {})
+    recorder = OperationRecorder(SilentAudit(), SimpleNamespace(record_operation=found.append), reads)  # type: ignore[arg-type]
+    call = Call("r-1", Caller("ann"), Operation("apps", "delete"), "shop", "web", "10.0.0.1", NOW)
+    call.judged_only(dry_run)
+    await recorder.record(replace(call, name="web"), allowed=True, status=202)
+    assert [timeline.operation(record) for record in found] == recorded
+
+
 SETTINGS = {
     "a new version": (Operation("secrets", "update"), "db.3", "ann changed secret db to version 3: leaked"),
     "an earlier version": (

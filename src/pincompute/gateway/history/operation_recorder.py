@@ -12,7 +12,7 @@ from pincompute.api.meta import Key
 from pincompute.api.settings import SETTINGS, SettingKind
 from pincompute.api.template_settings import parse
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import READS, Call
+from pincompute.gateway.call_context import DRY_RUN, READS, Call
 from pincompute.gateway.history.history_recorder import HistoryRecorder
 from pincompute.gateway.middleware import RequestAuditor
 from pincompute.store.records import DONE, AccessRecord, OperationRecord
@@ -47,10 +47,8 @@ class OperationRecorder:
             self.recorder.record_operation(_of_setting(call, setting))
         if operation.resource in _INSIDE and call.name:
             self.recorder.record_operation(_access(call, *self._find(call, self.reads.workloads)))
-        elif operation.verb == "delete" and named is not None:
-            kind, obj = self._find(call, (named,))
-            if obj is None or obj.deleting:  # else it was a dry run
-                self.recorder.record_operation(_deletion(call, kind, obj))
+        elif operation.verb == "delete" and named is not None and DRY_RUN not in call.marks:
+            self.recorder.record_operation(_deletion(call, *self._find(call, (named,))))
 
     def _find(self, call: Call, kinds: Kinds) -> tuple[WorkloadKind, WorkloadObject | None]:
         """The workload of this name, of any of these kinds; None with the first kind when there is none now."""
