@@ -211,6 +211,19 @@ def test_an_update_without_room_says_so_in_a_condition_that_ends_with_it():
     assert stalled_workload.room_condition(larger(), (empty,), rolled_out(waited, empty)) == ()
 
 
+def test_an_update_whose_room_is_not_known_says_so_and_is_not_stalled():
+    back = MemberShard(member("a1", ready=False), FULL.shard)
+    waited = larger(since=ROOM_PATIENCE)
+    made = rolled_out(waited, back)
+    (told,) = stalled_workload.room_condition(waited, (back,), made)
+    assert (told.status, told.reason, told.message) == (
+        "Unknown",
+        "RoomUnknown",
+        "the update waits until the room of zone a is known",
+    )
+    assert stalled_workload.find(waited, (back,), made, "", NOW).reason == ""
+
+
 @pytest.mark.parametrize(("used", "woken"), [(3500, False), (500, True)])
 def test_room_wakes_the_updates_that_wait_for_it_and_no_others(used: int, woken: bool):
     (reads,) = [

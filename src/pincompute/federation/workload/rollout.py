@@ -23,7 +23,7 @@ from pincompute.api.member_clusters import Capacity
 from pincompute.api.meta import Manifest
 from pincompute.api.shards import DisruptionRequests, RevisionStatus, Shard, ShardBudget, Share
 from pincompute.api.workloads import Scheduling
-from pincompute.domain import disruption_account, replica_fit, surge_placement
+from pincompute.domain import disruption_account, replica_fit, surge_placement, zone_text
 from pincompute.domain.disruption_account import Account, Part
 from pincompute.domain.surge_placement import SurgeCandidate
 from pincompute.federation.workload.member_shards import MemberShard
@@ -51,8 +51,8 @@ class Assignment:
 class Rollout:
     """The decision. `account` is the sum that the members' allotments may reach. `without_surge` is the revision that goes
     on without surge, because no node took its surge replica. `waiting`: replicas that wait for the account. `lacks_room`: no
-    node has room for a replica of the target, and none is known to have it when one that serves leaves. `blocked`: what an
-    update waits for that ends all replicas first, in a sentence.
+    node has room for a replica of the target, and none is known to have it when one that serves leaves. `room_unknown`: it is
+    not known whether one has. `blocked`: what an update waits for besides the account, in a sentence.
     """
 
     assignments: tuple[Assignment, ...]
@@ -60,6 +60,7 @@ class Rollout:
     without_surge: str = ""
     waiting: int = 0
     lacks_room: bool = False
+    room_unknown: bool = False
     blocked: str = ""
 
 
@@ -294,16 +295,22 @@ def _is_full(site: MemberShard) -> bool:
 
 
 def _measured(state: _State) -> bool:
-    """Returns whether the room of every member that runs a part is known. Silence is no lack of room, and a member that has
-    just answered again takes new replicas a moment later.
+    return not _unmeasured(state)
+
+
+def _unmeasured(state: _State) -> list[MemberShard]:
+    """Returns the members that run a part and whose room is not known. Silence is no lack of room, and a member that has just
+    answered again takes new replicas a moment later.
     """
     parts = [site for site in state.sites if state.wanted.get(site.name, 0)]
-    return all(site.known and site.member.ready and site.member.capacity is not None for site in parts)
+    return [site for site in parts if not site.known or not site.member.ready or site.member.capacity is None]
 
 
 def _held(state: _State, whole: Account, without_surge: str) -> Rollout:
     """Returns the present state, which stays until it is known whether there is room."""
-    return Rollout(tuple(map(present, state.sites)), whole, without_surge)
+    zones = zone_text.zones({site.member.zone for site in _unmeasured(state)})
+    waits = f"the update waits until the room of {zones} is known"
+    return Rollout(tuple(map(present, state.sites)), whole, without_surge, room_unknown=True, blocked=waits)
 
 
 def _canary(state: _State, extra: Mapping[str, int]) -> str | None:

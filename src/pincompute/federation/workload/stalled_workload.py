@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pincompute.api import conditions, resource_requests
-from pincompute.api.conditions import Condition
+from pincompute.api.conditions import Condition, ConditionStatus
 from pincompute.api.workloads import UNDOING, UnreadyCause
 from pincompute.domain import replica_fit, zone_text
 from pincompute.domain.free_room import INSUFFICIENT, UPDATE_SCHEDULED
@@ -252,12 +252,18 @@ def room_condition(workload: Workload, sites: tuple[MemberShard, ...], made: Rol
     before = conditions.find(workload.status.conditions, UPDATE_SCHEDULED)
     if made is None or (before is None and not made.lacks_room):
         return ()
+    told: tuple[ConditionStatus, str, str] = ("True", "Placed", "")
+    if made.lacks_room:
+        told = ("False", _lack(workload, sites), _no_place(workload, sites))
+    elif made.room_unknown:
+        told = ("Unknown", "RoomUnknown", made.blocked)
+    status, reason, message = told
     return (
         Condition(
             type=UPDATE_SCHEDULED,
-            status="False" if made.lacks_room else "True",
+            status=status,
             observed_generation=workload.generation,
-            reason=_lack(workload, sites) if made.lacks_room else "Placed",
-            message=_no_place(workload, sites) if made.lacks_room else "",
+            reason=reason,
+            message=message,
         ),
     )
