@@ -262,6 +262,9 @@ def _reporting(interrupted: str) -> Generator[Progress, None, None]:
             yield progress
     except (RegionError, NetworkError, ImageError, KubeError, ConfigError) as error:
         _fail(str(error), 1)
+    except TimeoutError as error:
+        why = str(error) or "this machine may be too busy"
+        _fail(f"a step took too long ({why}); run the command again, it goes on where it was", 1)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
     except KeyboardInterrupt:

@@ -146,16 +146,17 @@ class Installer:
     async def _write(self, verb: Literal["PATCH", "POST"], path: str, manifest: Manifest, query: dict[str, str]) -> None:
         """A kind is discovered a moment before it can be written; the API server then answers that there can be a delay."""
         body = yaml_safe_json.encode(manifest)
-        async with asyncio.timeout(ESTABLISHED):
-            while True:
-                try:
-                    await self._request(verb, path, query=query, body=body, content_type=CONTENT[verb], deadline=ESTABLISHED)
-                except Refused as error:
-                    if "There can be a delay" not in str(error):
-                        raise
-                    await asyncio.sleep(0.1)
-                else:
-                    return
+        clock = asyncio.get_running_loop()
+        end = clock.time() + ESTABLISHED
+        while True:
+            try:
+                await self._request(verb, path, query=query, body=body, content_type=CONTENT[verb], deadline=ESTABLISHED)
+            except Refused as error:
+                if "There can be a delay" not in str(error) or clock.time() > end:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return
 
     async def _path(self, manifest: Manifest) -> str:
         version, kind, meta = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
@@ -165,17 +166,18 @@ class Installer:
 
     async def _lookup(self, version: str, kind: str) -> ServedResource:
         """A definition that was applied a moment ago is served after some tens of milliseconds."""
-        try:
-            async with asyncio.timeout(ESTABLISHED):
-                while (version, kind) not in self._served:
-                    await self._discover(version)
-                    if (version, kind) not in self._served:
-                        await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise RegionError(
-                f"cluster {self._client.name} does not serve {kind} of {version}: its CustomResourceDefinition was "
-                "not accepted; see `kubectl describe crd` there"
-            ) from None
+        clock = asyncio.get_running_loop()
+        end = clock.time() + ESTABLISHED
+        while (version, kind) not in self._served:
+            await self._discover(version)
+            if (version, kind) in self._served:
+                break
+            if clock.time() > end:
+                raise RegionError(
+                    f"cluster {self._client.name} does not serve {kind} of {version}: its CustomResourceDefinition was "
+                    "not accepted; see `kubectl describe crd` there"
+                )
+            await asyncio.sleep(0.05)
         return self._served[version, kind]
 
     async def _discover(self, version: str) -> None:
