@@ -821,6 +821,7 @@ KEYS = (
     ),
 )
 _SIDECARS = "^([a-z]([-a-z0-9]{0,38}[a-z0-9])?)(,[a-z]([-a-z0-9]{0,38}[a-z0-9])?){0,15}$"
+_FORMER_SECCOMP = ("seccomp.security.alpha.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/")
 ANNOTATION_KEYS = (
     _WELL_FORMED,
     Rule(
@@ -834,6 +835,12 @@ ANNOTATION_KEYS = (
         f"{labels.SIDECARS} must be names of at most 16 sidecars, with commas between them and no spaces",
         "write for example metrics,logs",
         lambda mapping: re.fullmatch(_SIDECARS, mapping.get(labels.SIDECARS, "metrics")) is not None,
+    ),
+    Rule(
+        f"self.all(k, !{list(_FORMER_SECCOMP)}.exists(p, k.startsWith(p)))",
+        "annotations for seccomp are a former form of a field, and Kubernetes takes no pod that has both",
+        "remove it, and write securityContext.seccompProfile",
+        lambda mapping: not any(key.startswith(_FORMER_SECCOMP) for key in mapping),
     ),
 )
 """Keys of a template's annotations: of the platform's, users write the names of sidecars."""
