@@ -50,7 +50,7 @@ from pincompute.engine.plan import (
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.sidecar import fleet_rollout, sidecar_references
-from pincompute.federation.sidecar.fleet_rollout import ALL, FleetMember, FleetProgress
+from pincompute.federation.sidecar.fleet_rollout import ALL, FleetMember, FleetProgress, pods, pods_that
 from pincompute.kube.cache_views import Unknown, Views
 
 
@@ -99,7 +99,7 @@ def _write(seen: ObservedFleet, member: FleetMember, progress: FleetProgress) ->
         return Create(ref, body, f"{member.name} needs sidecar {seen.sidecar.metadata.name}")
     if member.shard.spec == spec or member.shard.deleting:
         return None
-    count = "all pods" if spec.updated == ALL else f"{spec.updated} pods"
+    count = "all pods" if spec.updated == ALL else pods(spec.updated)
     return update(ref, member.shard.metadata, body, f"{count} of {member.name} may have version {spec.target}")
 
 
@@ -158,7 +158,7 @@ def _report(seen: ObservedFleet, progress: FleetProgress) -> tuple[Action, ...]:
     sidecar, target = seen.sidecar, progress.target.revision
     rows = tuple(_row(member, target, sidecar) for member in seen.members)
     skipped = sum(row.skipped for row in rows)
-    later = f"{skipped} pods take it when they are made anew" if skipped else ""
+    later = f"{pods_that(skipped, 'takes', 'take')} it when made anew" if skipped else ""
     in_use = f"is in use by {', '.join(seen.all_users)}, so it stays until they no longer name it" if sidecar.deleting else ""
     message = "; ".join(part for part in (in_use, progress.message, later) if part)
     status = PinSidecarStatus(
@@ -197,7 +197,7 @@ def _row(member: FleetMember, target: str, sidecar: PinSidecar) -> SidecarMember
         message = "" if member.known else "does not answer; its last figures are shown"
         return msgspec.structs.replace(last, known=member.known, message=message)
     status, row = member.shard.status, member.of(target)
-    waits = f"{status.asked} pods wait for the disruption account of their workload" if status.asked else ""
+    waits = f"{pods_that(status.asked, 'waits', 'wait')} for the disruption account of the app" if status.asked else ""
     return SidecarMember(
         cluster=member.name,
         zone=member.zone,

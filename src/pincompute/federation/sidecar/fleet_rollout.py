@@ -140,9 +140,7 @@ class _Fleet:
     def unhealthy(self) -> str:
         """Returns where the sidecar is not ready in pods that have the version; empty where it is in all."""
         late = [(member, row) for member, row in self._reports if row.ready < row.pods - row.unplaced]
-        return next(
-            (f"it is not ready in {_pods(row.pods - row.unplaced - row.ready)} of zone {m.zone}" for m, row in late), ""
-        )
+        return next((f"it is not ready in {pods(row.pods - row.unplaced - row.ready)} of zone {m.zone}" for m, row in late), "")
 
     @property
     def waiting(self) -> int:
@@ -213,7 +211,7 @@ def _progressing(fleet: _Fleet) -> FleetProgress:
     deadline = fleet.sidecar.spec.update.progress_deadline_seconds
     left = _left(fleet.record.since, deadline, fleet.now)
     if left <= 0 and not fleet.unhealthy:
-        return _baked(fleet, f"{_pods(fleet.waiting)} did not take it within {deadline} s and will when their apps allow it")
+        return _baked(fleet, f"{pods(fleet.waiting)} did not take it within {deadline} s and will when their apps allow it")
     if fleet.record.healthy_since is not None:  # bake time is not part of the deadline
         fleet, left = fleet.recorded(healthy_since=None, since=fleet.now), float(deadline)
     if left <= 0:
@@ -262,8 +260,13 @@ def _made(fleet: _Fleet, message: str = "") -> FleetProgress:
     return FleetProgress(fleet.version, target, fleet.stable, former, record, allowed, said)
 
 
-def _pods(count: int) -> str:
+def pods(count: int) -> str:
     return "1 pod" if count == 1 else f"{count} pods"
+
+
+def pods_that(count: int, does: str, do: str) -> str:
+    """Returns the count with its verb, as in `1 pod waits` and `2 pods wait`."""
+    return f"{pods(count)} {does if count == 1 else do}"
 
 
 def _left(since: datetime | None, seconds: float, now: datetime) -> float:
