@@ -34,6 +34,7 @@ _LAYERS = re.compile(
     r"error during container init: |read udp \S+->\S+: |: unknown$"
 )
 _NAMES = re.compile(r'"[^"]*"|\b\w+://\S+|\bsha256:[0-9a-f]+')  # of images, addresses and content: anything may be in them
+_PULLED = re.compile(r'image "([^"]+)"')
 _NODE = re.compile(r"no space left|failed to (?:extract|prepare|commit)|disk quota|read-only file system|input/output error")
 _UNREACHABLE = re.compile(
     r"no such host|connection (?:refused|reset)|i/o timeout|network is unreachable|no route to host|\bEOF\b|time(?:d )?out|"
@@ -70,6 +71,23 @@ class ContainerFailure:
     @property
     def sentence(self) -> str:
         return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
+
+def is_of_another_image(image: str, text: str) -> bool:
+    """Returns whether the kubelet's message about a pull names another image than the container should run. For a moment after
+    an image was corrected, the report is still about the former one, and says nothing about the new one.
+    """
+    named = _PULLED.findall(text)
+    return bool(named) and all(_full_name(each) != _full_name(image) for each in named)
+
+
+def _full_name(image: str) -> str:
+    """Returns the name as a container runtime completes it: with a registry, and with a digest or else a tag."""
+    name, at, digest = image.partition("@")
+    path, slash, last = name.rpartition("/")
+    repository, _, tag = last.partition(":")
+    where = path + slash if path else "docker.io/library/"
+    return where + repository + (at + digest or f":{tag or 'latest'}")
 
 
 def image_pull(container: str, image: str, reason: str, text: str) -> ContainerFailure:

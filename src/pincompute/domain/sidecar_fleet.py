@@ -116,6 +116,8 @@ def _failure(pod: FleetPod, sidecar: str) -> str:
     name = sidecars.container_name(sidecar)
     image = next((c.image for c in pod.pod.spec.init_containers if c.name == name), "")
     if waiting.reason in container_failure.IMAGE:
+        if container_failure.is_of_another_image(image, waiting.message):
+            return ""
         found_image = container_failure.image_pull(sidecar, image, waiting.reason, waiting.message)
         return found_image.message if found_image.final else ""
     if waiting.reason in container_failure.START:

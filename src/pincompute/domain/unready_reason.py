@@ -205,7 +205,9 @@ def _failing(pod: Pod, status: ContainerStatus, template: Manifest, now: datetim
     waiting = status.state.waiting if status.state else None
     name = _named(pod, status.name)
     if waiting is not None and waiting.reason in container_failure.IMAGE:
-        yield _pull(pod, container_failure.image_pull(name, _image(pod, status), waiting.reason, waiting.message), now)
+        image = _image(pod, status)
+        if not container_failure.is_of_another_image(image, waiting.message):
+            yield _pull(pod, container_failure.image_pull(name, image, waiting.reason, waiting.message), now)
     elif waiting is not None and waiting.reason in container_failure.START:
         yield _failure(container_failure.start(name, waiting.reason, waiting.message))
     elif (crash := _crash(pod, status, now)) is not None:
