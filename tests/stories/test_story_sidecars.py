@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from live_region import Region
-from terminal_user import TerminalUser, talker
+from terminal_user import IMAGES, TerminalUser, talker
 
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import APP
@@ -85,6 +85,13 @@ def test_a_fleet_takes_another_version_and_the_mains_do_not_notice(
     assert len(region.host.list(PINREVISIONS, metered)) == revisions
 
     admin.write("meter.yaml", SIDECAR.format(version="none"))
+    refused = admin.pin("admin", "sidecar", "apply", "-f", "meter.yaml", status=None)
+    assert refused.status != 0
+    assert "container.image" in refused.err
+    assert "hello:none" in refused.err
+
+    region.run("region", "image", "build", str(IMAGES / "faulty"), "--tag", "faulty:1")  # it starts as root
+    admin.write("meter.yaml", SIDECAR.format(version=2).replace("hello:2", "faulty:1"))
     undone = admin.pin("admin", "sidecar", "apply", "-f", "meter.yaml", status=1, within=120)
     assert "RolledBack" in undone.out
     assert images(region, metered) == {"registry.internal/hello:2"}

@@ -89,6 +89,7 @@ GIVEN = (
     "history",
     "reader",
     "writer",
+    "digests",
     "anchors",
     "registry",
     "inventory",
@@ -176,6 +177,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         stored, inventory = StoredBytes(storage, within), ImageInventory(storage, manifests)
         closing.push_async_callback(stored.close)
         ownership = RepositoryOwnership(clusters, owners)
+        digests = ImageDigests(registry, ownership)
         collection = ImageCollection(reads, storage, owners, time.time, settings.registry.collect_every)
         given: Mapping[str, Any] = {
             "roles": roles,
@@ -187,7 +189,8 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "history": HistoryService(reads, store, replicas, clock),
             "troubles": PodTroubles(store),
             "reader": ReadService(clusters, reads, authorizer),
-            "writer": WriteService(reads, authorizer, ImageDigests(registry, ownership)),
+            "writer": WriteService(reads, authorizer, digests),
+            "digests": digests,
             "anchors": anchors,
             "registry": signer,
             "inventory": inventory,

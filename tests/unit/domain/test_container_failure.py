@@ -51,6 +51,25 @@ def test_a_pull_is_final_only_when_the_registry_says_so(image: str, text: str, s
     assert (said in found.sentence, found.final) == (True, final), found
 
 
+BACK_OFF = 'Back-off pulling image "{}": ErrImagePull: rpc error: code = NotFound desc = not found'
+
+
+@pytest.mark.parametrize(
+    ("image", "text", "another"),
+    [
+        ("registry.internal/hello:1", BACK_OFF.format("registry.internal/metrics:1"), True),
+        ("registry.internal/hello:1", BACK_OFF.format("registry.internal/hello:1"), False),
+        ("hello", BACK_OFF.format("docker.io/library/hello:latest"), False),
+        ("r.example/a:1@sha256:ab", 'failed to pull and unpack image "r.example/a@sha256:ab": not found', False),
+        ("r.example/a:1@sha256:ab", 'failed to pull and unpack image "r.example/a@sha256:cd": not found', True),
+        ("registry.internal/hello:1", "not found", False),
+    ],
+)
+def test_a_report_about_a_former_image_is_known_by_its_name(image: str, text: str, another: bool):
+    """Else a corrected image would be undone for what was wrong with the former one."""
+    assert container_failure.is_of_another_image(image, text) is another
+
+
 STARTS = {
     "secrets that come late": ("CreateContainerConfigError", "failed to sync secret cache: timed out waiting", False),
     "a runtime that is slow": ("RunContainerError", "context deadline exceeded", False),

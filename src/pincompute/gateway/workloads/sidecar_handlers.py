@@ -18,6 +18,7 @@ from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.cache_reads import BY_SIDECAR, CacheReads
 from pincompute.gateway.call_context import Verb, may
+from pincompute.gateway.images.image_digests import ImageDigests
 from pincompute.gateway.model import codecs
 from pincompute.gateway.problems import FieldError
 from pincompute.kube import api_errors, write_requests
@@ -86,8 +87,16 @@ async def get_sidecar(name: FromPath[str], reads: NamedDependency[CacheReads]) -
 
 
 @put(_ONE, **_does("update", "putSidecar"))
-async def put_sidecar(name: FromPath[str], data: JSONBody[NewSidecar], reads: NamedDependency[CacheReads]) -> Sidecar:
+async def put_sidecar(
+    name: FromPath[str],
+    data: JSONBody[NewSidecar],
+    reads: NamedDependency[CacheReads],
+    digests: NamedDependency[ImageDigests],
+) -> Sidecar:
     """Create a sidecar, or replace what is written of it. Another version reaches the pods step by step."""
+    image = {"name": sidecars.container_name(name), "image": data.container.image}
+    one: Manifest = {"template": {"spec": {"containers": [image]}}}
+    await digests.of(one, None, whole=False, locate=lambda _field: "container.image")  # an image that is not there is refused
     return describe(await _write(reads, name, lambda _present: data))
 
 
