@@ -38,7 +38,7 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile(examples=3, calls=250, phases="fuzzing,stateful", seconds=240, seed="1"),
+    "quick": Profile(examples=3, calls=250, phases="fuzzing,stateful", seconds=900, seed="1"),
     "deep": Profile(examples=150, calls=20_000, phases="examples,coverage,fuzzing,stateful", seconds=7200),
 }
 
