@@ -207,13 +207,22 @@ def _failing(pod: Pod, status: ContainerStatus, template: Manifest, now: datetim
     if waiting is not None and waiting.reason in container_failure.IMAGE:
         image = _image(pod, status)
         if not container_failure.is_of_another_image(image, waiting.message):
-            yield _pull(pod, container_failure.image_pull(name, image, waiting.reason, waiting.message), now)
+            failure = container_failure.image_pull(name, image, waiting.reason, waiting.message)
+            yield _pull(pod, _for_user(status, failure), now)
     elif waiting is not None and waiting.reason in container_failure.START:
-        yield _failure(container_failure.start(name, waiting.reason, waiting.message))
+        yield _failure(_for_user(status, container_failure.start(name, waiting.reason, waiting.message)))
     elif (crash := _crash(pod, status, now)) is not None:
         failure = _of_crash(pod, status, crash, template)
         lasts = crash.reason == container_failure.START_ERROR or _is_loop(pod, status, crash, now)
-        yield _failure(replace(failure, final=failure.final and lasts))
+        yield _failure(_for_user(status, replace(failure, final=failure.final and lasts)))
+
+
+def _for_user(status: ContainerStatus, failure: ContainerFailure) -> ContainerFailure:
+    """Returns the failure with a remedy that users have: a sidecar of the platform is not theirs to correct."""
+    if not status.name.startswith(labels.OF_PLATFORM):
+        return failure
+    name = status.name.removeprefix(labels.OF_PLATFORM)
+    return replace(failure, remedy=f"sidecar {name} is the platform's: ask an administrator to correct it")
 
 
 def _pull(pod: Pod, failure: ContainerFailure, now: datetime) -> UnreadyReason:

@@ -52,6 +52,16 @@ def test_a_revision_has_the_name_that_the_platform_gives_it() -> None:
     assert told(app(2, revision="v9secret", observed_generation=1), later)[0][RevisionRecord].observed is False  # type: ignore[attr-defined]
 
 
+def test_a_state_comes_after_the_revision_that_reached_it_at_once() -> None:
+    """Else it would be the former revision that ran well, and a rollback would bring back what had failed."""
+    _, known = told(app(revision="v2", observed_generation=1, phase="Degraded"), KnownState())
+    found, _ = told(app(revision="v1", observed_generation=1, phase="Running", last_update_time=after(400)), known)
+    revision, state = found[RevisionRecord], found[StateRecord]
+    assert isinstance(revision, RevisionRecord)
+    assert isinstance(state, StateRecord)
+    assert (revision.revision, state.after, state.at >= revision.at) == ("v1", "Running", True)
+
+
 NOT_OF_THE_SPEC: dict[str, dict[str, object]] = {
     "an update that is undone": {"rollout": RolloutStatus(revision="v3", stable="v2", state="RollingBack")},
     "one that was undone": {"rollout": RolloutStatus(revision="v3", stable="v2", state="RolledBack")},

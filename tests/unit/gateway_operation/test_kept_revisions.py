@@ -11,6 +11,7 @@ from replica_samples import NOW, app
 from pincompute.api import labels, template_hash
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.revisions import PinRevision, PinRevisionSpec
+from pincompute.api.template_settings import Reference
 from pincompute.gateway.model import APP
 from pincompute.gateway.operation import kept_revisions
 from pincompute.gateway.operation.kept_revisions import KeptRevision
@@ -69,12 +70,33 @@ def test_any_two_are_compared_in_the_form_of_app_yaml():
     found = rows(*there, of=of)
     for start, end, images in (("1", "2", ("a", "b")), ("1", "present", ("a", "c")), (found[1].revision[:9], "3", ("b", "c"))):
         one, other = kept_revisions.find(found, "from", start), kept_revisions.find(found, "to", end)
-        made = kept_revisions.difference(APP, of, there, one, other)
+        made = kept_revisions.difference(APP, of, kept_revisions.templates(of, there, (), ()), one, other)
         assert [(each.field, each.before, each.after) for each in made.changes] == [
             ("containers.main.image", *images),
             ("containers.main.env.A", *images),
         ]
         assert f"image: {images[1]}" in made.text
+
+
+def secretly(name: str, login: str = "") -> Manifest:
+    """A template that takes a variable from a secret."""
+    value = {"secretKeyRef": {"name": name, "key": "value"}}
+    logins = {"imagePullSecrets": [{"name": login}]} if login else {}
+    return {"spec": {"containers": [{"name": "main", "image": "a", "env": [{"name": "A", "valueFrom": value}]}], **logins}}
+
+
+def test_another_version_of_a_secret_is_the_only_difference():
+    """The host keeps what the members ran: names of versions, and the login that the platform adds."""
+    ran = template_hash.normalise(secretly("db.2", login="hub.1"))
+    spec = PinRevisionSpec(revision="v2", number=2, template=ran)
+    there = (PinRevision(metadata=ObjectMeta(name="v2", creation_timestamp=NOW), spec=spec),)
+    of = present("a")
+    of = msgspec.structs.replace(of, spec=msgspec.structs.replace(of.spec, template=secretly("db")))
+    known = (RollbackRevision("v2", secretly("db"), NOW, good=True, rolls=True),)
+    (now, former) = rows(*there, of=of, known=known)
+    templates = kept_revisions.templates(of, there, known, [Reference("secret", "db", 3)])
+    (change,) = kept_revisions.difference(APP, of, templates, former, now).changes
+    assert (change.field, change.before, change.after) == ("containers.main.env.A.secret", "db.2", "db.3")
 
 
 @pytest.mark.parametrize("asked", ["7", "nope", "v2"])

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pincompute.api.builtin import Pod
+from pincompute.api.meta import ObjectMeta
 from pincompute.gateway.history import replica_names
 from pincompute.gateway.operation import pod_troubles
 from pincompute.store.records import EventRecord, ExitRecord
@@ -19,6 +21,10 @@ def event(reason: str, message: str, seconds: int = 0, pod: str = "web-a1-0") ->
     return EventRecord(
         **OF, at=at, last=at, event_uid=f"{reason}{seconds}", about="Pod", object=pod, reason=reason, message=message
     )
+
+
+def pod(name: str = "web-a1-0", seconds: int = 0) -> Pod:
+    return Pod(metadata=ObjectMeta(name=name, namespace="demo", creation_timestamp=NOW + timedelta(seconds=seconds)))
 
 
 SAID = {
@@ -62,9 +68,17 @@ def test_the_newest_counts_and_other_events_do_not() -> None:
             event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404", 5),
             event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 500", 9),
             event("Pulled", "Successfully pulled image", 10),
-        ]
+        ],
+        [pod()],
     )
     assert found == {"web-a1-0": "its health check fails: the server answers with status 500"}
+
+
+def test_what_was_said_of_a_former_pod_of_the_name_is_not_said_of_the_present_one() -> None:
+    events = [event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404", 5)]
+    assert pod_troubles.last_of(events, [pod(seconds=6)]) == {}
+    assert pod_troubles.last_of(events, [pod("web-a1-1")]) == {}
+    assert "web-a1-0" in pod_troubles.last_of(events, [pod(seconds=5)])
 
 
 def test_records_speak_of_replicas() -> None:

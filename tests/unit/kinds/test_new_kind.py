@@ -94,15 +94,15 @@ def test_clusters_get_its_definitions_its_policies_and_the_rights_to_it(installe
     ):
         policy = named(found, "ValidatingAdmissionPolicy", name)
         assert plural in policy["spec"]["matchConstraints"]["resourceRules"][0]["resources"]
-    for found, process, plural in (
-        (host, "gateway", "pinbatches"),
-        (host, "federation", "pinbatches"),
-        (member, "gateway", "pinbatchshards"),
-        (member, "federation", "pinbatchshards"),
-        (member, "operator", "pinbatchshards"),
+    for found, role, plural in (
+        (host, "pincompute-gateway", "pinbatches"),
+        (host, "pincompute-federation", "pinbatches"),
+        (member, "pincompute-gateway-reads", "pinbatchshards"),
+        (member, "pincompute-federation", "pinbatchshards"),
+        (member, "pincompute-operator", "pinbatchshards"),
     ):
-        role = named(found, "ClusterRole", f"pincompute-{process}")
-        assert any(plural in rule["resources"] for rule in role["rules"]), (process, plural)
+        rules = named(found, "ClusterRole", role)["rules"]
+        assert any(plural in rule["resources"] for rule in rules), (role, plural)
 
 
 def test_the_document_has_its_routes(installed: Path) -> None:

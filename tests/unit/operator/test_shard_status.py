@@ -53,6 +53,19 @@ def test_a_healthy_shard():
     ]
 
 
+def test_what_is_wrong_with_a_sidecar_of_the_platform_is_not_for_the_user_to_correct():
+    waiting = ContainerStateWaiting(reason="ErrImagePull", message=NOT_FOUND)
+    meter = ContainerStatus(name="platform-meter", image="hello:1", state=ContainerState(waiting=waiting))
+    found = status(shard(V1), pod(0, V1, status=meter, up=False), pod(1, V1))
+    assert found.message.endswith("; sidecar meter is the platform's: ask an administrator to correct it")
+
+
+def test_a_report_of_the_former_image_is_no_failure_of_the_present_one():
+    text = f'Back-off pulling image "helo:1": ErrImagePull: {NOT_FOUND.replace("hello", "helo")}'
+    found = status(shard(V1), pod(0, V1, up=False, **pulling("ImagePullBackOff", text)), pod(1, V1))
+    assert not [cause for cause in found.causes if cause.final]
+
+
 def test_nothing_is_written_when_nothing_changed():
     before = status(shard(V1), pod(0, V1), pod(1, V1))
     same = with_status(shard(V1), before)
@@ -148,8 +161,9 @@ NOT_FOUND = (
     'rpc error: code = NotFound desc = failed to pull and unpack image "hello:1": failed to resolve image: hello:1: not found'
 )
 LOOKUP = (
-    'failed to pull and unpack image "r.x/hello:1": failed to resolve image: failed to do request: Head "https://r.x/v2": '
-    "dial tcp: lookup r.x on 10.255.255.53:53: read udp 10.64.0.10:{port}->10.255.255.53:53: read: connection refused"
+    'failed to pull and unpack image "docker.io/library/hello:1": failed to resolve image: failed to do request: Head '
+    '"https://r.x/v2": dial tcp: lookup r.x on 10.255.255.53:53: read udp 10.64.0.10:{port}->10.255.255.53:53: read: '
+    "connection refused"
 )
 NO_PROGRAM = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to "

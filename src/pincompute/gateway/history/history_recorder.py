@@ -12,6 +12,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
 
 from msgspec.structs import replace
@@ -26,11 +27,10 @@ from pincompute.api.kinds import KINDS, Kinds, WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.api.projects import PROJECTS
-from pincompute.api.settings import SETTINGS, Setting
-from pincompute.api.template_settings import references
 from pincompute.gateway.history import record_extraction
 from pincompute.gateway.history.field_manager_lookup import FieldManagerLookup
 from pincompute.gateway.history.record_extraction import KnownState, Observation, RecordOwner
+from pincompute.gateway.settings_in_use import settings_in_use
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.kube.cluster_set import Clusters
@@ -53,8 +53,6 @@ REMEMBERED = 100_000  # deleted pods whose owner is remembered for their last ev
 PARKED = 1000  # pods that the cache does not have yet and whose events wait
 PATIENCE = 10.0  # seconds to wait for the store before beginning without it
 AT_ONCE = 200  # changes recorded before other tasks run
-
-_SETTINGS: dict[str, Resource[Any]] = {kind.word: kind.resource for kind in SETTINGS}
 
 T = TypeVar("T", bound=Object)
 Value = TypeVar("Value")
@@ -200,13 +198,8 @@ class HistoryRecorder:
             del self._workloads[uid]
 
     def _settings(self, obj: WorkloadObject) -> Iterator[str]:
-        """Yields the versions that the workload's revision has: those in use, if it rolls with them."""
-        if obj.spec.update.settings != "Roll":
-            return
-        for ref in sorted(references(obj.spec.template)):
-            setting: Setting | None = self._find(HOST, _SETTINGS[ref.word], Key(obj.metadata.namespace, ref.name))
-            if not ref.version and setting is not None and setting.spec.version:
-                yield str(ref._replace(version=setting.spec.version))
+        """Yields the versions that the workload's revision has."""
+        return map(str, settings_in_use(obj, partial(self._find, HOST)))
 
     def _look_up_authors(self, resource: Resource[Any], found: Iterable[AnyRecord]) -> None:
         for record in found:

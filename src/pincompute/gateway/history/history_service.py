@@ -175,8 +175,9 @@ class HistoryService:
         members = tuple(self._reads.host(MEMBERCLUSTERS).list())
         room = self._room(obj, members)
         target = WorkloadRef(kind, *obj.key)
-        unready = {r.pod.metadata.name: r.name for r in self._replicas.of(target) if shard_pods.ready_since(r.pod) is None}
-        troubles = pod_troubles.last_of(r for r in records if isinstance(r, EventRecord) and r.object in unready)
+        unready = [replica for replica in self._replicas.of(target) if shard_pods.ready_since(replica.pod) is None]
+        events = (record for record in records if isinstance(record, EventRecord))
+        troubles = pod_troubles.last_of(events, [replica.pod for replica in unready])
         subject = ExplainedWorkload(
             kind,
             obj,
@@ -184,7 +185,7 @@ class HistoryService:
             tuple(m.metadata.name for m in members),
             self._reads.silent(),
             self._clock.wall(),
-            tuple((unready[pod], said) for pod, said in sorted(troubles.items())),
+            tuple((r.name, said) for r in unready if (said := troubles.get(r.pod.metadata.name))),
             room,
         )
         return Explanation(

@@ -97,7 +97,8 @@ def workload_records(
         found.append(DecisionRecord(**asdict(owner), at=seen, scheduling=made))
     phase = status.phase or known.phase
     if phase != known.phase:
-        at = status.last_update_time or observation.at
+        begun = (record.at for record in found if isinstance(record, RevisionRecord))  # a revision's states come after it
+        at = max((status.last_update_time or observation.at, *begun))
         found.append(StateRecord(**asdict(owner), at=at, before=known.phase, after=phase, message=status.message))
     operation = operations[0].key if operations else known.operation
     return tuple(found), KnownState(max(meta.generation, known.generation), decided, phase, operation, named, bool(observed))

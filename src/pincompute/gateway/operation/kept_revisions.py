@@ -8,7 +8,8 @@ holds their values, so a difference shows none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -18,21 +19,23 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
-from pincompute.api import template_hash
+from pincompute.api import template_hash, template_settings
 from pincompute.api.kinds import Kinds, WorkloadKind, WorkloadObject
 from pincompute.api.meta import Manifest
 from pincompute.api.revisions import PinRevision
+from pincompute.api.template_settings import Reference
 from pincompute.domain import change_cause
 from pincompute.gateway import problems
 from pincompute.gateway.call_context import may
 from pincompute.gateway.model import SimpleKind, diff
 from pincompute.gateway.observed_revision import observed_revision
-from pincompute.gateway.operation import lifecycle_rules
+from pincompute.gateway.operation import lifecycle_rules, rollback_candidates
 from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.gateway.operation.route_paths import named, path
 from pincompute.gateway.problems import FieldError
+from pincompute.gateway.settings_in_use import settings_in_use
 
 PRESENT = "present"
 
@@ -122,12 +125,33 @@ def find(rows: Sequence[KeptRevision], field: str, asked: str) -> KeptRevision:
     raise problems.invalid(FieldError(field, expected, f"{asked[:64]} {how}: write {expected}"))
 
 
+@dataclass(frozen=True, slots=True)
+class KnownTemplates:
+    """The present template, and the former ones by revision. All name the versions of settings that belong to them."""
+
+    present: Manifest
+    former: Mapping[str, Manifest]
+
+    def of(self, row: KeptRevision) -> Manifest:
+        return self.present if row.present else self.former[row.revision]
+
+
+def templates(
+    obj: WorkloadObject, kept: Sequence[PinRevision], known: Sequence[RollbackRevision], in_use: Iterable[Reference]
+) -> KnownTemplates:
+    """Returns the templates as their authors wrote them, as far as the history knows, with the versions of settings."""
+    versions = {(ref.word, ref.name): ref.stored for ref in in_use}
+    present = template_settings.renamed(obj.spec.template, lambda place: versions.get((place.word, place.name), place.name))
+    ran = {revision.spec.revision: revision.spec.template for revision in kept}
+    written = {each.name: each.template for each in rollback_candidates.merged(kept, known) if each.template}
+    return KnownTemplates(present, ran | written)
+
+
 def difference(
-    kind: SimpleKind[Any], obj: WorkloadObject, kept: Sequence[PinRevision], one: KeptRevision, other: KeptRevision
+    kind: SimpleKind[Any], obj: WorkloadObject, there: KnownTemplates, one: KeptRevision, other: KeptRevision
 ) -> RevisionDifference:
     """Returns what differs, in the simple form. Fields that a template leaves out count as their defaults."""
-    templates = {revision.spec.revision: revision.spec.template for revision in kept}
-    before, after = (_simple(kind, obj, obj.spec.template if row.present else templates[row.revision]) for row in (one, other))
+    before, after = (_simple(kind, obj, there.of(row)) for row in (one, other))
     return RevisionDifference(one, other, diff.changes(before, after), diff.text(before, after))
 
 
@@ -171,14 +195,17 @@ def _difference(kind: WorkloadKind) -> HTTPRouteHandler:
         target = WorkloadRef(kind, project, name)
         obj = verbs.workload(target)
         kept = verbs.reads.revisions(obj)
-        rows = listed(obj, kept, await verbs.revisions.known(target, obj))
+        known = await verbs.revisions.known(target, obj)
+        rows = listed(obj, kept, known)
         to = find(rows, "to", after or PRESENT)
         older = [row for row in rows if row.number < to.number]
         if not before and not older:
             raise problems.wrong_state(f"{name} has no revision before {to.number}", "name one with `from`")
         start = find(rows, "from", before) if before else older[0]
         simple: SimpleKind[Any] = next(each for each in verbs.reads.kinds if each.workload is kind)
-        return await asyncio.to_thread(difference, simple, obj, kept, start, to)  # large templates take long
+        in_use = settings_in_use(obj, lambda resource, key: verbs.reads.get(resource, key.namespace, key.name))
+        there = templates(obj, kept, known, in_use)
+        return await asyncio.to_thread(difference, simple, obj, there, start, to)  # large templates take long
 
     return handle
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pincompute.api.builtin import Pod
 from pincompute.domain.container_failure import short
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
@@ -35,21 +36,25 @@ class PodTroubles:
 
     store: HistoryStore
 
-    async def of(self, project: str, workload: str, name: str, uid: str, now: datetime) -> Mapping[str, str]:
-        """Returns a sentence for each pod about which something was reported lately, by the pod's name."""
+    async def of(
+        self, project: str, workload: str, name: str, uid: str, now: datetime, pods: Iterable[Pod]
+    ) -> Mapping[str, str]:
+        """Returns a sentence for each of the pods about which something was reported lately, by the pod's name."""
         wanted = RecordFilter(project, workload, name, uid=uid, types=frozenset({"event"}), since=now - RECENT)
         try:
             page = await self.store.history.page(wanted, limit=MOST)
         except StoreUnavailable:
             return {}
-        return last_of(record for record in page.records if isinstance(record, EventRecord))
+        return last_of((record for record in page.records if isinstance(record, EventRecord)), pods)
 
 
-def last_of(events: Iterable[EventRecord]) -> Mapping[str, str]:
-    """Returns the newest sentence of each pod."""
+def last_of(events: Iterable[EventRecord], pods: Iterable[Pod]) -> Mapping[str, str]:
+    """Returns the newest sentence of each of the pods. What is older than the pod is about a former one of its name."""
+    made = {pod.metadata.name: pod.metadata.creation_timestamp for pod in pods}
     found: dict[str, str] = {}
     for event in sorted(events, key=lambda event: event.last):
-        if said := sentence(event):
+        since = made.get(event.object)
+        if since is not None and event.last >= since and (said := sentence(event)):
             found[event.object] = said
     return found
 

@@ -177,7 +177,7 @@ def route(kind: WorkloadKind) -> HTTPRouteHandler:
         uid, found = verbs.workload(target).metadata.uid, verbs.replicas.of(target)
         if all(shard_pods.ready_since(replica.pod) is not None for replica in found):
             return replica_list(found, verbs.replicas.silent())
-        told = await troubles.of(project, kind.workload.kind, name, uid, call.at)
+        told = await troubles.of(project, kind.workload.kind, name, uid, call.at, [replica.pod for replica in found])
         return replica_list(found, verbs.replicas.silent(), told)
 
     return handle
