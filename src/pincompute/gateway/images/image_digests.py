@@ -109,7 +109,7 @@ def _nearest(each: NamedImage, tags: Sequence[str]) -> Sequence[str] | None:
 
 
 def _error(each: NamedImage, near: Sequence[str] | None, locate: Callable[[str], str]) -> FieldError:
-    shown = "`pin image list` shows the images of the project"
+    shown = "push it, for example with `pin image build`; `pin image list` shows the images of the project"
     if near is None:
         message = f"the registry has no image {each.repository}, so there is no {each.image}: {shown}"
         return FieldError(locate(each.field), "an image that was pushed", message)
