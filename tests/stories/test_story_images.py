@@ -45,7 +45,7 @@ def test_an_imported_image_runs_until_another_is_deployed(region: Region, shop: 
     assert _running(region, shop) == {first}
     dev.write("wrong.yaml", content.replace("web:1", "web:l"))
     refused = dev.pin("deploy", "-f", "wrong.yaml", status=2)
-    assert "the nearest tags are 1: `pin image list`" in refused.err
+    assert "the nearest tags are 1: push it, for example with `pin image build`" in refused.err
 
     deployed = dev.pin("deploy", "-f", "web.yaml")
     assert "web:1 changed its content" in deployed.out

@@ -16,7 +16,7 @@ REPLICA: Any = SimpleNamespace(
 
 
 class Logs:
-    """Answers with the lines of the former run, then with those of the present one."""
+    """Answers with the lines of the former run, of the present one, and of the one that is the former by then."""
 
     def __init__(self, *runs: list[tuple[str, str]]) -> None:
         self._runs = list(runs)
@@ -28,13 +28,14 @@ class Logs:
 RUNS: dict[str, tuple[list[list[tuple[str, str]]], str]] = {
     "a former run": ([[("FATAL", "")]], "  FATAL"),
     "the first run": ([[], [("FATAL", "")]], "  FATAL"),
-    "it wrote nothing": ([[], []], "main in web/0 wrote nothing before it ended"),
+    "it restarts meanwhile": ([[("the log is gone", "trouble")], [], [("FATAL", "")]], "  FATAL"),
+    "it wrote nothing": ([[], [], []], "main in web/0 wrote nothing before it ended"),
     "a log that is gone": (
-        [[("the log is gone", "trouble")], []],
+        [[("the log is gone", "trouble")], [], [("the log is gone", "trouble")]],
         "the last lines of main in web/0 cannot be read now: the log is gone",
     ),
     "a node that is silent": (
-        [[], [("a node does not answer", "gap")]],
+        [[], [("a node does not answer", "gap")], []],
         "the last lines of main in web/0 cannot be read now: a node does not answer",
     ),
 }

@@ -105,6 +105,16 @@ def test_replicas_run_steadily_after_they_are_seen_to_run_for_a_while(region_is_
     assert runs.is_steady(APP, replicas(started, restarts=2), 62 + 2 * STEADY)
 
 
+def test_replicas_that_are_ready_beside_those_that_crash_are_said_to_serve_when_they_have_run_for_a_while() -> None:
+    """Without a health check, all of them are ready for a moment."""
+    count, unchecked = wait.ReadyCount(), msgspec.structs.replace(app(ready=2, wanted=3), containers=APP.containers)
+    assert not count.stands(unchecked, 60)
+    assert count.stands(unchecked, 60 + STEADY)
+    assert wait.ReadyCount().stands(app(ready=2, wanted=3), 60)
+    assert count.stands(msgspec.structs.replace(app(ready=0, wanted=3), containers=APP.containers), 61 + STEADY)
+    assert not count.stands(unchecked, 62 + STEADY)
+
+
 def test_a_stall_from_before_the_command_is_not_believed_at_once() -> None:
     """What was missing may be there now, and the platform has not tried again yet."""
     assert not wait.OldStall("FailedMount", 60, since=0).is_over("FailedMount", 1)

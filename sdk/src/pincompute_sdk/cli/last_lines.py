@@ -45,7 +45,8 @@ def _lines(
 ) -> tuple[str, ...]:
     number = replica.name.rpartition("/")[2]
     gap = ""
-    for previous in (True, None):  # a container that has not been started again has no former run
+    # A container that has not been started again has no former run; one that restarts meanwhile has just got one.
+    for previous in (True, None, True):
         found = tuple(
             them.logs(
                 app.project, app.name, replica=number, container=container.name, tail=LINES, previous=previous, within=WITHIN

@@ -19,6 +19,7 @@ from pincompute_sdk.cli import free_place, last_lines, status_tree, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import FAILURE, INTERRUPTED, TIMEOUT
 from pincompute_sdk.cli.output.human_values import count
+from pincompute_sdk.cli.wait_conditions import STEADY
 from pincompute_sdk.core.errors import PinError
 from pincompute_sdk.generated.models import RevisionRecord
 
@@ -57,6 +58,7 @@ def follow(
     """
     them, app = condition.them, written
     old = OldStall(written.status.stalled if written.status else "", change.patience)
+    count_of_ready = ReadyCount()
     for app in versions(them, written.project, written.name, seconds):
         met = condition.met(app)
         draw(app)
@@ -66,7 +68,9 @@ def follow(
             return app
         if condition.undoes and undone_at(app):
             continue  # it is what was asked for, and the last replicas start
-        if app.status is not None and old.is_over(app.status.stalled, time.monotonic()) and app.status.stalled:
+        now = time.monotonic()
+        stands = count_of_ready.stands(app, now)
+        if app.status is not None and old.is_over(app.status.stalled, now) and app.status.stalled and stands:
             raise stalled(them, app, change)
     raise late(app, seconds, condition.missing(app), _undo(them, app, change), details(them, app))
 
@@ -95,6 +99,23 @@ class OldStall:
         if reason != self.reason or now - self.since > self.patience:
             self.reason = ""
         return not self.reason
+
+
+@dataclass(slots=True)
+class ReadyCount:
+    """How long the same number of replicas has been ready. Without a health check a replica is ready when it starts, so what
+    is said to serve may be about to crash as the others did.
+    """
+
+    ready: int = 0
+    since: float = 0.0
+
+    def stands(self, app: Workload, now: float) -> bool:
+        """Tells whether the number may be told."""
+        ready = app.status.ready if app.status is not None else 0
+        if ready != self.ready:
+            self.ready, self.since = ready, now
+        return not ready or all(each.health for each in app.containers) or now - self.since >= STEADY
 
 
 def versions(them: WorkloadsResource, project: str, name: str, seconds: float) -> Iterator[Workload]:
