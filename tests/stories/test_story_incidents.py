@@ -85,7 +85,7 @@ FIRST: dict[str, Incident] = {
     # -- the image
     "i01-image-mistyped": Incident(
         {"image": "registry.internal/helo:1"},
-        ["registry.internal/helo:1", "no image helo", "containers[0].image"],
+        ["registry.internal/helo:1", "no image helo", "did you mean registry.internal/hello?", "containers[0].image"],
         ["rollback"],
         status=WRONG,
     ),

@@ -177,7 +177,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         stored, inventory = StoredBytes(storage, within), ImageInventory(storage, manifests)
         closing.push_async_callback(stored.close)
         ownership = RepositoryOwnership(clusters, owners)
-        digests = ImageDigests(registry, ownership)
+        digests = ImageDigests(registry, ownership, storage)
         collection = ImageCollection(reads, storage, owners, time.time, settings.registry.collect_every)
         given: Mapping[str, Any] = {
             "roles": roles,

@@ -17,12 +17,14 @@ from workload_gateway import Running, running
 
 from pincompute.api.meta import Key
 from pincompute.api.workloads import PINAPPS
-from pincompute.domain.image_pinning import Digest
+from pincompute.domain.image_pinning import Digest, NoImage
 from pincompute.gateway.gateway_settings import RegistrySettings
 from pincompute.gateway.images import image_digests
 from pincompute.gateway.images.image_digests import ImageDigests
 from pincompute.gateway.images.registry_reader import RegistryReader
+from pincompute.gateway.images.registry_storage import RegistryStorage
 from pincompute.gateway.images.registry_tokens import RegistryTokens
+from pincompute.gateway.problems import Problem
 from pincompute.kube import write_requests
 
 APPS = "/v1/projects/shop/apps"
@@ -279,3 +281,30 @@ async def test_the_images_of_a_write_are_asked_about_a_few_at_once():
     reader: Any = Counted()
     found = await ImageDigests(reader).of({"template": {"spec": {"containers": containers}}}, None, whole=True)
     assert (len(found.by_image), most) == (50, image_digests.AT_ONCE)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "near"),
+    {"helo": "hello", "shop/wep": "shop/web", "other/wep": "", "nothing-alike": ""}.items(),
+)
+async def test_a_mistyped_name_gets_the_nearest_of_the_platform_and_of_the_own_project(tmp_path: Path, wanted: str, near: str):
+    class Empty:
+        configured = True
+
+        async def resolve(self, _repository: str, _version: str) -> NoImage:
+            return NoImage()
+
+        async def tags(self, _repository: str) -> tuple[str, ...]:
+            return ()
+
+    for name in ("hello", "shop/web", "other/web"):
+        (tmp_path / "docker" / "registry" / "v2" / "repositories" / name / "_manifests").mkdir(parents=True)
+    reader: Any = Empty()
+    containers = [{"name": "web", "image": f"registry.internal/{wanted}:1"}]
+    after = {"template": {"spec": {"containers": containers}}}
+    with pytest.raises(Problem) as refused:
+        await ImageDigests(reader, storage=RegistryStorage(tmp_path)).of(after, None, whole=True, project="shop")
+    message = refused.value.errors[0].message
+    assert message.startswith(f"the registry has no image {wanted}, so there is no registry.internal/{wanted}:1")
+    assert ("did you mean" in message) is bool(near)
+    assert f"did you mean registry.internal/{near}?" in message or not near

@@ -231,12 +231,7 @@ def test_init_reads_the_folder(tmp_path: Path, dockerfile: str) -> None:
     folder.mkdir()
     (folder / "Dockerfile").write_text(dockerfile)
     found = writing.detect(folder)
-    assert (found.name, found.image, found.port) == (
-        "my-shop-2",
-        f"{image_ownership.REGISTRY}/my-shop-2:1",
-        DOCKERFILES[dockerfile],
-    )
-    manifest_validation.check(manifest_file.read(writing.written(found, "demo"), "app.yaml"))
+    assert (found.name, found.built, found.port) == ("my-shop-2", True, DOCKERFILES[dockerfile])
 
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n@app.get('/healthz')\ndef healthz():\n    return 'ok'\n"
@@ -258,12 +253,25 @@ def test_init_names_the_image_that_a_build_makes_in_the_project(tmp_path: Path, 
     folder.mkdir()
     for name, text in files.items():
         (folder / name).write_text(text)
-    found = writing.detect(folder, "demo")
+    found = writing.detect(folder)
     assert (found.port, found.health, found.root, found.built) == (port, health, root, True)
-    manifest = manifest_file.read(writing.written(found, "demo"), "app.yaml")
+    done = _pin("init", str(folder), "--project", "demo")
+    assert done.returncode == 0, done.stderr
+    manifest = manifest_file.read((folder / "app.yaml").read_text("utf-8"), "app.yaml")
     manifest_validation.check(manifest)
-    assert manifest.data["containers"][0]["image"] == "registry.internal/demo/web:1"
+    assert manifest.data["containers"][0]["image"] == f"{image_ownership.REGISTRY}/demo/web:1"
     assert ("advanced" in manifest.data) == root
+
+
+@pytest.mark.parametrize(("file", "remedy"), {"Dockerfile": "--project NAME", "": "--image IMAGE --port PORT"}.items())
+def test_init_without_a_login_and_a_terminal_says_what_to_name(tmp_path: Path, file: str, remedy: str) -> None:
+    if file:
+        (tmp_path / file).write_text("FROM a\n")
+    done = _pin("init", str(tmp_path))
+    assert done.returncode == 2
+    assert f"remedy: {'log in' if file else 'name'}" in done.stderr
+    assert remedy in done.stderr
+    assert not (tmp_path / "app.yaml").exists()
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

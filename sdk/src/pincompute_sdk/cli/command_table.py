@@ -34,7 +34,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "init",
             "init:init",
             "Write an app.yaml from this folder, or from three questions",
-            ("init", "init shop --name shop --image registry.internal/shop:1 --port 8080"),
+            ("init", "init web --name web --image registry.internal/hello:1 --port 8080"),
         ),
         CommandEntry(
             "deploy",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ USER = re.compile(r"^\s*USER\s+(?P<user>\S+)", re.IGNORECASE | re.MULTILINE)
 HEALTH = re.compile(r"[\"'](?P<path>/(?:healthz?|health[-_]?check|readyz?|livez|ping|status)/?)[\"']")
 PORT = re.compile(r"[\"']PORT[\"']")
 REGISTRY = "registry.internal"  # what every region calls its own registry
+EXAMPLE = f"{REGISTRY}/hello:1"  # every region has it
 NOBODY = 65532  # an ordinary user, for an image that names none
 TEMPLATE = """\
 # What to run. `pin deploy` shows what will happen and does it; `pin status {name}` shows what runs.
@@ -51,11 +53,11 @@ advanced: {{template: {{spec: {{securityContext: {{runAsUser: {NOBODY}}}}}}}}}
 
 @dataclass(frozen=True, slots=True)
 class DetectedApp:
-    """What the folder tells. `built` is true when `pin image build` makes its image."""
+    """What the folder tells. `built` is true when `pin image build` makes its image, whose name the project begins."""
 
     name: str
-    image: str
-    port: int  # 0 for none
+    image: str = ""
+    port: int = 0  # 0 for none
     health: str = ""  # a path, or none
     root: bool = False  # the image starts as root
     built: bool = False
@@ -68,17 +70,17 @@ def init(
     name: Annotated[str, Parameter(help="Name of the app.")] = "",
     image: Annotated[str, Parameter(help="Image to run.")] = "",
     port: Annotated[int | None, Parameter(help="Port it listens on; 0 for none.")] = None,
+    project: Annotated[str, Parameter(name=["--project", "-p"], help="Project of the app. Default: the current project.")] = "",
     force: Annotated[bool, Parameter(negative="", help="Overwrite an existing app.yaml.")] = False,
 ) -> None:
     """Write an app.yaml from this folder, or from three questions."""
     target = folder / "app.yaml"
     if target.exists() and not force:
         raise CommandError(f"{target} exists already", remedy="edit it, or overwrite it with --force", code=CONFLICT)
-    project = _project()
-    found = detect(folder.resolve(), project)
-    given = _chosen(found, name, image, project)
-    if port is not None:
-        given = replace(given, port=port)
+    project = project or _project()
+    given = _chosen(detect(folder.resolve()), name, image, port)
+    if given.built:
+        given = replace(given, image=_image_of(given.name, project))
     if not given.image:
         given = _ask(given, asked=port is not None)
     _check(given)
@@ -87,13 +89,13 @@ def init(
     terminal.out(f"{target} is written: app {given.name}, image {given.image}. Next: {then if given.built else '`pin deploy`'}")
 
 
-def detect(folder: Path, project: str = "") -> DetectedApp:
-    """The name of the folder, and the image that `pin image build` makes of it, with what its Dockerfile or code tells."""
+def detect(folder: Path) -> DetectedApp:
+    """Returns the name of the folder, whether `pin image build` makes an image of it, and what its Dockerfile or code tells."""
     from pincompute_sdk.images.build import dockerfile_image, image_recipe, python_project
 
     name = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
     name = name if NAME.match(name) else f"app-{name}".strip("-")
-    built = DetectedApp(name, image_of(name, project), 0, built=True)
+    built = DetectedApp(name, built=True)
     if (folder / image_recipe.RECIPE).is_file():
         return built
     if dockerfile := dockerfile_image.find(folder):
@@ -101,11 +103,15 @@ def detect(folder: Path, project: str = "") -> DetectedApp:
     if python_project.is_project(folder):
         web = python_project.detect(folder).web or any(PORT.search(_text(file)) for file in _code(folder))
         return replace(built, port=python_project.PORT, health=_health(folder)) if web else built
-    return DetectedApp(name, "", 0)
+    return DetectedApp(name)
 
 
-def image_of(name: str, project: str) -> str:
-    return f"{REGISTRY}/{project}/{name}:1" if project else f"{REGISTRY}/{name}:1"
+def _image_of(name: str, project: str) -> str:
+    """A project owns the images below its name, so an image that is built here has a name only in a project."""
+    if not project:
+        remedy = "log in and choose one (`pin login`, `pin project use NAME`), or add --project NAME"
+        raise CommandError("no project is named, and the name of the image begins with it", remedy=remedy, code=USAGE)
+    return f"{REGISTRY}/{project}/{name}:1"
 
 
 def written(found: DetectedApp, project: str) -> str:
@@ -146,13 +152,11 @@ def _text(file: Path) -> str:
     return file.read_text("utf-8", "replace")
 
 
-def _chosen(found: DetectedApp, name: str, image: str, project: str) -> DetectedApp:
-    """What the options overrule."""
-    if name and found.built:
-        found = replace(found, image=image_of(name, project))
+def _chosen(found: DetectedApp, name: str, image: str, port: int | None) -> DetectedApp:
+    """Returns what the options overrule."""
     if image:
         found = replace(found, image=image, built=False, root=False)
-    return replace(found, name=name or found.name)
+    return replace(found, name=name or found.name, port=found.port if port is None else port)
 
 
 def _argument(folder: Path, file: str = "") -> str:
@@ -161,8 +165,15 @@ def _argument(folder: Path, file: str = "") -> str:
 
 
 def _ask(found: DetectedApp, *, asked: bool) -> DetectedApp:
+    """Asks for what a folder without a program does not tell."""
+    if not sys.stdin.isatty():
+        raise CommandError(
+            "the folder has no Dockerfile and no Python project, and there is no terminal to ask",
+            remedy="name an image and its port: `pin init --image IMAGE --port PORT`",
+            code=USAGE,
+        )
     name = prompt.text("Name of the app", found.name)
-    image = prompt.text("Image to run", image_of(name, _project()))
+    image = prompt.text("Image to run", EXAMPLE)
     port = str(found.port) if asked else prompt.text("Port it listens on (0 for none)", "8080")
     if not port.isdigit():
         raise CommandError(f"{port!r} is not a port", remedy="give a number from 1 to 65535, or 0", code=USAGE)

@@ -46,10 +46,6 @@ def typed(question: str, word: str) -> bool:
 
 
 def text(question: str, default: str) -> str:
-    if not sys.stdin.isatty():
-        raise CommandError(
-            f"{question.lower()} is not known, and there is no terminal to ask", remedy="give it as an option", code=USAGE
-        )
     terminal.err(f"{question} [{default}]: ", end="")
     sys.stderr.flush()
     return sys.stdin.readline().strip() or default

@@ -1577,6 +1577,8 @@ class StoredImage(Model):
     """Bytes of its parts; parts that images share count in each."""
     created: datetime | None = None
     """When it was built, as it says itself."""
+    pushed: datetime | None = None
+    """When somebody last pushed it."""
     used_by: tuple[ImageUser, ...] = ()
     """Workloads that use it, and revisions to which they can go back."""
 

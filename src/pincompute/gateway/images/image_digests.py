@@ -18,6 +18,7 @@ from pincompute.domain import image_pinning
 from pincompute.domain.image_pinning import NamedImage, Resolution
 from pincompute.gateway import problems
 from pincompute.gateway.images.registry_reader import RegistryReader
+from pincompute.gateway.images.registry_storage import RegistryStorage
 from pincompute.gateway.images.repository_ownership import RepositoryOwnership
 from pincompute.gateway.problems import FieldError, Problem
 
@@ -26,7 +27,8 @@ AT_ONCE = 8  # requests to the registry for one write
 T = TypeVar("T")
 R = TypeVar("R")
 _OF_SOURCES = "source-"  # tags that a region gives its own images for itself
-_NEAREST = 3  # tags in a message
+_NEAREST = 3  # tags or names in a message
+_PUSH = "push it, for example with `pin image build`; `pin image list` shows the images of the project"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,20 @@ class ImageDigests:
 
     registry: RegistryReader | None = None
     ownership: RepositoryOwnership | None = None
+    storage: RegistryStorage = field(default_factory=RegistryStorage)
 
     async def of(
-        self, after: Manifest, before: Manifest | None, *, whole: bool, locate: Callable[[str], str] = str
+        self,
+        after: Manifest,
+        before: Manifest | None,
+        *,
+        whole: bool,
+        project: str = "",
+        locate: Callable[[str], str] = str,
     ) -> ResolvedImages:
-        """Raises Problem with every image that does not exist. `locate` gives the field as the user wrote it."""
+        """Raises Problem with every image that does not exist. `project` is the workload's; `locate` gives the field as the user
+        wrote it.
+        """
         wanted = image_pinning.to_resolve(after, before, whole=whole)
         if self.registry is None or not self.registry.configured or not wanted:
             return ResolvedImages()
@@ -66,7 +77,7 @@ class ImageDigests:
         answers = await _bounded(lambda each: registry.resolve(each.repository, each.version), distinct.values())
         found = dict(zip(distinct, answers, strict=True))
         if missing := image_pinning.absent(wanted, found):
-            raise await _refusal(self.registry, missing, locate)
+            raise await self._refusal(self.registry, missing, project, locate)
         return ResolvedImages(found)
 
     async def _refuse_former(self, wanted: Sequence[NamedImage], locate: Callable[[str], str]) -> None:
@@ -75,6 +86,27 @@ class ImageDigests:
         for each in wanted:
             if why := unusable.get(project_of(each.repository)):
                 raise problems.unavailable(f"{locate(each.field)}: {why}", 2.0)
+
+    async def _refusal(
+        self, registry: RegistryReader, missing: Sequence[NamedImage], project: str, locate: Callable[[str], str]
+    ) -> Problem:
+        """Names every image, and the nearest tags or names of the first ones."""
+        named = missing[: near_names.SUGGESTED]
+        asked = sorted({each.repository for each in named})
+        tags = dict(zip(asked, await _bounded(registry.tags, asked), strict=True))
+        near = {each: _nearest_tags(each, tags[each.repository]) for each in named}
+        unknown = [each for each in named if not tags[each.repository]]
+        names = {each: await asyncio.to_thread(self._nearest_names, each.repository, project) for each in unknown}
+        wrong = (_no_repository(each, names[each], locate) for each in unknown)
+        return problems.invalid(*wrong, *(_no_tag(each, near.get(each, ()), locate) for each in missing if each not in names))
+
+    def _nearest_names(self, repository: str, project: str) -> Sequence[str]:
+        """Returns names of the platform and of the workload's own project only: what others have is not told."""
+        owner = project_of(repository)
+        if not self.storage.configured or owner not in ("", project):
+            return ()
+        known = self.storage.repositories(owner) if owner else self.storage.platform_repositories()
+        return near_names.nearest(repository, known, _NEAREST)
 
 
 def _malformed(each: NamedImage, locate: Callable[[str], str]) -> FieldError:
@@ -93,25 +125,18 @@ async def _bounded(ask: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list
     return await asyncio.gather(*map(one, items))
 
 
-async def _refusal(registry: RegistryReader, missing: Sequence[NamedImage], locate: Callable[[str], str]) -> Problem:
-    """Names every image, and the nearest tags of the first ones."""
-    asked = sorted({each.repository for each in missing[: near_names.SUGGESTED]})
-    tags = dict(zip(asked, await _bounded(registry.tags, asked), strict=True))
-    near = {each: _nearest(each, tags[each.repository]) for each in missing[: near_names.SUGGESTED]}
-    return problems.invalid(*(_error(each, near.get(each, ()), locate) for each in missing))
-
-
-def _nearest(each: NamedImage, tags: Sequence[str]) -> Sequence[str] | None:
-    """Returns the tags nearest to the one that is missing; None for a repository without tags."""
+def _nearest_tags(each: NamedImage, tags: Sequence[str]) -> Sequence[str]:
     if not project_of(each.repository):
         tags = [tag for tag in tags if not tag.startswith(_OF_SOURCES)] or tags
-    return near_names.nearest(image_pinning.tag_of(each.image), tags, _NEAREST, cutoff=0.0) if tags else None
+    return near_names.nearest(image_pinning.tag_of(each.image), tags, _NEAREST, cutoff=0.0)
 
 
-def _error(each: NamedImage, near: Sequence[str] | None, locate: Callable[[str], str]) -> FieldError:
-    shown = "push it, for example with `pin image build`; `pin image list` shows the images of the project"
-    if near is None:
-        message = f"the registry has no image {each.repository}, so there is no {each.image}: {shown}"
-        return FieldError(locate(each.field), "an image that was pushed", message)
+def _no_repository(each: NamedImage, near: Sequence[str], locate: Callable[[str], str]) -> FieldError:
+    meant = f"; did you mean {' or '.join(f'{REGISTRY}/{name}' for name in near)}?" if near else ":"
+    message = f"the registry has no image {each.repository}, so there is no {each.image}{meant} {_PUSH}"
+    return FieldError(locate(each.field), "an image that was pushed", message)
+
+
+def _no_tag(each: NamedImage, near: Sequence[str], locate: Callable[[str], str]) -> FieldError:
     tags = f"; the nearest tags are {', '.join(near)}" if near else ""
-    return FieldError(locate(each.field), f"a tag of {each.repository}", f"there is no image {each.image}{tags}: {shown}")
+    return FieldError(locate(each.field), f"a tag of {each.repository}", f"there is no image {each.image}{tags}: {_PUSH}")

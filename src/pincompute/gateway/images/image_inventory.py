@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -37,6 +37,7 @@ class StoredImage(Struct):
     tags: Annotated[tuple[str, ...], doc("Tags that point to it; none after another push took them.")] = ()
     size: Annotated[int, doc("Bytes of its parts; parts that images share count in each.")] = 0
     created: Annotated[datetime | None, doc("When it was built, as it says itself.")] = None
+    pushed: Annotated[datetime | None, doc("When somebody last pushed it.")] = None
     used_by: Annotated[tuple[ImageUser, ...], doc("Workloads that use it, and revisions to which they can go back.")] = ()
 
 
@@ -77,7 +78,7 @@ class ImageInventory:
         inner = {part for digest in stored.manifests for part in unused_images.parts(self._manifest(digest))}
         shown = (digest for digest in stored.manifests if digest in tags or digest in references or digest not in inner)
         for digest in sorted(shown, key=lambda digest: (not tags.get(digest), tags.get(digest, []), stored.manifests[digest])):
-            yield _image(stored.name, digest, tags.get(digest, ()), self._facts_of(stored, digest), references)
+            yield _image(stored, digest, tags.get(digest, ()), self._facts_of(stored, digest), references)
 
     def _facts_of(self, stored: StoredRepository, digest: str) -> _Facts:
         known = self._facts.get(digest)
@@ -123,17 +124,18 @@ def tags_of(stored: StoredRepository) -> Mapping[str, Sequence[str]]:
 
 
 def _image(
-    repository: str, digest: str, tags: Sequence[str], facts: _Facts, references: Mapping[str, tuple[str, ...]]
+    stored: StoredRepository, digest: str, tags: Sequence[str], facts: _Facts, references: Mapping[str, tuple[str, ...]]
 ) -> StoredImage:
     """A workload that names a tag without a digest uses what the tag points to."""
     by_digest = (ImageUser(name=who) for who in references.get(digest, ()))
     by_tag = (ImageUser(name=who, tag=tag) for tag in tags for who in references.get(tag, ()))
     return StoredImage(
-        name=repository.partition("/")[2],
-        image=f"{REGISTRY}/{repository}",
+        name=stored.name.partition("/")[2],
+        image=f"{REGISTRY}/{stored.name}",
         digest=digest,
         tags=tuple(tags),
         size=facts.size,
         created=facts.created,
+        pushed=datetime.fromtimestamp(stored.manifests[digest], UTC),
         used_by=(*by_digest, *by_tag),
     )

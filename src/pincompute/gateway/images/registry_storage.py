@@ -81,6 +81,10 @@ class RegistryStorage:
         top = self._repositories / project
         return tuple(sorted(self._below(project, top)))
 
+    def platform_repositories(self) -> tuple[str, ...]:
+        """Returns the names of the platform's repositories that stand below no other name, such as hello."""
+        return tuple(name for name in _folders(self._repositories) if (self._repositories / name / _MANIFESTS).is_dir())
+
     def _below(self, name: str, folder: Path) -> Iterator[str]:
         for child in _folders(folder):
             if child.startswith("_"):

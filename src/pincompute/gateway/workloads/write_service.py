@@ -122,7 +122,8 @@ class WriteService:
         before = self.reads.existing(kind, *names)
         first, stated = desired(before), stated_spec(before)
         after = kind.spec_of(first.manifest)
-        images = await self._images.of(after, stated, whole=whole, locate=_locate(kind, document, first))
+        (project, _), locate = names, _locate(kind, document, first)
+        images = await self._images.of(after, stated, whole=whole, project=project, locate=locate)
 
         def pinned(obj: Object) -> DesiredResource:
             wanted = desired(obj)
@@ -139,7 +140,8 @@ class WriteService:
         """The desired resource with digests, and warnings of images that nobody could check."""
         spec: Data = desired.manifest.get("spec") or {}
         stated = stated_spec(before) if before is not None else None
-        images = await self._images.of(spec, stated, whole=True, locate=_locate(kind, document, desired))
+        project, locate = desired.manifest["metadata"]["namespace"], _locate(kind, document, desired)
+        images = await self._images.of(spec, stated, whole=True, project=project, locate=locate)
         warnings = images.warnings(spec, stated, whole=True)
         if not images.by_image:
             return desired, warnings

@@ -56,9 +56,9 @@ IMAGES: ResourceView[StoredImage] = ResourceView(
         TableColumn("tags", lambda image: ", ".join(image.tags) or "-"),
         TableColumn("digest", lambda image: image_name.short(image.digest)),
         TableColumn("size", lambda image: size(image.size)),
-        TableColumn("age", lambda image: age(image.created)),
+        TableColumn("pushed", lambda image: age(image.pushed)),
         TableColumn("used by", _users, long=True),
     ),
     name=reference,
-    nothing="no images; `pin image import FILE` pushes one",
+    nothing="no images; `pin image build` or `pin image import FILE` pushes one",
 )
