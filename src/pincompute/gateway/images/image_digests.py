@@ -63,8 +63,8 @@ class ImageDigests:
         project: str = "",
         locate: Callable[[str], str] = str,
     ) -> ResolvedImages:
-        """Raises Problem with every image that does not exist. `project` is the workload's; `locate` gives the field as the user
-        wrote it.
+        """Raises Problem with every image that does not exist. `project` is the workload's. `locate` gives the field as the
+        user wrote it.
         """
         wanted = image_pinning.to_resolve(after, before, whole=whole)
         if self.registry is None or not self.registry.configured or not wanted:
