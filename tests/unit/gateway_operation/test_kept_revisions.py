@@ -64,6 +64,14 @@ def test_the_history_says_who_made_it_and_whether_it_ran_well():
     assert rows(one, of=present("b"))[1].ran_well is None
 
 
+def test_a_revision_that_a_new_value_of_a_secret_made_says_so():
+    """Nobody deployed it, and the note of the object is that of the deploy before."""
+    (of,) = (present("b", "a note of the deploy"),)
+    name = rows(of=of)[0].revision
+    known = RollbackRevision(name, {}, NOW, good=True, rolls=True, rolled_by="version 2 of secret db")
+    assert rows(of=of, known=(known,))[0].note == "version 2 of secret db"
+
+
 def test_any_two_are_compared_in_the_form_of_app_yaml():
     """What a template leaves out counts as its default, so only what somebody changed differs."""
     there, of = (kept("b", 2), kept("a", 1)), present("c")

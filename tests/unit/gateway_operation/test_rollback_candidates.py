@@ -18,6 +18,7 @@ from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.gateway.problems import Problem
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_table import ProjectLifetime, RecordFilter
+from pincompute.store.records import RevisionRecord
 
 
 def kept(*names: str) -> tuple[PinRevision, ...]:
@@ -72,6 +73,17 @@ def test_the_former_value_of_a_secret_is_in_the_template_that_the_members_ran() 
     recorded = RollbackRevision("a", written, NOW, good=True, rolls=True)
     (found,) = rollback_candidates.merged([there], [recorded])
     assert (found.template, found.good) == (ran, True)
+
+
+def test_what_nobody_deployed_names_the_versions_of_settings_that_made_it() -> None:
+    owner: Any = {"project": "demo", "workload": "PinApp", "name": "web", "uid": "u", "at": NOW, "generation": 1}
+    deployed = RevisionRecord(**owner, revision="a", author="ann", settings=("version 1 of config c", "version 1 of secret db"))
+    rolled = RevisionRecord(**owner, revision="b", rolled=True, settings=("version 1 of config c", "version 2 of secret db"))
+    found = rollback_candidates.revisions([rolled, deployed])
+    assert [(each.name, each.author, each.rolled_by) for each in found] == [
+        ("b", "", "version 2 of secret db"),
+        ("a", "ann", ""),
+    ]
 
 
 class Away:

@@ -25,7 +25,9 @@ app = help_pages.group("rollout")
 
 
 def _state(revision: KeptRevision) -> str:
-    return "present" if revision.present else "failed" if revision.failure else "ran well" if revision.ran_well else ""
+    waits = revision.present and revision.ran_well is False
+    ran = "failed" if revision.failure else "ran well" if revision.ran_well else "not all ready yet" if waits else ""
+    return ", ".join(filter(None, ("present" if revision.present else "", ran)))
 
 
 REVISIONS: ResourceView[KeptRevision] = ResourceView(

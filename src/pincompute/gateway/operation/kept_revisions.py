@@ -78,13 +78,13 @@ def listed(obj: WorkloadObject, kept: Sequence[PinRevision], known: Sequence[Rol
     own = next((each for each in kept if each.spec.revision == present), None)
     highest = kept[0].spec.number if kept else 0
     number = highest if own is not None and own is kept[0] else highest + 1
-    note = change_cause.note(obj.metadata.annotations)
+    note = _rolled_by(history.get(present)) or change_cause.note(obj.metadata.annotations)
     first = _row(number, present, obj.spec.template, history.get(present))
     former = (
         msgspec.structs.replace(
             _row(each.spec.number, each.spec.revision, each.spec.template, history.get(each.spec.revision)),
             at=_at(history.get(each.spec.revision)) or each.metadata.creation_timestamp,
-            note=each.spec.note,
+            note=_rolled_by(history.get(each.spec.revision)) or each.spec.note,
             failure=each.spec.failure,
         )
         for each in kept
@@ -107,6 +107,11 @@ def _row(number: int, name: str, template: Manifest, known: RollbackRevision | N
     if known is None:
         return row
     return msgspec.structs.replace(row, at=_at(known), author=known.author, ran_well=known.good)
+
+
+def _rolled_by(known: RollbackRevision | None) -> str:
+    """Says what made a revision that nobody deployed: the object's note is that of the deploy before."""
+    return known.rolled_by if known is not None else ""
 
 
 def _at(known: RollbackRevision | None) -> datetime | None:

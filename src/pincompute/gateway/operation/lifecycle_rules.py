@@ -41,7 +41,7 @@ SHOWN = 10  # revisions that a message names
 class RollbackRevision:
     """An earlier revision. `good`: all its replicas were ready once; None when that is not known. Of a revision that the host
     keeps, also its number, its note, and why its update failed, if it did. `rolls`: the versions of the settings that it names
-    belong to it.
+    belong to it. `rolled_by` names those that made it, where nobody deployed it: `version 3 of secret db`.
     """
 
     name: str
@@ -53,6 +53,7 @@ class RollbackRevision:
     note: str = ""
     failure: str = ""
     rolls: bool = False
+    rolled_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

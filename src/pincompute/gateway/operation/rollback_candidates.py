@@ -6,9 +6,10 @@ unknown. A revision counts as good if the workload was Running while the revisio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from pincompute.api import template_settings
 from pincompute.api.kinds import WorkloadObject
@@ -117,6 +118,7 @@ def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]
     found: dict[str, RollbackRevision] = {}
     good: set[str] = set()
     ran = False
+    new_settings = _new_settings(newest_first)
     for record in newest_first:
         match record:
             case records.StateRecord():
@@ -125,9 +127,16 @@ def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]
                 good |= {record.revision} if ran else set[str]()
                 ran = False
                 template = record.spec.get("template", {})
-                rolls = bool(record.settings)
-                made = RollbackRevision(record.revision, template, record.at, good=False, author=record.author, rolls=rolls)
+                made = RollbackRevision(record.revision, template, record.at, good=False, author=record.author)
+                made = replace(made, rolls=bool(record.settings), rolled_by=new_settings.get(record.identity, ""))
                 found.setdefault(record.revision, made)
             case _:
                 continue
     return tuple(replace(revision, good=revision.name in good) for revision in found.values())
+
+
+def _new_settings(newest_first: Sequence[AnyRecord]) -> Mapping[Hashable, str]:
+    """Returns by identity the versions of settings that made a revision: those that the one before it did not have."""
+    made = [record for record in newest_first if isinstance(record, records.RevisionRecord)]
+    pairs = ((record, before) for record, before in pairwise(made) if record.rolled)
+    return {record.identity: ", ".join(s for s in record.settings if s not in before.settings) for record, before in pairs}
