@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +34,12 @@ class RotatingIssuer:
     url: str = ""
     given: int = 0
     over: bool = False
+    trouble: Mapping[str, Reply] = field(default_factory=dict[str, Reply])  # by method
     lock: Lock = field(default_factory=Lock)
 
     def answer(self, asked: Asked) -> Reply:
+        if found := self.trouble.get(asked.method):
+            return found
         if asked.method == "GET":
             return document({"token_endpoint": f"{self.url}/token"})
         with self.lock:
@@ -115,6 +118,31 @@ def test_a_refused_renewal_asks_for_a_login(issuer: RotatingIssuer, login: tuple
     assert used(source) == "t0"
     assert not source.renewable()
     assert configuration.load(at).contexts["one"].refresh_token == ""
+
+
+TROUBLE = {
+    "a token endpoint that fails": {"POST": document({"error": "server_error"}, 503)},
+    "a token endpoint that is busy": {"POST": document({"error": "slow_down"}, 429)},
+    "a discovery that fails": {"GET": document({}, 503)},
+    "a discovery that is not there": {"GET": document({}, 404)},
+    "a page of a proxy": {"POST": Reply(200, b"<html>")},
+    "a refusal of the client": {"POST": document({"error": "invalid_client"}, 401)},
+}
+
+
+@pytest.mark.parametrize("case", TROUBLE)
+def test_an_issuer_in_trouble_ends_no_login(issuer: RotatingIssuer, login: tuple[Path, Context], case: str) -> None:
+    """A token that still holds is used; later the call fails, and the next one tries again."""
+    at, context = login
+    issuer.trouble = TROUBLE[case]
+    assert used(TokenSource(replace(context, expires=time.time() + 10), at)) == "t0"
+    source = TokenSource(context, at)
+    with pytest.raises(errors.PinError):
+        used(source)
+    assert configuration.load(at).contexts["one"].refresh_token == "r0"
+    issuer.trouble = {}
+    used(source)
+    assert (issuer.given, source.renewable()) == (1, True)
 
 
 def test_a_logout_elsewhere_ends_the_login_here(issuer: RotatingIssuer, login: tuple[Path, Context]) -> None:

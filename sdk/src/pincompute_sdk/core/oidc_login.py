@@ -17,15 +17,20 @@ import msgspec
 
 from pincompute_sdk.core import drivers, error_mapping, transport_security
 from pincompute_sdk.core.configuration import Context
-from pincompute_sdk.core.errors import ConfigurationError, PinError
+from pincompute_sdk.core.errors import ConfigurationError, PinError, UnreachableError
 from pincompute_sdk.core.exchange import ClientSession, user_agent
 
 SCOPES = "openid profile email groups offline_access"
+TOO_MANY = 429  # requests: a status that says nothing of the login
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class LoginError(PinError):
     """The issuer refused the login, or the user did not finish it."""
+
+
+class LoginEndedError(LoginError):
+    """The issuer does not accept the stored login any more (`invalid_grant` of RFC 6749, 5.2): only a new login helps."""
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -139,8 +144,10 @@ def fetch(method: str, url: str, ca: str, form: Mapping[str, str] | None = None)
         raise error_mapping.error(session, drivers.failed(error)) from error
     except httpx2.InvalidURL as error:
         raise ConfigurationError(f"{url} is not an address", reason=str(error), remedy="write https://HOST:PORT") from error
-    if response.status_code >= 500 or (method == "GET" and response.status_code >= 400):
-        raise LoginError(f"{url} answered {response.status_code}", remedy="check the address and that the platform is up")
+    status = response.status_code
+    if status >= 500 or status == TOO_MANY or (method == "GET" and status >= 400):
+        remedy = "try again in a minute; if it stays so, check the address and that the platform is up"
+        raise UnreachableError(f"{url} answered {status}", remedy=remedy)
     return response.content
 
 
@@ -225,10 +232,11 @@ def _accepted(grant: Grant) -> Grant:
 
 
 def _refused(grant: Grant) -> LoginError:
+    kind = LoginEndedError if grant.error == "invalid_grant" else LoginError
     reasons = {
         "access_denied": "the request was declined",
         "expired_token": "the code was not entered in time",
         "invalid_grant": "the login is over or was withdrawn",
     }
     reason = grant.error_description or reasons.get(grant.error, grant.error or "it gave no token")
-    return LoginError("the issuer did not grant a token", reason=reason, remedy="run `pin login` again")
+    return kind("the issuer did not grant a token", reason=reason, remedy="run `pin login` again")

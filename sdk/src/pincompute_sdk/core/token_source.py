@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from pincompute_sdk.core import configuration, oidc_login
 from pincompute_sdk.core.configuration import Configuration, Context
-from pincompute_sdk.core.oidc_login import LoginError, OidcIssuer
+from pincompute_sdk.core.errors import PinError
+from pincompute_sdk.core.oidc_login import LoginEndedError, OidcIssuer
 
 EARLY = 30.0  # seconds before its expiry at which a token is renewed
 
@@ -88,11 +89,16 @@ def _is_due(context: Context) -> bool:
 
 
 def _renewed(context: Context) -> Context:
+    """Only a refusal of the login itself ends it. An issuer that is down or busy is asked again at the next call."""
     issuer = OidcIssuer(context.issuer, context.client_id, context.ca)
     try:
         grant = issuer.renew(issuer.endpoints(), context.refresh_token)
-    except LoginError:
+    except LoginEndedError:
         return replace(context, refresh_token="")
+    except PinError:
+        if context.expires > time.time():
+            return context
+        raise
     return replace(oidc_login.granted(context, grant), user=context.user)  # `user` finds the stored login again
 
 
