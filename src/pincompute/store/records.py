@@ -99,6 +99,10 @@ class RevisionRecord(Record, frozen=True, kw_only=True, tag="revision"):
     def identity(self) -> tuple[str | int, ...]:
         return (self.uid, self.generation, self.revision) if self.rolled else (self.uid, self.generation)
 
+    def settings_since(self, previous: RevisionRecord) -> tuple[str, ...]:
+        """Returns the versions of settings that the revision before it did not have."""
+        return tuple(version for version in self.settings if version not in previous.settings)
+
     @property
     def rank(self) -> int:
         return 4 * self.observed + 2 * bool(self.author) + bool(self.manager)

@@ -194,7 +194,7 @@ def _of_setting(record: OperationRecord) -> str:
 def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: OperationRecord | None) -> str:
     """`alice scaled hello from 3 to 6: load test`."""
     if record.rolled:
-        new = record.settings if previous is None else [each for each in record.settings if each not in previous.settings]
+        new = record.settings if previous is None else record.settings_since(previous)
         return f"{record.name} rolls to {' and '.join(new) or 'another version of its settings'}"
     known = made_by.author if made_by else record.author or _somebody(record.manager)
     author = known or "somebody"
@@ -208,7 +208,7 @@ def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: O
         done = "created" if record.generation == 1 else _past(verb or "update")
         contents = ", ".join((revision_changes.contents(record), *record.settings))
         return f"{author} {done} {record.name}: {contents}{reason}"
-    found = (*revision_changes.between(previous, record), *(each for each in record.settings if each not in previous.settings))
+    found = (*revision_changes.between(previous, record), *record.settings_since(previous))
     if len(found) == 1 and found[0].startswith("replicas ") and verb in ("", "update", "scale"):
         change = found[0].removeprefix("replicas ")
         return f"{author} scaled {record.name} {change}{reason}" if known else SCALED.format(record.name, change)

@@ -136,7 +136,7 @@ def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]
 
 
 def _new_settings(newest_first: Sequence[AnyRecord]) -> Mapping[Hashable, str]:
-    """Returns by identity the versions of settings that made a revision: those that the one before it did not have."""
+    """Returns by identity the versions of settings that made a revision which nobody deployed."""
     made = [record for record in newest_first if isinstance(record, records.RevisionRecord)]
     pairs = ((record, before) for record, before in pairwise(made) if record.rolled)
-    return {record.identity: ", ".join(s for s in record.settings if s not in before.settings) for record, before in pairs}
+    return {record.identity: ", ".join(record.settings_since(before)) for record, before in pairs}
