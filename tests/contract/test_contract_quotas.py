@@ -43,7 +43,7 @@ def path(server: Api, plural: str, namespace: str = "") -> str:
 
 async def test_who_has_kubectl_takes_a_bounded_part_of_the_host(server: Api) -> None:
     """And nobody's app is counted: where the gateway accepts it, no quota refuses it."""
-    await apply(server, (namespace_quotas.host_quota(Project(metadata=ObjectMeta(name="shop"))),))
+    await apply(server, (namespace_quotas.host_quota(),))
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{server.namespace}/leases"
     answers = await asyncio.gather(*(server.post(leases, {"metadata": {"name": f"l{n}"}, "spec": {}}) for n in range(101)))
     (refused,) = [answer for answer in answers if answer.code != 201]

@@ -18,6 +18,8 @@ from pincompute.api.meta import GROUP, VERSION, Object, Resource, Struct, doc
 SecretType: TypeAlias = Literal["Opaque", "dockerconfigjson"]
 
 KEPT = 10  # versions of a setting that are kept
+MOST_VERSIONS = 100  # of a setting, with those that something names
+MOST = 200  # settings of one kind in a project
 ENTRY = "value"  # the one entry of a Secret that carries a secret
 STEP = 1024  # bytes
 LARGEST = 512 * 1024  # bytes of a secret, and of all files of a configuration together
@@ -36,7 +38,7 @@ class SettingSpec(Struct):
     version: Annotated[int, doc("The version in use.", minimum=0)] = 0
     versions: Annotated[
         tuple[SettingVersion, ...],
-        doc("The versions that are kept, oldest first.", maxItems=100),
+        doc("The versions that are kept, oldest first.", maxItems=MOST_VERSIONS),
     ] = ()
 
 

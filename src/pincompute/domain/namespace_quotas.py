@@ -20,7 +20,7 @@ from pincompute.api.projects import Project
 from pincompute.api.quantity import Quantity
 from pincompute.api.resource_requests import CPU, MEMORY, PODS, STORAGE
 from pincompute.domain import project_limits
-from pincompute.domain.project_limits import SETTINGS, WORKLOADS
+from pincompute.domain.project_limits import WORKLOADS
 
 PODS_QUOTA, OBJECTS_QUOTA = "pincompute-pods", "pincompute-objects"
 LIMIT_RANGE = "pincompute"
@@ -29,9 +29,14 @@ HEADROOM = 3
 
 _POD_AMOUNTS = {PODS: "pods", CPU: "requests.cpu", MEMORY: "requests.memory", STORAGE: "requests.ephemeral-storage"}
 _CLAIMS = 4  # volume claims a pod
+_VALUES = 2 * settings.MOST * settings.MOST_VERSIONS
+"""All versions of settings of one kind that a project may have, and as many again that are being made or removed. The project's
+limit is not in it: a lowered one keeps no value that is there from a member.
+"""
+
 _OBJECTS: Mapping[str, int] = {
-    "count/configmaps": 500,
-    "count/secrets": 500,
+    "count/configmaps": 500 + _VALUES,
+    "count/secrets": 500 + _VALUES,
     "count/serviceaccounts": 100,
     "count/replicationcontrollers": 100,
     "count/podtemplates": 100,
@@ -49,7 +54,7 @@ _OBJECTS: Mapping[str, int] = {
     "count/rolebindings.rbac.authorization.k8s.io": 100,
     "count/leases.coordination.k8s.io": 100,
 }
-"""Objects that the platform makes few or none of in a project: how many there may be. Others grow with the project's limits."""
+"""Objects that do not grow with the project's limits: how many there may be. The platform makes few or none of most."""
 
 
 _NOT_ON_HOST: Mapping[str, int] = {
@@ -61,11 +66,9 @@ _NOT_ON_HOST: Mapping[str, int] = {
 """Objects of which the platform makes none on the host, where no pod runs."""
 
 
-def host_quota(project: Project) -> Manifest:
-    """Returns the quota on the host: a version of a secret or configuration takes at least one step of their limit."""
-    versions = HEADROOM * project_limits.quota_amounts(project)[SETTINGS] // settings.STEP
-    values = {name: _OBJECTS[name] + versions for name in ("count/secrets", "count/configmaps")}
-    objects = {**_OBJECTS, **_NOT_ON_HOST, **values}
+def host_quota() -> Manifest:
+    """Returns the quota on the host, the same for every project."""
+    objects = {**_OBJECTS, **_NOT_ON_HOST}
     return _quota(OBJECTS_QUOTA, {name: _amount(name, number) for name, number in objects.items()})
 
 

@@ -61,7 +61,7 @@ def kinds(cluster: str) -> tuple[Resource[Any], ...]:
 def of(project: Project, cluster: str) -> tuple[Manifest, ...]:
     """Returns the listed objects: kind, name and content; `listed` adds namespace and labels."""
     if cluster == HOST:
-        return (namespace_quotas.host_quota(project), *map(project_roles.binding, project_roles.ON_HOST))
+        return (namespace_quotas.host_quota(), *map(project_roles.binding, project_roles.ON_HOST))
     return (
         network_isolation.policy(project),
         *namespace_quotas.quotas(project),

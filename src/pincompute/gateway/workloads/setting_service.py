@@ -16,7 +16,7 @@ from pincompute.api.kinds import WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.projects import PROJECTS
-from pincompute.api.settings import KEPT, PinSecret, Setting, SettingKind, SettingVersion
+from pincompute.api.settings import KEPT, MOST, PinSecret, Setting, SettingKind, SettingVersion
 from pincompute.api.template_settings import places, references
 from pincompute.domain.project_limits import SETTINGS
 from pincompute.gateway import NAME, problems
@@ -27,7 +27,6 @@ from pincompute.gateway.problems import FieldError, Problem
 from pincompute.kube import api_errors, write_requests
 
 ATTEMPTS = 8  # to record a version while others do the same
-MOST = 200  # settings of one kind in a project
 
 
 @dataclass(frozen=True, slots=True)
