@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias, cast
 
+from pincompute.api.image_ownership import images
 from pincompute.api.meta import Manifest
 from pincompute.api.settings import CONFIG, ROOT_CERTIFICATES, SECRET, stored_name
 
@@ -75,15 +76,13 @@ def places(template: Manifest) -> Iterator[Place]:
 
 
 def registries(template: Manifest) -> frozenset[str]:
-    """Returns the hosts of the registries that the template's images are pulled from."""
-    spec = _object(template.get("spec"))
-    containers = [c for part in ("initContainers", "containers") for _, c in _items(spec.get(part))]
-    return frozenset(_host(image) for container in containers if isinstance(image := container.get("image"), str))
+    """Returns the hosts of the registries that the template's images are pulled from, also those of image volumes."""
+    return frozenset(_host(image) for _, image in images(_object(template.get("spec"))))
 
 
 def _host(image: str) -> str:
     first, slash, _ = image.partition("/")
-    return first if slash and ("." in first or ":" in first) else "docker.io"
+    return first.lower() if slash and ("." in first or ":" in first) else "docker.io"
 
 
 def _in_container(path: Path, container: Manifest) -> Iterator[Place]:

@@ -51,3 +51,11 @@ async def test_a_login_replaces_none_at_another_registry(gateway: Running) -> No
     assert "a.b-c.io" in problem["detail"]
     assert "kestrel" not in str(problem)
     assert gateway.host.store.get(PINSECRETS, Key("shop", "registry-a-b-c-io"))["spec"]["version"] == 1
+
+
+async def test_the_name_of_a_registry_has_no_case(gateway: Running) -> None:
+    login = {"user": "ann", "password": "kestrel"}
+    status, made, _ = await gateway.ask("dan", "PUT", "/v1/projects/shop/registries/GHCR.io", login)
+    assert (status, made["registry"]) == (200, "ghcr.io")
+    status, again, _ = await gateway.ask("dan", "PUT", "/v1/projects/shop/registries/ghcr.IO", login)
+    assert (status, again["version"]) == (200, 2)

@@ -45,7 +45,7 @@ def login(
         password = read_value(f"{user}'s password at {host}", None).decode()
         project = options.project(pin.context)
         made = pin.registries.replace(project, host, {"user": user, "password": password}, reason=reason or None)
-    terminal.out(f"apps of project {project} with images of {host} pull them as {user}")
+    terminal.out(f"apps of project {project} with images of {made.registry} pull them as {user}")
     if made.used_by:
         terminal.out(consequence(made))
 
@@ -75,7 +75,8 @@ def logout(host: Annotated[str, Parameter(help="One of `pin registry list`.")], 
     """Remove a login. One that an app uses is refused."""
     with options.client(where) as pin:
         project = options.project(pin.context)
-        found = next((each for each in pin.secrets.list(project).items if each.registry == host), None)
+        logins = [each for each in pin.secrets.list(project).items if each.registry]
+        found = next((each for each in logins if each.registry.lower() == host.lower()), None)
         if found is None:
             raise CommandError(f"there is no login at {host}", remedy="`pin registry list` shows them")
         pin.secrets.delete(project, found.name)

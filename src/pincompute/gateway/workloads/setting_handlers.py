@@ -164,8 +164,8 @@ async def log_in_at_registry(
     data: JSONBody[NewLogin], call: Caller, service: Service, request: AnyRequest, idempotency_key: IdempotencyKey = ""
 ) -> Secret:
     """Keep a login at an image registry: apps with images of it pull with this login."""
-    host = call.name
-    if host.partition(":")[0].lower() == REGISTRY:
+    host = call.name.lower()
+    if host.partition(":")[0] == REGISTRY:
         message = "is the region's own registry, from which nodes pull without a login: name another registry"
         raise problems.invalid(FieldError("name", "another registry than the region's", f"{host} {message}"))
     if not _HOST.fullmatch(host):
