@@ -31,6 +31,9 @@ class SettingVersion(Struct):
     time: Annotated[datetime, doc("When it was set.")]
     author: Annotated[str, doc("Who set it.")] = ""
     size: Annotated[int, doc("Bytes that it takes, in steps of 1 KiB, so that it says little of a short value.", minimum=0)] = 0
+    previous: Annotated[
+        int, doc("The version that was in use when this one was set; 0 for the first, and where it is not known.", minimum=0)
+    ] = 0
     request: Annotated[str, doc("Digest of the idempotency key of the request that set it.")] = ""
 
 

@@ -34,7 +34,7 @@ from pincompute.kube.informer import Informer, InformerScope
 T = TypeVar("T", bound=Object)
 
 BY_WORKLOAD = "workload"  # index over pods: "PROJECT/NAME" of the workload they belong to
-BY_SETTING = "setting"  # index over workloads: `setting_index_value` of each setting that their templates name
+BY_SETTING = "setting"  # index over workloads and revisions: `setting_index_value` of each setting that their templates name
 BY_REQUEST = "request"  # index over what users create: `request_index_value` of the request that created it
 BY_SIDECAR = "sidecar"  # index over workloads: the sidecars that their templates name
 BY_OWNER = "owner"  # index over revisions: uid of the workload they belong to
@@ -71,7 +71,7 @@ class CacheReads:
         clusters.declare("host", PINSIDECARS)
         for setting in SETTINGS:
             clusters.declare("host", setting.resource)
-        clusters.declare("host", PINREVISIONS, {BY_OWNER: _owners})
+        clusters.declare("host", PINREVISIONS, {BY_OWNER: _owners, BY_SETTING: _settings})
         self.project_limits = ProjectLimitAdmission(clusters, self.workloads)
         mine = InformerScope(labels={labels.MANAGED_BY: labels.PINCOMPUTE})
         clusters.declare("members", CLUSTERCAPACITIES)
@@ -102,6 +102,11 @@ class CacheReads:
         found = self.host(PINREVISIONS).by(BY_OWNER, obj.metadata.uid)
         own = [r for r in found if r.metadata.namespace == obj.metadata.namespace and not r.deleting]
         return tuple(sorted(own, key=lambda revision: revision.spec.number, reverse=True))
+
+    def revisions_naming(self, word: str, project: str, name: str) -> Iterable[PinRevision]:
+        """Former templates of the project's workloads that name the setting."""
+        found = self.host(PINREVISIONS).by(BY_SETTING, setting_index_value(word, project, name))
+        return [revision for revision in found if not revision.deleting]
 
     def pods(self, project: str, name: str) -> list[tuple[str, Pod]]:
         """Pods of a workload in all members that are known, each with its member, those on their way out included."""
@@ -176,7 +181,7 @@ def _sidecars(obj: WorkloadObject) -> Iterable[str]:
     return dict.fromkeys(named_by(obj.spec.template))
 
 
-def _settings(obj: WorkloadObject) -> Iterable[str]:
+def _settings(obj: WorkloadObject | PinRevision) -> Iterable[str]:
     project, template = obj.metadata.namespace, obj.spec.template
     named = {setting_index_value(ref.word, project, ref.name) for ref in references(template)}
     return sorted(named | {setting_index_value("registry", project, host) for host in registries(template)})

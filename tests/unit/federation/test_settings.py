@@ -26,7 +26,7 @@ from pincompute.api.settings import (
 from pincompute.api.shards import PINAPPSHARDS, Share
 from pincompute.api.workloads import ClusterReplicas, Scheduling
 from pincompute.engine.api_refusals import ApiRefusal
-from pincompute.engine.plan import Confirm, Copy, Discard, Plan, Replace
+from pincompute.engine.plan import Confirm, Copy, Delete, Discard, Plan, Replace
 from pincompute.federation.settings import setting_controller, setting_needs, setting_references
 from pincompute.federation.settings.setting_controller import MemberNeed, ObservedSetting
 from pincompute.federation.workload import setting_readiness, stalled_workload
@@ -119,6 +119,17 @@ def test_a_secret_that_is_removed_goes_when_no_member_has_it() -> None:
     assert silent.settled, "a member that cannot be seen may hold it"
     gone = decided(secret(deleting=True))
     assert "finalizer" in str(gone.actions[0])
+
+
+@pytest.mark.parametrize(("age", "gone"), [(0.0, False), (599.0, False), (600.0, True), (1e9, True)])
+def test_a_setting_of_which_no_version_was_recorded_goes_when_nobody_can_be_about_to(age: float, gone: bool) -> None:
+    """A gateway that crashed left it. Nobody sees it, so nobody else can remove it."""
+    observed = ObservedSetting(SECRET, secret(version=0, kept=0), (), frozenset(), age=age)
+    plan = setting_controller.decide(observed)
+    assert [isinstance(action, Delete) for action in plan.actions] == ([True] if gone else [])
+    assert gone or plan.wake_after == 600.0 - age
+    used = setting_controller.decide(replace(observed, setting=secret()))
+    assert not any(isinstance(action, Delete) for action in used.actions)
 
 
 # -- who needs what

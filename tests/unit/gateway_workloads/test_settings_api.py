@@ -7,9 +7,12 @@ from pathlib import Path
 
 from workload_gateway import Running
 
+from pincompute.api import labels
 from pincompute.api.builtin import SECRETS
+from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
-from pincompute.api.settings import PINSECRETS
+from pincompute.api.revisions import PINREVISIONS
+from pincompute.api.settings import KEPT, MOST, PINSECRETS
 
 DB = "/v1/projects/shop/secrets/db"
 VALUE = base64.b64encode(b"kestrel").decode()
@@ -59,3 +62,64 @@ async def test_the_name_of_a_registry_has_no_case(gateway: Running) -> None:
     assert (status, made["registry"]) == (200, "ghcr.io")
     status, again, _ = await gateway.ask("dan", "PUT", "/v1/projects/shop/registries/ghcr.IO", login)
     assert (status, again["version"]) == (200, 2)
+
+
+async def set_times(gateway: Running, times: int) -> None:
+    for _ in range(times):
+        assert (await gateway.ask("dan", "PUT", DB, {"data": VALUE}))[0] == 200
+
+
+async def rolled_back(gateway: Running, to: int = 0) -> int:
+    status, made, _ = await gateway.ask("dan", "POST", f"{DB}/rollback", {"to": to} if to else {})
+    assert status == 200, made
+    return made["version"]
+
+
+async def test_a_rollback_never_uses_a_value_that_was_rolled_back_from(gateway: Running) -> None:
+    await set_times(gateway, 2)
+    assert await rolled_back(gateway) == 1
+    await set_times(gateway, 1)
+    assert await rolled_back(gateway) == 1, "3 was set while 1 was in use"
+    status, problem, _ = await gateway.ask("dan", "POST", f"{DB}/rollback", {})
+    assert (status, problem["detail"]) == (409, "secret db has no version before 1")
+
+
+async def test_a_new_value_leaves_the_one_that_was_in_use(gateway: Running) -> None:
+    await set_times(gateway, KEPT)
+    assert await rolled_back(gateway, to=1) == 1
+    await set_times(gateway, 2)
+    assert await rolled_back(gateway) == KEPT + 1
+    assert await rolled_back(gateway) == 1
+
+
+async def test_a_version_of_a_former_revision_is_kept(gateway: Running) -> None:
+    """An update that fails goes back to it, and so may its user."""
+    await set_times(gateway, 1)
+    variable = {"name": "DB", "valueFrom": {"secretKeyRef": {"name": "db.1", "key": "value"}}}
+    spec = {"containers": [{"name": "web", "image": "nginx", "env": [variable]}]}
+    body = {
+        "metadata": {"name": "pinapp-web-a", "namespace": "shop", "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}},
+        "spec": {"revision": "a", "number": 1, "template": {"spec": spec}},
+    }
+    made = gateway.host.store.create(PINREVISIONS, "shop", body)
+    await gateway.clusters.cache(HOST, PINREVISIONS).until(int(made["metadata"]["resourceVersion"]))
+    await set_times(gateway, KEPT + 2)
+    assert await rolled_back(gateway, to=1) == 1
+
+
+async def test_a_refused_set_leaves_nothing(gateway: Running) -> None:
+    """And so nothing counts that nobody sees."""
+    await gateway.ask("root", "PUT", "/v1/admin/projects/shop/limits", {"settings": "2Ki"})
+    status, problem, _ = await gateway.ask("dan", "PUT", DB, {"data": base64.b64encode(b"x" * 4096).decode()})
+    assert (status, problem["code"]) == (403, "limit-exceeded")
+    assert gateway.host.store.list(PINSECRETS, "shop").items == []
+
+
+async def test_only_settings_with_a_value_count(gateway: Running) -> None:
+    """One that a gateway began before it crashed is taken over, and is none before."""
+    for number in range(MOST):
+        metadata = {"name": f"begun-{number}", "namespace": "shop"}
+        made = gateway.host.store.create(PINSECRETS, "shop", {"metadata": metadata, "spec": {}})
+    await gateway.clusters.cache(HOST, PINSECRETS).until(int(made["metadata"]["resourceVersion"]))
+    status, answer, _ = await gateway.ask("dan", "PUT", "/v1/projects/shop/secrets/begun-1", {"data": VALUE})
+    assert (status, answer["version"]) == (200, 1)

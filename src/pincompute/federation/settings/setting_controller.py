@@ -31,7 +31,7 @@ from pincompute.domain import project_namespace
 from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.api_refusals import ApiRefusal, ApiRefusals
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Action, Confirm, Copy, Discard, Patch, Plan, Ref, Replace, plan, status_update
+from pincompute.engine.plan import Action, Confirm, Copy, Delete, Discard, Patch, Plan, Ref, Replace, plan, status_update
 from pincompute.federation.member import member_state
 from pincompute.federation.project import namespace_objects
 from pincompute.federation.settings import setting_needs, setting_references
@@ -39,6 +39,7 @@ from pincompute.federation.settings.setting_references import BY_CLUSTER
 from pincompute.federation.workload import workload_model
 from pincompute.kube.cache_views import Unknown, Views
 
+ABANDONED = 600.0  # seconds; no request to the gateway takes so long
 NO_REFUSAL = ApiRefusal("", "", "")
 
 
@@ -57,7 +58,8 @@ class MemberNeed:
 @dataclass(frozen=True, slots=True)
 class ObservedSetting:
     """`members`: those that can be seen and that need it or have a copy. `registered`: all. `host_lacks`: why no value can be
-    read from the host now. `refusal`: the cluster that refused the last write, and what it said.
+    read from the host now. `refusal`: the cluster that refused the last write, and what it said. `age`: seconds since it
+    was made.
     """
 
     kind: SettingKind
@@ -66,6 +68,7 @@ class ObservedSetting:
     registered: frozenset[str]
     host_lacks: str = ""
     refusal: ApiRefusal = NO_REFUSAL
+    age: float = 0.0
 
     @property
     def ref(self) -> Ref:
@@ -85,6 +88,8 @@ def decide(observed: ObservedSetting) -> Plan:
     setting = observed.setting
     if setting.deleting and COPIES_FINALIZER not in setting.metadata.finalizers:
         return Plan(why="is being deleted")
+    if not setting.spec.version and not setting.deleting:
+        return _unrecorded(observed)
     steps = [_step(observed, member) for member in observed.members]
     last = [
         step for step in steps if step.actions and observed.refusal.cluster in (step.cluster, HOST)
@@ -108,6 +113,14 @@ def decide(observed: ObservedSetting) -> Plan:
         _report(observed, tuple(copies), stored),
         tuple(action for step in last for action in step.actions),
     )
+
+
+def _unrecorded(observed: ObservedSetting) -> Plan:
+    """Removes a setting whose first version was never recorded, when nobody can be about to record it."""
+    if observed.age < ABANDONED:
+        return Plan(wake_after=ABANDONED - observed.age, why="its first version is not recorded yet")
+    meta = observed.setting.metadata
+    return plan((Delete(observed.ref, meta.uid, "its first version was never recorded", meta.resource_version),))
 
 
 def _place(copy: SettingCopy) -> tuple[str, bool, int]:
@@ -220,7 +233,7 @@ def _remove_finalizer(observed: ObservedSetting) -> tuple[Patch, ...]:
     return (Patch(observed.ref, body, meta.uid, meta.resource_version, "no member holds a copy of it"),)
 
 
-def observe_for(kind: SettingKind, key: Key, views: Views, refusal: ApiRefusal = NO_REFUSAL) -> ObservedSetting | None:
+def observe_for(kind: SettingKind, key: Key, views: Views, now: datetime, refusal: ApiRefusal) -> ObservedSetting | None:
     setting: Setting | None = views.view(HOST, kind.resource).get(key)
     if setting is None:
         return None
@@ -239,7 +252,8 @@ def observe_for(kind: SettingKind, key: Key, views: Views, refusal: ApiRefusal =
             seen.append(_member(key.namespace, member.name, needed | held, views))
     registered = frozenset(member.name for member in everywhere)
     lacks = namespace_objects.lacking(key.namespace, HOST, views)
-    return ObservedSetting(kind, setting, tuple(seen), registered, lacks, refusal)
+    age = (now - (setting.metadata.creation_timestamp or now)).total_seconds()
+    return ObservedSetting(kind, setting, tuple(seen), registered, lacks, refusal, age)
 
 
 def _member(project: str, member: str, versions: frozenset[int], views: Views) -> MemberNeed:
@@ -280,9 +294,9 @@ def _no_key(_cluster: str, _obj: Any) -> Iterable[Key]:
 
 
 def _controller(kind: SettingKind, refusals: ApiRefusals) -> Controller[Key, ObservedSetting]:
-    def observe(key: Key, views: Views, _now: datetime) -> ObservedSetting | None:
+    def observe(key: Key, views: Views, now: datetime) -> ObservedSetting | None:
         refusal = ApiRefusal(refusals.cluster(card.name, key, ()), refusals.of(card.name, key, ()), "")
-        return observe_for(kind, key, views, refusal)
+        return observe_for(kind, key, views, now, refusal)
 
     def of_workload(_host: str, obj: Any) -> Iterable[Key]:
         return _of_template(kind, obj, obj.spec.template)
@@ -324,7 +338,7 @@ def _controller(kind: SettingKind, refusals: ApiRefusals) -> Controller[Key, Obs
             *(ReadAccess("members", each, _no_key, within) for each in namespace_objects.IN_MEMBERS),
         ),
         writes=(
-            WriteAccess("host", kind.resource, ("patch", "status")),
+            WriteAccess("host", kind.resource, ("patch", "status", "delete")),
             WriteAccess("host", kind.carrier, ("source", "discard"), in_projects=True),
             WriteAccess("members", kind.carrier, ("copy", "discard"), in_projects=True),
         ),

@@ -1,23 +1,29 @@
 """Sets, lists and removes secrets and configurations. The values of secrets are written once and never read by the gateway.
 
-A version is stored first and recorded second. A version that was stored and not recorded, because the gateway crashed or
-another one was faster, has a number that nobody uses again; the federation removes it.
+A set is judged first, so that one which is refused leaves nothing. A version is stored first and recorded second. A version
+that was stored and not recorded, because the gateway crashed or another one was faster, has a number that nobody uses again;
+the federation removes it, and a setting of which no version was ever recorded.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, cast
+
+import msgspec
 
 from pincompute.api import labels, settings
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.projects import PROJECTS
-from pincompute.api.settings import KEPT, MOST, PinSecret, Setting, SettingKind, SettingVersion
+from pincompute.api.settings import KEPT, MOST, MOST_VERSIONS, PinSecret, Setting, SettingKind, SettingVersion
 from pincompute.api.template_settings import places, references
+from pincompute.domain import setting_versions
 from pincompute.domain.project_limits import SETTINGS
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.cache_reads import BY_SETTING, CacheReads, setting_index_value
@@ -26,6 +32,7 @@ from pincompute.gateway.model import codecs
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.kube import api_errors, write_requests
 
+_NAME_ONE = "name one with `--to`"
 ATTEMPTS = 8  # to record a version while others do the same
 
 
@@ -74,28 +81,44 @@ class SettingService:
 
     async def set(self, kind: SettingKind, new: NewValue, call: Call, key: str) -> Setting:
         """Stores a new version and uses it. A request that is repeated with its idempotency key finds what it made."""
-        setting = await self._existing(kind, new, call)
+        found: Setting | None = self._reads.get(kind.resource, call.project, call.name)
         request, number = _digest(call, key), 0
         for _ in range(ATTEMPTS):
+            setting = found or _unmade(kind, new, call)
             self._refuse(kind, setting, new)
             if request and any(each.request == request for each in setting.spec.versions):
                 return setting
             kept, size = self._kept(kind, setting), settings.recorded_size(new.size)
             with self._reserved(setting, settings.total_size(kept) + size):
-                if number <= settings.highest(setting):
-                    number = await self._store(kind, setting, max(settings.highest(setting), number) + 1, new)
-                made = SettingVersion(number=number, time=call.at, author=call.caller.principal, size=size, request=request)
                 try:
+                    setting = found or await self._create(kind, setting)
+                    if number <= settings.highest(setting):
+                        number = await self._store(kind, setting, max(settings.highest(setting), number) + 1, new)
+                    made = SettingVersion(
+                        number=number,
+                        time=call.at,
+                        author=call.caller.principal,
+                        size=size,
+                        previous=setting.spec.version,
+                        request=request,
+                    )
                     return await self._change(kind, setting, {"version": number, "versions": codecs.json_data((*kept, made))})
                 except api_errors.Conflict:
-                    setting = await self._current(kind, call)
+                    found = await self._current(kind, call)
         raise problems.conflict(f"{kind.word} {call.name} is set by others all the time", "try again in a moment")
 
     async def roll_back(self, kind: SettingKind, call: Call, to: int) -> Setting:
         """Uses an earlier version: the one that is named, else the one before the present one."""
         setting = self.one(kind, call.project, call.name)
         for _ in range(ATTEMPTS):
-            target = to or _before(setting)
+            target = to or setting_versions.before(setting)
+            if not target:
+                raise problems.wrong_state(f"{kind.word} {call.name} has no version before {setting.spec.version}", _NAME_ONE)
+            if not settings.is_kept(setting, target) and not to:
+                message = (
+                    f"version {target} of {kind.word} {call.name}, the one before {setting.spec.version}, is no longer kept"
+                )
+                raise problems.wrong_state(message, _NAME_ONE)
             if not settings.is_kept(setting, target):
                 known = ", ".join(str(each.number) for each in setting.spec.versions)
                 raise problems.invalid(FieldError("to", "a version that is kept", f"must be one of {known}"))
@@ -142,16 +165,18 @@ class SettingService:
         return found
 
     def _kept(self, kind: SettingKind, setting: Setting) -> tuple[SettingVersion, ...]:
-        """Returns the versions that stay when one more comes: the newest, and those that a workload names."""
-        name = (kind.word, setting.metadata.name)
-        named = {
-            ref.version
-            for _, obj in self.workloads_using(kind, setting)
-            for ref in references(obj.spec.template)
-            if (ref.word, ref.name) == name
-        }
-        newest = {each.number for each in setting.spec.versions[-(KEPT - 1) :]}
-        return tuple(each for each in setting.spec.versions if each.number in newest | named)
+        """Returns the versions that stay when one more comes. Raises Problem where there is no room for it."""
+        project, name = setting.key
+        named = (obj.spec.template for _, obj in self.workloads_using(kind, setting))
+        former = (each.spec.template for each in self._reads.revisions_naming(kind.word, project, name))
+        versions = partial(_versions_in, kind.word, name)
+        kept = setting_versions.kept(setting, versions(named), versions(former))
+        if len(kept) >= MOST_VERSIONS:
+            raise problems.conflict(
+                f"apps use {len(kept)} versions of {kind.word} {name}, and it has at most {MOST_VERSIONS}",
+                f"let apps name {name} without a version, or wait until their updates are complete",
+            )
+        return kept
 
     def _reserved(self, setting: Setting, takes: int) -> AbstractContextManager[None]:
         """Entering it raises LimitExceeded where the project's settings would take too much."""
@@ -163,6 +188,9 @@ class SettingService:
             raise problems.conflict(
                 f"{kind.word} {setting.metadata.name} is still being deleted", "wait until it is gone, then set it again"
             )
+        recorded = self.all(kind, setting.metadata.namespace)
+        if not setting.spec.version and len(recorded) >= MOST:
+            raise problems.conflict(f"a project has at most {MOST} {kind.word}s", "remove some that nobody uses")
         if settings.pending_removals(setting) > KEPT:  # so that nobody stores faster than the federation removes
             raise problems.unavailable(f"earlier versions of {kind.word} {setting.metadata.name} are still being removed", 2.0)
         present = setting.spec.type if isinstance(setting, PinSecret) else ""
@@ -176,26 +204,13 @@ class SettingService:
                 f"log out there first: `pin registry logout {setting.spec.registry}`",
             )
 
-    async def _existing(self, kind: SettingKind, new: NewValue, call: Call) -> Setting:
-        found: Setting | None = self._reads.get(kind.resource, call.project, call.name)
-        if found is not None:
-            return found
-        if sum(1 for _ in self._reads.host(kind.resource).list(call.project)) >= MOST:
-            raise problems.conflict(f"a project has at most {MOST} {kind.word}s", "remove some that nobody uses")
-        metadata = {
-            "name": call.name,
-            "namespace": call.project,
-            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE},
-            "finalizers": [labels.COPIES_FINALIZER],
-        }
-        body: Manifest = {"metadata": metadata, "spec": {"version": 0, "versions": [], **new.facts}}
+    async def _create(self, kind: SettingKind, setting: Setting) -> Setting:
+        """Makes the object, which counts as no setting until its first version is recorded. Raises Conflict where it exists."""
         client = self._reads.clusters.client(HOST)
         try:
-            made = await write_requests.create(client, kind.resource, body, NAME)
-        except api_errors.AlreadyExists:
-            return await self._current(kind, call)
+            made = await write_requests.create(client, kind.resource, cast("Manifest", codecs.json_data(setting)), NAME)
         except (api_errors.NotFound, api_errors.Forbidden):
-            raise self._no_project(call.project) from None
+            raise self._no_project(setting.metadata.namespace) from None
         self._reads.clusters.cache(HOST, kind.resource).written(made)
         return made
 
@@ -245,6 +260,23 @@ def _preparing(project: str) -> Problem:
     return problems.unavailable(f"project {project} is being prepared", 1.0)
 
 
+def _unmade(kind: SettingKind, new: NewValue, call: Call) -> Setting:
+    """Returns the setting as it is before it has a version."""
+    metadata = {
+        "name": call.name,
+        "namespace": call.project,
+        "labels": {labels.MANAGED_BY: labels.PINCOMPUTE},
+        "finalizers": [labels.COPIES_FINALIZER],
+    }
+    return msgspec.convert({"metadata": metadata, "spec": new.facts}, kind.resource.type)
+
+
+def _versions_in(word: str, name: str, templates: Iterable[Manifest]) -> frozenset[int]:
+    """Returns the versions of the setting that the templates name."""
+    refs = (ref for template in templates for ref in references(template))
+    return frozenset(ref.version for ref in refs if (ref.word, ref.name) == (word, name))
+
+
 def _carrier(kind: SettingKind, setting: Setting, number: int, new: NewValue) -> Manifest:
     """Returns the object that holds one version. It never changes, and goes with the setting."""
     meta, resource = setting.metadata, kind.resource
@@ -259,16 +291,6 @@ def _carrier(kind: SettingKind, setting: Setting, number: int, new: NewValue) ->
         },
         "immutable": True,
     }
-
-
-def _before(setting: Setting) -> int:
-    """Returns the version before the one in use. Raises Problem when none is kept."""
-    earlier = [each.number for each in setting.spec.versions if each.number < setting.spec.version]
-    if not earlier:
-        raise problems.wrong_state(
-            f"no version before {setting.spec.version} is kept of {setting.metadata.name}", "name one with `--to`"
-        )
-    return max(earlier)
 
 
 def _digest(call: Call, key: str) -> str:
