@@ -170,6 +170,7 @@ class ProjectSpec(Struct):
 
 class RemainingNamespace(Struct):
     cluster: Annotated[str, doc("The cluster that still holds something of the project, or may hold it.")]
+    zone: Annotated[str, doc("The cluster's zone; empty for the host.")] = ""
     message: Annotated[str, doc("What is left there, or why that is not known.")] = ""
 
 

@@ -21,6 +21,11 @@ def joined(words: Collection[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+def unreachable(zone: str) -> str:
+    """Returns that one of the zone's clusters does not answer, or that all do not: users cannot tell which."""
+    return f"zone {zone} does not answer, at least in part"
+
+
 def about(rejections: Iterable[Rejection]) -> Iterator[str]:
     """Yields a sentence for each reason, with the zones of all clusters that have it: `zones a and b have no room`."""
     same: dict[str, set[str]] = {}

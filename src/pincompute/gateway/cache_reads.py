@@ -139,6 +139,12 @@ class CacheReads:
         connected = self.clusters.members()
         return tuple(m for m in self.members() if m not in connected or not self.clusters.answers(m))
 
+    def unreachable(self) -> tuple[str, ...]:
+        """Returns the zones of members that do not answer now."""
+        silent = set(self.silent())
+        members = self.host(MEMBERCLUSTERS).list()
+        return tuple(sorted({member.spec.zone for member in members if member.metadata.name in silent}))
+
     def freshness(self, resource: Resource[Any]) -> ReadAge:
         cache = self.host(resource)
         return ReadAge(

@@ -353,10 +353,10 @@ def test_then_those_of_the_members_go_by_uid_and_only_the_projects_own() -> None
 
 def test_the_status_says_what_blocks() -> None:
     stuck = found(HOST, WHOLE, deleting=True, why="Some content has finalizers remaining: x in 2 instances")
-    seen = replace(observed(stuck, of=project(deleting=True)), silent=("b1",))
+    seen = replace(observed(stuck, of=project(deleting=True)), silent=("b1",), zones={"b1": "b"})
     message = ready(project_controller.decide(seen)).message
-    assert "host: Some content has finalizers remaining: x in 2 instances" in message
-    assert "b1: the cluster does not answer" in message
+    assert "the host: Some content has finalizers remaining: x in 2 instances" in message
+    assert "zone b: it does not answer" in message
 
 
 @pytest.mark.parametrize("unseen", [{"silent": ("b1",)}, {"unsynced": ("b1",)}])

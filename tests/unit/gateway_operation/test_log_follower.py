@@ -35,7 +35,7 @@ class LogClient:
         return self.now
 
     async def run(self, query: LogQuery) -> None:
-        placed = frozenset({"a1", "b1"})
+        placed = {"a1": "a", "b1": "b"}
         await LogReader(TARGET, query, self.fleet, self.access, self.out, self.clock, lambda: self.exists, placed).run()  # type: ignore[arg-type]
 
     async def take(self) -> None:
@@ -109,7 +109,7 @@ async def test_a_silent_cluster_is_a_gap_and_not_an_error() -> None:
     reader.fleet.away = {"a1"}
     await past(reader, LogQuery())
     assert reader.texts == ["line 0", "line 2", "line 4"]
-    assert reader.marks == ["a1 does not answer: no lines of web/0"]
+    assert reader.marks == ["zone a does not answer, at least in part: no lines of web/0"]
 
 
 GONE = "unable to retrieve container logs for containerd://4f1c"
@@ -230,7 +230,7 @@ async def test_a_stream_of_one_replica_goes_on_with_the_one_that_takes_its_place
         reader.fleet.change(("b1", pod("b1", 0)), ("b1", pod("b1", 1)))
         reader.access.journals["web-b1-1"].write(EPOCH + 200 * SECOND, "here I am")
         await reader.until(lambda: "here I am" in reader.texts)
-    assert reader.marks == ["web/0 moved from a1 to b1, as web/1"]
+    assert reader.marks == ["web/0 moved from zone a to zone b, as web/1"]
     assert reader.got[-1].replica == "web/1"
     assert not [text for text in reader.texts if text in ("line 0", "line 2", "line 4")], "of the other replica"
 
@@ -247,7 +247,7 @@ async def test_a_move_is_told_although_replicas_grow_before_they_shrink() -> Non
         reader.fleet.change(*both[1:])
         reader.access.journals["web-b1-1"].write(EPOCH + 200 * SECOND, "here I am")
         await reader.until(lambda: "here I am" in reader.texts)
-    assert reader.marks == ["web/1 started in b1", "web/2 moved from a1 to b1, as web/1"]
+    assert reader.marks == ["web/1 started in zone b", "web/2 moved from zone a to zone b, as web/1"]
 
 
 async def test_the_stream_ends_with_the_workload() -> None:

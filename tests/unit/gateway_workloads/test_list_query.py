@@ -136,8 +136,8 @@ async def test_a_silent_cluster_makes_a_list_partial_and_no_error(gateway: Runni
     await gateway.caught_up()
     await gateway.clusters.remove("a1")
     status, listed, headers = await gateway.ask("vera", "GET", APPS)
-    assert (status, names(listed), listed["missing"]) == (200, ["ant", "bee", "cat"], ["a1"])
-    assert headers["Pincompute-Partial"] == "a1"
+    assert (status, names(listed), listed["unreachable"]) == (200, ["ant", "bee", "cat"], ["a"])
+    assert headers["Pincompute-Partial"] == "a"
 
 
 async def test_resources_in_full_pass_the_same_filters_and_can_be_sent_back(gateway: Running):

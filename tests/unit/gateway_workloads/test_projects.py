@@ -64,8 +64,8 @@ async def test_a_project_that_is_being_deleted_says_what_it_waits_for(gateway: R
     store.patch(PROJECTS, SHOP, {"metadata": {"finalizers": [NAMESPACES_FINALIZER]}}, content_type="merge-patch")
     await gateway.caught_up()
     status, accepted, _ = await gateway.ask("alice", "DELETE", "/v1/projects/shop?workloads=true")
-    assert (status, accepted["waitsFor"]) == (202, ["its workloads", "its namespaces in all clusters"])
-    remaining = [{"cluster": "a1", "message": "the cluster does not answer"}]
+    assert (status, accepted["waitsFor"]) == (202, ["its workloads", "its namespaces in all zones"])
+    remaining = [{"cluster": "a1", "zone": "a", "message": "it does not answer, at least in part"}]
     store.patch(PROJECTS, SHOP, {"status": {"remaining": remaining}}, content_type="merge-patch", subresource="status")
     await gateway.caught_up()
     _, item, _ = await gateway.ask("alice", "GET", "/v1/projects/shop")

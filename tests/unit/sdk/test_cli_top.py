@@ -79,9 +79,9 @@ def test_what_is_unknown_is_named_with_its_place() -> None:
         UnknownFigures(zone="c", cluster="c1", node="n4", reason="cannot be reached", replicas=2),
     )
     assert _notes(WorkloadUsage(total=HELLO, replicas=(), missing=missing)) == [
-        "zone a: the use of 2 replicas is unknown: cluster a1: its usage reader does not answer within 3 s",
-        "zone b: the use of 1 replica is unknown: node n2 of cluster b1: is a simulated node, on which nothing runs",
-        "zone c: the use of 3 replicas is unknown: 2 nodes, such as n3 of cluster c1: cannot be reached",
+        "zone a: the usage of 2 replicas is unknown: its usage reader does not answer within 3 s",
+        "zone b: the usage of 1 replica is unknown: node n2: is a simulated node, on which nothing runs",
+        "zone c: the usage of 3 replicas is unknown: 2 nodes, such as n3: cannot be reached",
     ]
 
 

@@ -1,4 +1,4 @@
-"""`pin list`: lists the apps of one or all projects, and warns about clusters that did not answer."""
+"""`pin list`: lists the apps of one or all projects, and warns about zones that did not answer."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def list_(
         if watch:
             _watch(options.workloads(pin, chosen), chosen, project, asked, shown)
             return
-        found, missing = list[Workload](), set[str]()
+        found, unreachable = list[Workload](), set[str]()
         for page in _pages(options.workloads(pin, chosen), project, {**asked, "limit": PAGE}):
             found += page.items
-            missing.update(page.missing)
+            unreachable.update(page.unreachable)
     formats.many(view_of(chosen), found, shown)
-    warn_of(missing)
+    warn_of(unreachable)
 
 
 def _watch(them: WorkloadsResource, kind: Kind, project: str, asked: dict[str, Any], output: str) -> None:
@@ -127,8 +127,7 @@ def _pages(them: WorkloadsResource, project: str, asked: dict[str, Any]) -> Iter
             return
 
 
-def warn_of(missing: Iterable[str]) -> None:
+def warn_of(unreachable: Iterable[str]) -> None:
     """Warns that an answer is partial."""
-    silent = sorted(missing)
-    if silent:
-        terminal.err(f"warning: {', '.join(silent)} did not answer; what is shown of it may be old or missing")
+    for zone in sorted(unreachable):
+        terminal.err(f"warning: zone {zone} does not answer, at least in part; what is shown of it may be old or missing")

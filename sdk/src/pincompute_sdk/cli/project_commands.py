@@ -27,6 +27,7 @@ from pincompute_sdk.generated.models import LimitUse, Project, ProjectMember
 
 if TYPE_CHECKING:
     from pincompute_sdk.client import Client
+    from pincompute_sdk.generated.models import RemainingNamespace
 
 app = help_pages.group("project")
 
@@ -153,12 +154,12 @@ def delete(
         bool, Parameter(negative="", help="Delete its apps and pods too; without this a project that has some is refused.")
     ] = False,
     yes: Yes = False,
-    wait: Annotated[bool, Parameter(negative="", help="Wait until no cluster holds anything of it.")] = False,
+    wait: Annotated[bool, Parameter(negative="", help="Wait until no zone holds anything of it.")] = False,
     timeout: Annotated[Seconds, Parameter(help="How long to wait: 90s, 10m, or seconds.", show_default=True)] = 300,
     reason: Reason = "",
     where: Where = ANYWHERE,
 ) -> None:
-    """Delete a project with its secrets and volumes in all clusters; its history is for administrators from then on."""
+    """Delete a project with its secrets and volumes in all zones; its history is for administrators from then on."""
     with options.client(where) as pin:
         question = f"Delete project {name} with its secrets and volumes{' and all its workloads' if workloads else ''}?"
         if not yes and not prompt.typed(question, name):
@@ -173,7 +174,7 @@ def delete(
 
 
 def _follow_deletion(pin: Client, name: str, timeout: float) -> None:
-    """Shows what is left in each cluster until nothing is, or until the time is over."""
+    """Shows what is left in each zone until nothing is, or until the time is over."""
     end, last = time.monotonic() + timeout, ""
     try:
         with Picture() as picture:
@@ -181,13 +182,17 @@ def _follow_deletion(pin: Client, name: str, timeout: float) -> None:
                 status = pin.projects.get(name).status
                 left = status.remaining if status else ()
                 head = TreeLine("", ((f"project {name}", "bold"), ("  is being deleted", "")))
-                picture.draw((head, *(TreeLine("  ", ((f"{row.cluster}: {row.message}", ""),)) for row in left)))
+                picture.draw((head, *(TreeLine("  ", ((f"{_place(row)}: {row.message}", ""),)) for row in left)))
                 last = status.message if status else ""
                 time.sleep(wait_.PACE)
     except NotFoundError:
         return
     remedy = f"the deletion continues; `pin project list` shows what it waits for, and when {name} is gone"
     raise CommandError(f"project {name} still exists after {timeout:.0f} s", reason=last, remedy=remedy, code=TIMEOUT)
+
+
+def _place(row: RemainingNamespace) -> str:
+    return f"zone {row.zone}" if row.zone else "the host"
 
 
 @app.command

@@ -194,8 +194,8 @@ def _notes(usage: Usage) -> list[str]:
 def _note(alike: Sequence[UnknownFigures]) -> str:
     first, replicas = alike[0], sum(each.replicas for each in alike)
     nodes = f"node {first.node}" if len(alike) == 1 else f"{len(alike)} nodes, such as {first.node}"
-    place = f"{nodes} of cluster {first.cluster}" if first.node else f"cluster {first.cluster}"
-    return f"zone {first.zone}: the use of {count(replicas, 'replica')} is unknown: {place}: {first.reason}"
+    place = f"{nodes}: " if first.node else ""
+    return f"zone {first.zone}: the usage of {count(replicas, 'replica')} is unknown: {place}{first.reason}"
 
 
 def _used(use: ResourceUse, shown: Callable[[int], str]) -> str:

@@ -144,8 +144,8 @@ class AppList(Model):
     items: tuple[App, ...]
     cursor: str = ""
     """Asks for the next page; absent on the last."""
-    missing: tuple[str, ...] = ()
-    """Clusters that do not answer; what is said of them is their last."""
+    unreachable: tuple[str, ...] = ()
+    """Zones that do not answer, at least in part; what is said of them is their last."""
     version: str = ""
     """The state that the list shows; lists of later states have later ones."""
 
@@ -1039,8 +1039,8 @@ class ProjectList(Model):
     items: tuple[Project, ...]
     cursor: str = ""
     """Asks for the next page; absent on the last."""
-    missing: tuple[str, ...] = ()
-    """Clusters that do not answer; what is said of them is their last."""
+    unreachable: tuple[str, ...] = ()
+    """Zones that do not answer, at least in part; what is said of them is their last."""
     version: str = ""
     """The state that the list shows; lists of later states have later ones."""
 
@@ -1132,6 +1132,8 @@ class Rejection(Model):
 class RemainingNamespace(Model):
     cluster: str
     """The cluster that still holds something of the project, or may hold it."""
+    zone: str = ""
+    """The cluster's zone; empty for the host."""
     message: str = ""
     """What is left there, or why that is not known."""
 
@@ -1175,8 +1177,8 @@ class ReplicaFigures(Model):
 class ReplicaList(Model):
     items: tuple[ReplicaStatus, ...]
     """In the order of their numbers."""
-    missing: tuple[str, ...] = ()
-    """Clusters that do not answer; what is said of them is their last."""
+    unreachable: tuple[str, ...] = ()
+    """Zones that do not answer, at least in part; what is said of them is their last."""
 
 
 class ReplicaStatus(Model):
@@ -1218,8 +1220,8 @@ class ResourceList(Model):
     """Each as the API server has it, without managedFields."""
     cursor: str = ""
     """Asks for the next page; absent on the last."""
-    missing: tuple[str, ...] = ()
-    """Clusters that do not answer; what is said of them is their last."""
+    unreachable: tuple[str, ...] = ()
+    """Zones that do not answer, at least in part; what is said of them is their last."""
     version: str = ""
     """The state that the list shows; lists of later states have later ones."""
 
@@ -1707,8 +1709,8 @@ class UnitList(Model):
     items: tuple[Unit, ...]
     cursor: str = ""
     """Asks for the next page; absent on the last."""
-    missing: tuple[str, ...] = ()
-    """Clusters that do not answer; what is said of them is their last."""
+    unreachable: tuple[str, ...] = ()
+    """Zones that do not answer, at least in part; what is said of them is their last."""
     version: str = ""
     """The state that the list shows; lists of later states have later ones."""
 

@@ -18,6 +18,7 @@ from pincompute.engine.plan import Confirm, Delete, Patch, Plan, Ref, Replace, S
 from pincompute.federation.project.project_namespaces import ObservedProject, ProjectNamespace
 
 READY = "Ready"
+UNSEEN = "it does not answer, at least in part"
 
 
 def decide(observed: ObservedProject) -> Plan:
@@ -44,11 +45,12 @@ def _report(observed: ObservedProject, left: tuple[ProjectNamespace, ...]) -> tu
     """Says in which clusters something is left, and why."""
     project = observed.project
     unseen = (*observed.silent, *observed.unsynced)
-    remaining = (
-        *(RemainingNamespace(cluster=found.cluster, message=_progress(found)) for found in left),
-        *(RemainingNamespace(cluster=name, message="the cluster does not answer") for name in sorted(unseen)),
+    messages = {found.cluster: _progress(found) for found in left} | dict.fromkeys(sorted(unseen), UNSEEN)
+    remaining = tuple(
+        RemainingNamespace(cluster=cluster, zone=observed.zones.get(cluster, ""), message=message)
+        for cluster, message in messages.items()
     )
-    message = "; ".join(f"{line.cluster}: {line.message}" for line in remaining)
+    message = "; ".join(f"{_place(line)}: {line.message}" for line in remaining)
     generation = project.metadata.generation
     condition = Condition(
         type=READY, status="False", observed_generation=generation, reason="Deleting", message=f"is being deleted; {message}"
@@ -60,6 +62,10 @@ def _report(observed: ObservedProject, left: tuple[ProjectNamespace, ...]) -> tu
         remaining=remaining,
     )
     return status_update(Ref(HOST, PROJECTS, project.key), project.metadata, project.status, status, condition.message)
+
+
+def _place(line: RemainingNamespace) -> str:
+    return f"zone {line.zone}" if line.zone else "the host"
 
 
 def _progress(found: ProjectNamespace) -> str:

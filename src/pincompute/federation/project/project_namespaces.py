@@ -65,8 +65,8 @@ class ProjectNamespace:
 @dataclass(frozen=True, slots=True)
 class ObservedProject:
     """`namespaces`: of the clusters that can be seen, the host's first. `silent`: members that do not answer. `unsynced`:
-    members that answer and cannot be seen yet. `uids`: of the projects that `spec.network.allowFrom` names, by name.
-    `used`: what its workloads take of its limits, by resource.
+    members that answer and cannot be seen yet. `zones`: of members, by name. `uids`: of the projects that
+    `spec.network.allowFrom` names, by name. `used`: what its workloads take of its limits, by resource.
     """
 
     now: datetime
@@ -74,6 +74,7 @@ class ObservedProject:
     namespaces: tuple[ProjectNamespace, ...]
     silent: tuple[str, ...] = ()
     unsynced: tuple[str, ...] = ()
+    zones: Mapping[str, str] = field(default_factory=dict[str, str])
     uids: Mapping[str, str] = field(default_factory=dict[str, str])
     used: Requests = field(default_factory=dict[str, int])
 
@@ -89,7 +90,8 @@ def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
     silent = tuple(member.name for member in concerned if not member.reachable and not member.leaving)
     seen = [_in_cluster(HOST, project, views), *_in_members(answering, project, views)]
     unsynced = tuple(name for name in answering if not any(found.cluster == name for found in seen))
-    return ObservedProject(now, project, tuple(seen), silent, unsynced, _uids(project, views), used(key.name, views))
+    zones = {member.name: member.zone for member in concerned}
+    return ObservedProject(now, project, tuple(seen), silent, unsynced, zones, _uids(project, views), used(key.name, views))
 
 
 def used(project: str, views: Views) -> Requests:

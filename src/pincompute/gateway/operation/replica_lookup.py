@@ -122,6 +122,10 @@ class ReplicaLookup:
         """Clusters that do not answer now."""
         return self.reads.silent()
 
+    def unreachable(self) -> tuple[str, ...]:
+        """Zones that do not answer now, at least in part."""
+        return self.reads.unreachable()
+
     @contextmanager
     def changes(self, target: WorkloadRef) -> Generator[asyncio.Event]:
         """An event that is set at every change of the workload's replicas, or of the contact to a cluster."""

@@ -59,15 +59,17 @@ class ReplicaStatus(Struct):
 
 class ReplicaList(Struct):
     items: Annotated[tuple[ReplicaStatus, ...], doc("In the order of their numbers.")]
-    missing: Annotated[tuple[str, ...], doc("Clusters that do not answer; what is said of them is their last.")] = ()
+    unreachable: Annotated[
+        tuple[str, ...], doc("Zones that do not answer, at least in part; what is said of them is their last.")
+    ] = ()
 
 
 def replica_list(
-    found: Iterable[Replica], silent: tuple[str, ...], troubles: Mapping[str, str] = MappingProxyType({})
+    found: Iterable[Replica], unreachable: tuple[str, ...], troubles: Mapping[str, str] = MappingProxyType({})
 ) -> ReplicaList:
     """`troubles` are what the kubelets last reported, by the names of pods."""
     told = tuple(describe(replica, troubles.get(replica.pod.metadata.name, "")) for replica in found)
-    return ReplicaList(items=told, missing=silent)
+    return ReplicaList(items=told, unreachable=unreachable)
 
 
 def describe(replica: Replica, trouble: str = "") -> ReplicaStatus:
@@ -176,8 +178,8 @@ def route(kind: WorkloadKind) -> HTTPRouteHandler:
         target = WorkloadRef(kind, project, name)
         uid, found = verbs.workload(target).metadata.uid, verbs.replicas.of(target)
         if all(shard_pods.ready_since(replica.pod) is not None for replica in found):
-            return replica_list(found, verbs.replicas.silent())
+            return replica_list(found, verbs.replicas.unreachable())
         told = await troubles.of(project, kind.workload.kind, name, uid, call.at, [replica.pod for replica in found])
-        return replica_list(found, verbs.replicas.silent(), told)
+        return replica_list(found, verbs.replicas.unreachable(), told)
 
     return handle

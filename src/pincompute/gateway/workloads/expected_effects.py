@@ -11,7 +11,7 @@ from pincompute.api.kinds import WorkloadObject
 from pincompute.api.meta import Manifest, Object
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.validation_rules import DEFAULT_STRATEGY
-from pincompute.domain import disruption_account
+from pincompute.domain import disruption_account, zone_text
 from pincompute.gateway.model import SimpleKind, field_mapping
 from pincompute.gateway.model.diff import Change
 from pincompute.gateway.workloads import in_place_requirement
@@ -173,10 +173,10 @@ def deletion(kind: SimpleKind[Any], obj: Object) -> tuple[str, tuple[str, ...]]:
     name = obj.metadata.name
     runs = _running(kind, obj)
     if runs is None:
-        return f"{name} is being deleted", ("its workloads", "its namespaces in all clusters")
+        return f"{name} is being deleted", ("its workloads", "its namespaces in all zones")
     waits = [f"{_count(runs.status.replicas)} must end"] if runs.status.replicas else []
-    silent = [line for line in runs.status.clusters if not line.known]
-    waits += [f"{line.cluster} in zone {line.zone} does not answer; what runs there must end" for line in silent]
+    silent = sorted({line.zone for line in runs.status.clusters if not line.known})
+    waits += [f"{zone_text.unreachable(zone)}; what runs there must end" for zone in silent]
     if obj.metadata.finalizers and not waits:
         waits.append("the platform confirms that nothing of it is left")
     return f"{name} is being deleted: running pods get their grace period", tuple(waits)

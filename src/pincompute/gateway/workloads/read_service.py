@@ -29,7 +29,7 @@ CACHED = 64 << 20  # bytes of pages that are cached for repeated requests
 Bytes: TypeAlias = tuple[bytes, dict[str, str]]
 """A body and the headers that belong to it."""
 Seen: TypeAlias = tuple[str, tuple[str, ...]]
-"""The version that a list shows, and the members that are silent."""
+"""The version that a list shows, and the zones that do not answer, at least in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class _ListTail(msgspec.Struct, omit_defaults=True):
 
     version: str
     cursor: str = ""
-    missing: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
 
 
 class ReadService:
@@ -68,9 +68,9 @@ class ReadService:
 
     def page(self, kind: SimpleKind[Any], request: ListRequest, cursor: str = "") -> Bytes:
         """Answers from the cache at once. Raises Problem."""
-        freshness, missing = self._reads.freshness(kind.resource), self._reads.silent()
-        body = self._page(kind, request, cursor, (freshness.version, missing))
-        return body, responses.fresh(freshness, missing)
+        freshness, unreachable = self._reads.freshness(kind.resource), self._reads.unreachable()
+        body = self._page(kind, request, cursor, (freshness.version, unreachable))
+        return body, responses.fresh(freshness, unreachable)
 
     def _page(self, kind: SimpleKind[Any], request: ListRequest, cursor: str, seen: Seen) -> bytes:
         """Returns the cached page while the state has not changed."""
@@ -81,8 +81,8 @@ class ReadService:
         if known is not None:
             return known
         page = list_query.page(self._objects(kind, projects), request.query, cursor)
-        version, missing = seen
-        tail = msgspec.json.encode(_ListTail(version, page.cursor, missing))
+        version, unreachable = seen
+        tail = msgspec.json.encode(_ListTail(version, page.cursor, unreachable))
         body = b'{"items":' + request.form.joined(kind, page.objects) + b"," + tail[1:]
         self._pages.keep(place, state, body)
         return body

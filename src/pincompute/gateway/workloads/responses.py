@@ -80,7 +80,9 @@ class ListResponse(Struct):
     """One page of a list."""
 
     cursor: Annotated[str, doc("Asks for the next page; absent on the last.")] = ""
-    missing: Annotated[tuple[str, ...], doc("Clusters that do not answer; what is said of them is their last.")] = ()
+    unreachable: Annotated[
+        tuple[str, ...], doc("Zones that do not answer, at least in part; what is said of them is their last.")
+    ] = ()
     version: Annotated[str, doc("The state that the list shows; lists of later states have later ones.")] = ""
 
 
@@ -115,9 +117,9 @@ def links(kind: SimpleKind[Any], project: str, name: str) -> Links:
     return Links(self=root, watch=f"{root}/watch", events=f"{root}/events", explain=f"{root}/explain")
 
 
-def fresh(freshness: ReadAge, missing: tuple[str, ...] = ()) -> dict[str, str]:
-    """Headers with the age of the data. Partial: the host or a member is silent, and its data are the last known."""
-    partial = [*(() if freshness.reachable else ("host",)), *missing]
+def fresh(freshness: ReadAge, unreachable: tuple[str, ...] = ()) -> dict[str, str]:
+    """Headers with the age of the data. Partial: the host, or a part of these zones, is silent."""
+    partial = [*(() if freshness.reachable else ("host",)), *unreachable]
     headers = {VERSION: freshness.version, AGE: f"{freshness.age:.3f}"}
     return {**headers, PARTIAL: ",".join(partial)} if partial else headers
 

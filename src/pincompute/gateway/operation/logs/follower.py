@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus
+from pincompute.domain import zone_text
 from pincompute.gateway.operation.logs import line_format, source_selection, volume_logs
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
 from pincompute.gateway.operation.logs.line_format import LogSource
@@ -106,12 +107,13 @@ class LogFollower:
         """Mark arrivals, and return those that the stream follows: all, or the replacement of the one that was named."""
         for replica, before in arrivals:
             if before is None:
-                self._mark("started", f"{replica.name} started in {replica.cluster}", replica)
+                self._mark("started", f"{replica.name} started in zone {replica.zone}", replica)
             elif before.cluster == replica.cluster:
-                self._mark("replaced", f"{before.name} was replaced in {replica.cluster}{_with_name(before, replica)}", replica)
+                self._mark(
+                    "replaced", f"{before.name} was replaced in zone {replica.zone}{_with_name(before, replica)}", replica
+                )
             else:
-                text = f"{before.name} moved from {before.cluster} to {replica.cluster}{_with_name(before, replica)}"
-                self._mark("moved", text, replica)
+                self._mark("moved", f"{before.name} moved {_way(before, replica)}{_with_name(before, replica)}", replica)
         replacements = {replica.uid for replica, before in arrivals if before is not None and before.uid in followed}
         named = {source.replica.uid for source in source_selection.select((replica for replica, _ in arrivals), self.query)}
         return replacements if self.query.replica.isdecimal() else replacements | named
@@ -138,7 +140,7 @@ class LogFollower:
         await self._catch_up(followed, status)
         if followed.gap:
             followed.gap = False
-            self._mark("back", f"{followed.source.replica.cluster} answers again", followed.source.replica)
+            self._mark("back", f"zone {followed.source.replica.zone} answers again", followed.source.replica)
         before, opened = followed.watermark.newest, self.now()
         with suppress(KubeError, Unknown):
             await self._pass_on(followed, previous=False, follow=True)
@@ -215,7 +217,7 @@ class LogFollower:
             return
         followed.gap = True
         replica = followed.source.replica
-        self._mark("gap", f"{replica.cluster} does not answer: no lines of {replica.name} until it is back", replica)
+        self._mark("gap", f"{zone_text.unreachable(replica.zone)}: no lines of {replica.name} until it is back", replica)
 
     def _mark_lost(self, followed: _FollowedSource, *, previous: bool) -> None:
         """Once, although a log that cannot be read is requested again and again."""
@@ -237,6 +239,11 @@ class LogFollower:
         at = self.now()
         source = LogSource(replica, "") if replica else None
         self._order.push(at, line_format.mark(kind, text, at, source), at)
+
+
+def _way(before: Replica, replica: Replica) -> str:
+    """Says zones and not clusters, of which a zone may have several."""
+    return f"within zone {replica.zone}" if before.zone == replica.zone else f"from zone {before.zone} to zone {replica.zone}"
 
 
 def _with_name(before: Replica, replica: Replica) -> str:

@@ -60,9 +60,10 @@ class LogService:
         return True
 
 
-def _placed(status: WorkloadStatus) -> frozenset[str]:
+def _placed(status: WorkloadStatus) -> dict[str, str]:
+    """Returns the zone of each cluster where the workload has, or should have, replicas."""
     rows = status.scheduling.placement if status.scheduling else ()
-    return frozenset((*(row.cluster for row in rows), *(line.cluster for line in status.clusters)))
+    return {line.cluster: line.zone for line in (*rows, *status.clusters)}
 
 
 _ANSWERS = {200: ResponseSpec(LogLine, description="Lines, also as text/plain and text/event-stream", media_type=NDJSON)}

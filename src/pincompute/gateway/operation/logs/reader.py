@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
+from pincompute.domain import zone_text
 from pincompute.gateway.operation.logs import line_format, source_selection, volume_logs
 from pincompute.gateway.operation.logs.follower import LogFollower
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
@@ -31,7 +32,8 @@ AHEAD = 256  # lines of one source that wait for other sources in a merge
 class LogReader:
     """Reads the logs of one query into a buffer. `now` returns nanoseconds since the epoch.
 
-    `exists` says whether the workload does; `placed` are the clusters where it has, or should have, replicas.
+    `exists` says whether the workload does; `placed` are the clusters where it has, or should have, replicas,
+    with their zones.
     """
 
     target: WorkloadRef
@@ -41,7 +43,7 @@ class LogReader:
     buffer: LineBuffer
     now: Callable[[], int]
     exists: Callable[[], bool]
-    placed: frozenset[str]
+    placed: Mapping[str, str]
     marks: dict[tuple[str, str], Watermark] = field(default_factory=dict[tuple[str, str], Watermark], init=False)
 
     async def run(self) -> None:
@@ -58,14 +60,14 @@ class LogReader:
             self.buffer.close()
 
     def _mark_silent_clusters(self, chosen: Sequence[LogSource]) -> None:
-        """Mark each silent cluster as a gap in the stream."""
-        missing: dict[str, set[str]] = {cluster: set() for cluster in self.replicas.silent() if cluster in self.placed}
+        """Mark each zone with a silent cluster as a gap in the stream."""
+        missing: dict[str, set[str]] = {self.placed[name]: set() for name in self.replicas.silent() if name in self.placed}
         for source in chosen:
             if not source.replica.answers:
-                missing.setdefault(source.replica.cluster, set()).add(source.replica.name)
-        for cluster, names in missing.items():
+                missing.setdefault(source.replica.zone, set()).add(source.replica.name)
+        for zone, names in missing.items():
             what = f"no lines of {', '.join(sorted(names))}" if names else "replicas there, if there are any, are not shown"
-            self.buffer.offer(line_format.mark("gap", f"{cluster} does not answer: {what}", self.now()))
+            self.buffer.offer(line_format.mark("gap", f"{zone_text.unreachable(zone)}: {what}", self.now()))
 
     async def _read_past(self, chosen: Sequence[LogSource]) -> None:
         feeds = [asyncio.Queue[Stamped | None](AHEAD) for _ in chosen]
@@ -98,7 +100,8 @@ class LogReader:
             if isinstance(error, Refused) and line_format.is_lost(error.message.encode()) and self._ran(source):
                 await feed.put(self._lost(source))
             elif not (isinstance(error, Refused) and not self._ran(source)):
-                text = f"the log of {source.replica.name} {source.container} cannot be read: {error}"
+                reason = error.message if isinstance(error, KubeError) else zone_text.unreachable(source.replica.zone)
+                text = f"the log of {source.replica.name} {source.container} cannot be read: {reason}"
                 await feed.put(line_format.mark("trouble", text, self.now()))
         await feed.put(None)
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from pincompute.api import labels
 from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS
+from pincompute.domain import zone_text
 from pincompute.gateway import parameter_values, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
@@ -69,7 +70,7 @@ class ReplicaStreamService:
         self.verbs.workload(target)
         chosen = naming.choose(target, self.replicas.of(target), replica)
         if not chosen.answers:
-            raise problems.unavailable(f"{chosen.cluster}, where {chosen.name} runs, does not answer now")
+            raise problems.unavailable(f"{zone_text.unreachable(chosen.zone)}, so {chosen.name} cannot be reached")
         return ReplicaContainer(chosen, naming.container_of(chosen, container))
 
     async def run(
@@ -262,5 +263,7 @@ def not_reached(error: KubeError | Unknown, what: ReplicaContainer | WorkloadRef
         case Refused():
             remedy = "wait until it runs, or choose another replica"
             return problems.wrong_state(f"nothing could be opened in {name}: {error.message}", remedy)
+        case KubeError():
+            return problems.unavailable(f"{name} cannot be reached: {error.message}")
         case _:
-            return problems.unavailable(f"the cluster of {name} does not answer: {error}")
+            return problems.unavailable(f"{name} cannot be reached: its zone does not answer, at least in part")
