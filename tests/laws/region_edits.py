@@ -53,7 +53,7 @@ class AppEdit:
     unavailable: int | str | None = None
     surge: int | str | None = None
     recreate: bool = False
-    settings: str = ""  # how a new value reaches it, if it names a secret and a configuration
+    settings: str = ""  # how a new value reaches it, if it names a secret and a config
     sidecars: str = ""  # sidecars of the platform that it names
     update: Manifest = field(default_factory=dict)
 

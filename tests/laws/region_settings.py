@@ -1,4 +1,4 @@
-"""Makes the edits of secrets and configurations in a generated region, and checks where their values are."""
+"""Makes the edits of secrets and configs in a generated region, and checks where their values are."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pincompute.api.template_settings import references
 from pincompute.api.workloads import PINAPPS
 from pincompute.testing.laws import SimulatedWorld
 
-NAME = "db"  # of the one secret and the one configuration in each project
+NAME = "db"  # of the one secret and the one config in each project
 KEPT = 3  # versions in these worlds
 AT = "2030-01-01T00:00:00Z"
 
 
 def refer(template: Manifest) -> Manifest:
-    """The template with the secret in its environment and the configuration in a volume."""
+    """The template with the secret in its environment and the config in a volume."""
     first, *others = template["spec"]["containers"]
     variable = {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": NAME, "key": ENTRY}}}
     volume = {"name": "files", "configMap": {"name": NAME}}

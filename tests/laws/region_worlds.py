@@ -170,7 +170,7 @@ def regions(
 ) -> Case:
     """Members in zones with apps and pods in them, and up to `most` edits; with storms also members that go silent or leave,
     and nodes that are lost. `sure` are edits that certainly happen, last. In every sixth world, or as `settings` says, the apps
-    name a secret and a configuration, which change and go. `stepwise` apps have rollouts in steps."""
+    name a secret and a config, which change and go. `stepwise` apps have rollouts in steps."""
     members = draw(memberships)
     named = draw(st.integers(0, 5)) == 0 if settings is None else settings
     started = draw(beginnings_with_settings if named else beginnings_in_steps if stepwise else beginnings)

@@ -103,7 +103,7 @@ def _new_pods_ruled_out(workloads: tuple[str, ...]) -> list[Manifest]:
 
 
 def _setting_policies() -> list[Manifest]:
-    """Only the gateway and the federation write what is known of secrets and configurations, and only in projects."""
+    """Only the gateway and the federation write what is known of secrets and configs, and only in projects."""
     plurals = tuple(kind.resource.plural for kind in settings.SETTINGS)
     writers = [*labels.user_names(labels.GATEWAY, labels.FEDERATION), *_CONTROLLERS]
     rule: Manifest = {

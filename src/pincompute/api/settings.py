@@ -1,7 +1,7 @@
 """Defines PinSecret and PinConfig, the settings of a project: what is known of their values, never the values themselves.
 
 Version 7 of the secret `db-password` is an immutable Secret `db-password.7` in the project's namespace on the host; a version
-of a configuration is an immutable ConfigMap. Names of settings hold no dot, so the name of a version is nobody else's.
+of a config is an immutable ConfigMap. Names of settings hold no dot, so the name of a version is nobody else's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_VERSIONS = 100  # of a setting, with those that something names
 MOST = 200  # settings of one kind in a project
 ENTRY = "value"  # the one entry of a Secret that carries a secret
 STEP = 1024  # bytes
-LARGEST = 512 * 1024  # bytes of a secret, and of all files of a configuration together
+LARGEST = 512 * 1024  # bytes of a secret, and of all files of a config together
 ROOT_CERTIFICATES = "kube-root-ca.crt"  # a ConfigMap that Kubernetes itself keeps in every namespace
 
 
@@ -88,7 +88,7 @@ class PinSecret(Object):
 
 
 class PinConfig(Object):
-    """A configuration of a project: files in versions, who set them and where they are. The files are in ConfigMaps."""
+    """A config of a project: files in versions, who set them and where they are. The files are in ConfigMaps."""
 
     spec: Annotated[PinConfigSpec, doc("Which version is in use.")] = PinConfigSpec()
     status: Annotated[SettingStatus, doc("Where the files are.")] = SettingStatus()

@@ -77,7 +77,7 @@ ZERO_COUNTS = frozenset(
         "securityContext.runAsNonRoot",
         "securityContext.runAsUser",
         "windowsOptions.hostProcess",
-        # secrets, configurations and files that may be missing
+        # secrets, configs and files that may be missing
         "clusterTrustBundle.optional",
         "configMap.optional",
         "configMapKeyRef.optional",

@@ -1,4 +1,4 @@
-"""Finds the secrets and configurations that a pod template refers to, and writes references to fixed versions. It is pure.
+"""Finds the secrets and configs that a pod template refers to, and writes references to fixed versions. It is pure.
 
 A template names `db-password`, whose value changes in place, or one version of it, `db-password.7`, which never changes.
 """

@@ -143,7 +143,7 @@ class Update(Struct):
     settings: Annotated[
         UpdateSettings,
         doc(
-            "How a new value of a secret or configuration reaches running pods: NextStart, when they start next (mounted files "
+            "How a new value of a secret or config reaches running pods: NextStart, when they start next (mounted files "
             "within a minute); Roll, as an update, which a rollback takes back."
         ),
     ] = "NextStart"

@@ -41,7 +41,7 @@ STORED_DOCUMENTS = Limit("documents", DOCUMENTS, "containers")
 """Bytes in the host's API server: the documents of workloads, and the revisions that are kept of them."""
 
 STORED_SETTINGS = Limit("settings", SETTINGS, "data")
-"""Bytes in the host's API server. No workload takes of it: a new version of a secret or configuration does."""
+"""Bytes in the host's API server. No workload takes of it: a new version of a secret or config does."""
 
 STORED_IMAGES = Limit("images", IMAGES, "images")
 """Bytes in the region's registry. No workload takes of it: a push does."""
@@ -154,7 +154,7 @@ def counted_use(kind: WorkloadKind, obj: WorkloadObject) -> Requests:
 
 
 def use_of_setting(setting: Setting) -> Requests:
-    """Returns what a secret or configuration takes of its project's limits."""
+    """Returns what a secret or config takes of its project's limits."""
     return {SETTINGS: settings.total_size(setting.spec.versions)}
 
 

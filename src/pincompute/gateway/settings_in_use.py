@@ -1,4 +1,4 @@
-"""Tells which versions of secrets and configurations a workload has that rolls with them."""
+"""Tells which versions of secrets and configs a workload has that rolls with them."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class RevisionRecord(Record, frozen=True, kw_only=True, tag="revision"):
     """A spec that somebody wrote. `revision` names the pod template; `author` and `reason` are empty when they are not known.
 
     `manager` is the program that wrote the spec, when it was not the gateway. `settings` are the versions of secrets and
-    configurations that belong to the revision, because the workload rolls with them: `version 3 of secret db`. `observed`: the
+    configs that belong to the revision, because the workload rolls with them: `version 3 of secret db`. `observed`: the
     platform has named the revision so; before that the name is that of the template as its author wrote it. `rolled`: another
     version of a setting made it, and nobody wrote a spec.
     """

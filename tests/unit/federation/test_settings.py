@@ -1,4 +1,4 @@
-"""Secrets and configurations: which members need them, what is copied and removed in which order, and what their apps say."""
+"""Secrets and configs: which members need them, what is copied and removed in which order, and what their apps say."""
 
 from __future__ import annotations
 

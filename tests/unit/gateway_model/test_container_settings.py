@@ -113,7 +113,7 @@ REFUSED = {
         "containers[0].secrets[0]",
         "did you mean db-password? Or set it with `pin secret set db-pasword`",
     ),
-    "a configuration that is not there": (
+    "a config that is not there": (
         app({}, {"files": {"/etc/web": "nginx"}}),
         "containers[1].files[/etc/web]",
         "`pin config set nginx`",

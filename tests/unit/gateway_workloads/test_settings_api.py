@@ -1,4 +1,4 @@
-"""Secrets, configurations and logins at registries: what is stored, who may do what, and what no answer says."""
+"""Secrets, configs and logins at registries: what is stored, who may do what, and what no answer says."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry(
             "config",
             "config_command:app",
-            "Files of configuration",
+            "Configs of the project: files that everybody in it may read",
             (
                 "config set web-conf --file nginx.conf --file mime.types",
                 "config show web-conf",

@@ -1,4 +1,4 @@
-"""`pin config`: files of configuration of a project, which containers mount or read as variables."""
+"""`pin config`: the configs of a project, files that containers mount or read as variables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONFIGS: ResourceView[Config] = ResourceView(
         TableColumn("kept", lambda c: " ".join(str(v.number) for v in c.versions), wide=True),
     ),
     name=lambda c: c.name,
-    nothing="no configurations; `pin config set NAME --file PATH` sets one",
+    nothing="no configs; `pin config set NAME --file PATH` sets one",
 )
 _Name = Annotated[str, Parameter(help="One of `pin config list`.")]
 _Names = Annotated[list[str], Parameter(help="Some of `pin config list`.")]
@@ -49,7 +49,7 @@ def set_(
     reason: Reason = "",
     where: Where = ANYWHERE,
 ) -> None:
-    """Set the files of a configuration: together they become a new version. Apps that roll with it are followed."""
+    """Set the files of a config: together they become a new version. Apps that roll with it are followed."""
     files = {path.name: _content(path) for path in file}
     if len(files) < len(file):
         raise CommandError("two files have one name", remedy="rename one of them", code=USAGE)
@@ -70,7 +70,7 @@ def _content(path: Path) -> str:
 
 @app.command(name="list", alias="ls")
 def list_(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
-    """The configurations of the project."""
+    """The configs of the project."""
     formats.check(output)
     with options.client(where) as pin:
         formats.many(CONFIGS, pin.configs.list(options.project(pin.context)).items, output)
@@ -85,7 +85,7 @@ def show(
     output: OutputOption = "table",
     where: Where = ANYWHERE,
 ) -> None:
-    """The files of a configuration."""
+    """The files of a config."""
     formats.check(output)
     with options.client(where) as pin:
         found = pin.configs.get(options.project(pin.context), name, version=version or None)
@@ -100,11 +100,11 @@ def show(
 
 @app.command
 def rm(names: _Names, /, *, yes: Yes = False, reason: Reason = "", where: Where = ANYWHERE) -> None:
-    """Remove configurations with all their versions. One that an app uses is refused."""
+    """Remove configs with all their versions. One that an app uses is refused."""
     secret_and_config.remove("config", names, yes=yes, reason=reason, where=where)
 
 
 @app.command
 def rollback(name: _Name, /, *, to: To = 0, wait: WaitOptions = WAIT, reason: Reason = "", where: Where = ANYWHERE) -> None:
-    """Use an earlier version of a configuration again, and follow the apps that roll with it."""
+    """Use an earlier version of a config again, and follow the apps that roll with it."""
     secret_and_config.roll_back("config", name, to, wait=wait, reason=reason, where=where)

@@ -31,7 +31,7 @@ To = Annotated[int, Parameter(help="The version to use again. Default: the one b
 
 @dataclass(frozen=True, slots=True)
 class SettingCalls:
-    """The calls about secrets or configurations of one project."""
+    """The calls about secrets or configs of one project."""
 
     pin: Client
     project: str

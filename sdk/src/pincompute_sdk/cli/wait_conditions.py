@@ -134,7 +134,7 @@ def _start(replica: ReplicaStatus, container: str) -> tuple[object, ...]:
 
 @dataclass
 class RolledOut(Settled):
-    """All replicas run in another revision than `former`, which a new value of a secret or configuration makes."""
+    """All replicas run in another revision than `former`, which a new value of a secret or config makes."""
 
     former: str = field(kw_only=True)
 

@@ -78,8 +78,8 @@ class Update(Model):
     Hold, Rollback.
     """
     settings: str = "NextStart"
-    """How a new value of a secret or configuration reaches running pods: NextStart, when they start next (mounted files
-    within a minute); Roll, as an update, which a rollback takes back. One of: NextStart, Roll.
+    """How a new value of a secret or config reaches running pods: NextStart, when they start next (mounted files within a
+    minute); Roll, as an update, which a rollback takes back. One of: NextStart, Roll.
     """
     min_ready_seconds: int = 0
     """For how long a new pod must be ready before it counts as available."""
@@ -324,7 +324,7 @@ class Config(Model):
 
 class ConfigList(Model):
     items: tuple[Config, ...]
-    """The configurations of the project, by name."""
+    """The configs of the project, by name."""
 
 
 class Container(Model):
@@ -341,11 +341,11 @@ class Container(Model):
     env: Any = None
     """Variables by name: a text, or where the value comes from."""
     env_from: tuple[EnvFrom, ...] | None = None
-    """Secrets and configurations whose entries become variables."""
+    """Secrets and configs whose entries become variables."""
     secrets: tuple[str, ...] | None = None
     """Secrets of the project that become variables: db-password is DB_PASSWORD. Shown as `env`, which can name others."""
     files: Any = None
-    """Files by path, read-only: a configuration of the project, whose files stand in that folder, or another source."""
+    """Files by path, read-only: a config of the project, whose files stand in that folder, or another source."""
     ports: tuple[Port, ...] | None = None
     """Ports it listens on."""
     resources: Resources | None = None
@@ -446,7 +446,7 @@ class EnvFrom(Model):
     secret: str | None = None
     """A secret of the project."""
     config: str | None = None
-    """A configuration of the project."""
+    """A config of the project."""
     prefix: str | None = None
     """Put before every name."""
 
@@ -455,11 +455,11 @@ class EnvSource(Model):
     secret: str | None = None
     """A secret of the project, as in `pin secret list`."""
     config: str | None = None
-    """A configuration of the project; `key` says which entry."""
+    """A config of the project; `key` says which entry."""
     key: str | None = None
-    """The file of the configuration. A secret has one entry, `value`."""
+    """The file of the config. A secret has one entry, `value`."""
     optional: bool | None = None
-    """Start even if the secret or configuration is not there."""
+    """Start even if the secret or config is not there."""
     field: str | None = None
     """A field of the replica, for example metadata.name or status.podIP."""
     resource: str | None = None
@@ -535,9 +535,9 @@ class FileSource(Model):
     secret: str | None = None
     """The path is a file with the value of this secret of the project."""
     config: str | None = None
-    """The path is a folder with the files of this configuration of the project."""
+    """The path is a folder with the files of this config of the project."""
     key: str | None = None
-    """The path is this one file of the configuration."""
+    """The path is this one file of the config."""
 
 
 class FleetUpdate(Model):
@@ -650,11 +650,11 @@ class InitContainer(Model):
     env: Any = None
     """Variables by name: a text, or where the value comes from."""
     env_from: tuple[EnvFrom, ...] | None = None
-    """Secrets and configurations whose entries become variables."""
+    """Secrets and configs whose entries become variables."""
     secrets: tuple[str, ...] | None = None
     """Secrets of the project that become variables: db-password is DB_PASSWORD. Shown as `env`, which can name others."""
     files: Any = None
-    """Files by path, read-only: a configuration of the project, whose files stand in that folder, or another source."""
+    """Files by path, read-only: a config of the project, whose files stand in that folder, or another source."""
     ports: tuple[Port, ...] | None = None
     """Ports it listens on."""
     resources: Resources | None = None
@@ -1759,7 +1759,7 @@ class Volume(Model):
     empty_dir: EmptyDir | None = None
     """Empty at first, gone with the replica."""
     config: str | None = None
-    """The entries of this configuration of the project as files."""
+    """The entries of this config of the project as files."""
     secret: str | None = None
     """The entries of this secret of the project as files."""
     claim: str | None = None

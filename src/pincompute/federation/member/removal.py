@@ -1,7 +1,7 @@
 """Removes a member: a MemberCluster that is being deleted goes only when its work runs elsewhere (S-007).
 
 Scheduling moves the replicas because the member is leaving, and dispatch hands them over; this controller only decides when
-that is done, and that the copies of secrets and configurations there are removed. A dead member can be removed too: the
+that is done, and that the copies of secrets and configs there are removed. A dead member can be removed too: the
 controller does not wait for what it cannot ask, but the member's replicas must be ready elsewhere.
 """
 
@@ -32,7 +32,7 @@ WAIT = 5.0  # seconds until a member that still has work is judged again: a stat
 class ObservedRemoval:
     """`placed`: workloads whose placement names the member, or whose last report came from it and that are not ready
     elsewhere. `shards`: names of shards still there; None when the member cannot be asked. `copies`: secrets and
-    configurations of which the member may hold a copy.
+    configs of which the member may hold a copy.
     """
 
     cluster: MemberCluster

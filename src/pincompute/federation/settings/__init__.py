@@ -1,1 +1,1 @@
-"""Holds the controllers of secrets and configurations, which carry them to the members that need them."""
+"""Holds the controllers of secrets and configs, which carry them to the members that need them."""

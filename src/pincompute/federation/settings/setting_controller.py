@@ -1,4 +1,4 @@
-"""Carries a secret or configuration to exactly the members that need it, and removes what nothing there needs any more (S-067).
+"""Carries a secret or config to exactly the members that need it, and removes what nothing there needs any more (S-067).
 
 There is one controller per kind of setting. A copy is recorded in the status before it is made, and marked there before it is
 removed, so a crash leaves none that nobody knows of. No shard reaches a member before the copies that its templates need are

@@ -1,4 +1,4 @@
-"""Indexes workloads, shards and revisions by the secrets and configurations that their templates refer to.
+"""Indexes workloads, shards and revisions by the secrets and configs that their templates refer to.
 
 A sum counts how many workloads need each version in each member.
 """

@@ -1,4 +1,4 @@
-"""Judges which revisions of a workload a member can run: those whose secrets, configurations and sidecars are there (S-067)."""
+"""Judges which revisions of a workload a member can run: those whose secrets, configs and sidecars are there (S-067)."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def final_cause(workload: Workload, sites: tuple[MemberShard, ...]) -> str:
 
 
 def _setting(workload: Workload, sites: tuple[MemberShard, ...]) -> Stall:
-    """Returns the stall of replicas that name a secret or configuration which does not come by itself."""
+    """Returns the stall of replicas that name a secret or config which does not come by itself."""
     final = (missing for missing in setting_readiness.waits(workload, sites) if missing.final)
     return next((Stall("SettingMissing", missing.message) for missing in final), NOT_STALLED)
 

@@ -107,7 +107,7 @@ class HistoryService:
         return replace(page, records=exit_reasons.with_causes(page.records, around.records))
 
     def _used(self, wanted: RecordFilter) -> frozenset[tuple[str, str]]:
-        """Returns the secrets and configurations that the workload names now, and its logins, by kind and name."""
+        """Returns the secrets and configs that the workload names now, and its logins, by kind and name."""
         kind = kinds.named(wanted.workload, self._reads.workloads)
         obj: WorkloadObject | None = self._reads.get(kind.workload, wanted.project, wanted.name) if kind is not None else None
         if obj is None:

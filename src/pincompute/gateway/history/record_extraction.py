@@ -67,7 +67,7 @@ class KnownState:
 @dataclass(frozen=True, slots=True)
 class Observation:
     """When an object was observed. `live`: it changed at that moment; else the gateway found it so when it started.
-    `settings`: the versions of secrets and configurations that its revision has.
+    `settings`: the versions of secrets and configs that its revision has.
     """
 
     at: datetime

@@ -25,9 +25,9 @@ class EnvSource(Struct):
 
     one_of: ClassVar = ("secret", "config", "field", "resource")
     secret: Annotated[str | None, doc("A secret of the project, as in `pin secret list`.")] = None
-    config: Annotated[str | None, doc("A configuration of the project; `key` says which entry.")] = None
-    key: Annotated[str | None, doc("The file of the configuration. A secret has one entry, `value`.")] = None
-    optional: Annotated[bool | None, doc("Start even if the secret or configuration is not there.")] = None
+    config: Annotated[str | None, doc("A config of the project; `key` says which entry.")] = None
+    key: Annotated[str | None, doc("The file of the config. A secret has one entry, `value`.")] = None
+    optional: Annotated[bool | None, doc("Start even if the secret or config is not there.")] = None
     field: Annotated[str | None, doc("A field of the replica, for example metadata.name or status.podIP.")] = None
     resource: Annotated[str | None, doc("An amount of a container, for example limits.memory.")] = None
     container: Annotated[str | None, doc("The container whose amount it is. Default: this one.")] = None
@@ -35,11 +35,11 @@ class EnvSource(Struct):
 
 
 class EnvFrom(Struct):
-    """All entries of a secret or configuration as variables."""
+    """All entries of a secret or config as variables."""
 
     one_of: ClassVar = ("secret", "config")
     secret: Annotated[str | None, doc("A secret of the project.")] = None
-    config: Annotated[str | None, doc("A configuration of the project.")] = None
+    config: Annotated[str | None, doc("A config of the project.")] = None
     prefix: Annotated[str | None, doc("Put before every name.")] = None
 
 
@@ -107,8 +107,8 @@ class FileSource(Struct):
 
     one_of: ClassVar = ("secret", "config")
     secret: Annotated[str | None, doc("The path is a file with the value of this secret of the project.")] = None
-    config: Annotated[str | None, doc("The path is a folder with the files of this configuration of the project.")] = None
-    key: Annotated[str | None, doc("The path is this one file of the configuration.")] = None
+    config: Annotated[str | None, doc("The path is a folder with the files of this config of the project.")] = None
+    key: Annotated[str | None, doc("The path is this one file of the config.")] = None
 
 
 class EmptyDir(Struct):
@@ -122,7 +122,7 @@ class Volume(Struct):
     one_of: ClassVar = ("emptyDir", "config", "secret", "claim")
     name: Annotated[str, doc("Name that mounts use.")]
     empty_dir: Annotated[EmptyDir | None, doc("Empty at first, gone with the replica.")] = None
-    config: Annotated[str | None, doc("The entries of this configuration of the project as files.")] = None
+    config: Annotated[str | None, doc("The entries of this config of the project as files.")] = None
     secret: Annotated[str | None, doc("The entries of this secret of the project as files.")] = None
     claim: Annotated[str | None, doc("This persistent volume claim of the project.")] = None
 
@@ -134,14 +134,14 @@ class Container(Struct):
     args: Annotated[tuple[str, ...] | None, doc("Its arguments instead of the image's.")] = None
     working_dir: Annotated[str | None, doc("Folder it is started in.")] = None
     env: Annotated[dict[str, str | EnvSource] | None, doc("Variables by name: a text, or where the value comes from.")] = None
-    env_from: Annotated[tuple[EnvFrom, ...] | None, doc("Secrets and configurations whose entries become variables.")] = None
+    env_from: Annotated[tuple[EnvFrom, ...] | None, doc("Secrets and configs whose entries become variables.")] = None
     secrets: Annotated[
         tuple[str, ...] | None,
         doc("Secrets of the project that become variables: db-password is DB_PASSWORD. Shown as `env`, which can name others."),
     ] = None
     files: Annotated[
         dict[str, str | FileSource] | None,
-        doc("Files by path, read-only: a configuration of the project, whose files stand in that folder, or another source."),
+        doc("Files by path, read-only: a config of the project, whose files stand in that folder, or another source."),
     ] = None
     ports: Annotated[tuple[Port, ...] | None, doc("Ports it listens on.")] = None
     resources: Annotated[Resources | None, doc("What it needs and what it may take.")] = None

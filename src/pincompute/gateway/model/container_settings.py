@@ -1,7 +1,7 @@
 """Spells out `secrets` and `files` of containers as variables, mounts and volumes, and shows such mounts as `files` again.
 
 `secrets: [db-password]` is the variable DB_PASSWORD, as `env` would write it. `files: {/etc/web: web-conf}` is a volume of
-the configuration, mounted read-only. The volume's name follows from the setting's, so containers share it. Whatever differs
+the config, mounted read-only. The volume's name follows from the setting's, so containers share it. Whatever differs
 from what `files` would make stays among `mounts` and `volumes`, so nothing is lost on the way back.
 """
 
@@ -138,7 +138,7 @@ def _mount(made: SpelledOut, volumes: _Volumes, place: Path, entry: tuple[str, A
     said: Data = {CONFIG.word: source} if isinstance(source, str) else cast("Data", source)
     word = next((word for word in (SECRET.word, CONFIG.word) if said.get(word)), "")
     if not word:
-        made.wrong.append(WrongEntry(where, "a configuration or a secret", "names nothing: write a config, or {secret: NAME}"))
+        made.wrong.append(WrongEntry(where, "a config or a secret", "names nothing: write a config, or {secret: NAME}"))
         return
     if word == SECRET.word and said.get("key"):
         made.wrong.append(WrongEntry((*where, "key"), "no key", "a secret has one value: remove the key"))

@@ -36,7 +36,7 @@ class DocumentScope:
     """What the request says beside the document: the project, empty for kinds outside of projects, and the name.
 
     The name is empty when the document says it. `zones` are the region's, None when they are not known; `kinds` are all that
-    the gateway has; `level` is the project's of Pod Security. `settings` are the names of secrets and of configurations in the
+    the gateway has; `level` is the project's of Pod Security. `settings` are the names of secrets and of configs in the
     project, by their word, None when they are not known. `present` is the spec that is replaced, None for a new object.
     `sidecars` are those of the region, None when they are not known.
     """
@@ -72,7 +72,7 @@ class DocumentScope:
         return _steps_and_replicas(self.present) == _steps_and_replicas(self._whole(manifest).get("spec"))
 
     def _missing(self, manifest: Manifest, known: Mapping[str, Collection[str]]) -> Iterator[ManifestProblem]:
-        """Yields the names of secrets and configurations that the project does not have."""
+        """Yields the names of secrets and configs that the project does not have."""
         spec = manifest.get("spec")
         template = cast("Data", spec).get("template") if isinstance(spec, dict) else None
         suggested = dict[Reference, str]()

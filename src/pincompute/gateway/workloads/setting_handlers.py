@@ -1,4 +1,4 @@
-"""Handles secrets, configurations and logins at image registries. No answer, record or error has a secret's value."""
+"""Handles secrets, configs and logins at image registries. No answer, record or error has a secret's value."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class NewSecret(Struct, forbid_unknown_fields=True):
 
 
 class NewConfig(Struct, forbid_unknown_fields=True):
-    """The files of a configuration; they replace those of the version before."""
+    """The files of a config; they replace those of the version before."""
 
     files: Annotated[dict[str, str], doc("Content in base64 by file name, at most 512 KiB together.")]
 
@@ -69,7 +69,7 @@ class ValueVersion(Struct):
 
 
 class Value(Struct):
-    """What is known of a secret or configuration."""
+    """What is known of a secret or config."""
 
     name: Annotated[str, doc("Its name, unique among its kind in its project.")]
     version: Annotated[int, doc("The version in use.")]
@@ -90,7 +90,7 @@ class Secret(Value):
 
 
 class Config(Value):
-    """A configuration."""
+    """A config."""
 
     files: Annotated[dict[str, str] | None, doc("Content in base64 by file name, in the answer about one.")] = None
 
@@ -100,7 +100,7 @@ class SecretList(Struct):
 
 
 class ConfigList(Struct):
-    items: Annotated[tuple[Config, ...], doc("The configurations of the project, by name.")]
+    items: Annotated[tuple[Config, ...], doc("The configs of the project, by name.")]
 
 
 def _service(reads: NamedDependency[CacheReads]) -> SettingService:
@@ -181,7 +181,7 @@ async def log_in_at_registry(
 
 @get(CONFIGS, **_does(CONFIG, "list", "listConfigs"))
 async def list_configs(call: Caller, service: Service) -> ConfigList:
-    """The configurations of a project."""
+    """The configs of a project."""
     return ConfigList(items=tuple(_config(service, each) for each in service.all(CONFIG, call.project)))
 
 
@@ -192,7 +192,7 @@ async def get_config(
     service: Service,
     version: Annotated[int, QueryParameter(description="A version that is kept. Default: the one in use.", ge=0)] = 0,
 ) -> Config:
-    """One configuration, with its files."""
+    """One config, with its files."""
     found = service.one(CONFIG, call.project, name)
     held = await service.content(found, CONFIG, version)
     texts: Mapping[str, str] = held.get("data") or {}
@@ -204,7 +204,7 @@ async def get_config(
 async def set_config(
     data: JSONBody[NewConfig], call: Caller, service: Service, request: AnyRequest, idempotency_key: IdempotencyKey = ""
 ) -> Config:
-    """Set the files of a configuration: together they become a new version."""
+    """Set the files of a config: together they become a new version."""
     _check_name(CONFIG, call.name)
     _check_files(data.files)
     decoded = {name: _decoded(f"files[{name}]", content) for name, content in data.files.items()}
@@ -218,13 +218,13 @@ async def set_config(
 
 @post(f"{CONFIGS}/{{name:str}}/rollback", status_code=200, **_does(CONFIG, "rollback", "rollbackConfig"))
 async def roll_back_config(data: JSONBody[Rollback], call: Caller, service: Service, request: AnyRequest) -> Config:
-    """Use an earlier version of a configuration again."""
+    """Use an earlier version of a config again."""
     return _config(service, _noted(request, call, await service.roll_back(CONFIG, call, data.to)))
 
 
 @delete(f"{CONFIGS}/{{name:str}}", **_does(CONFIG, "delete", "deleteConfig"))
 async def delete_config(call: Caller, service: Service) -> None:
-    """Remove a configuration with all its versions. One that is used is refused."""
+    """Remove a config with all its versions. One that is used is refused."""
     await service.remove(CONFIG, call)
 
 

@@ -201,7 +201,7 @@ class WriteService:
         return {*named, *(each.metadata.name for each in self.reads.host(PINSIDECARS).list() if not each.deleting)}
 
     def _settings(self, kind: SimpleKind[Any], names: ObjectName) -> Mapping[str, Collection[str]]:
-        """Returns the secrets and configurations that a template may name: those of the project, and what it names already."""
+        """Returns the secrets and configs that a template may name: those of the project, and what it names already."""
         project, name = names
         present = self.reads.get(kind.resource, project, name) if name else None
         named = references(present.spec.template) if present is not None else frozenset[Reference]()
