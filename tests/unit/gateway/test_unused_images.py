@@ -1,4 +1,4 @@
-"""Which manifests and parts of a repository nothing uses: by tags, users, indexes and age."""
+"""Which manifests and blobs of a repository nothing uses: by tags, users, indexes and age."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from pincompute.gateway.images import unused_images
 from pincompute.gateway.images.registry_storage import StoredRepository
-from pincompute.gateway.images.stored_manifest import StoredManifest, StoredPart
+from pincompute.gateway.images.stored_manifest import Descriptor, StoredManifest
 from pincompute.gateway.images.unused_images import LOST, UNNAMED, Unused
 
 NOW = 10 * UNNAMED
 OLD, YOUNG = NOW - UNNAMED - 1, NOW - UNNAMED + 1
 CONTENTS: Mapping[str, StoredManifest] = {
-    name: StoredManifest(layers=tuple(map(StoredPart, layers)), manifests=tuple(map(StoredPart, manifests)))
+    name: StoredManifest(layers=tuple(map(Descriptor, layers)), manifests=tuple(map(Descriptor, manifests)))
     for name, (layers, manifests) in {
         "one": (("base", "a"), ()),
         "two": (("base", "b"), ()),

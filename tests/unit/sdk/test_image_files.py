@@ -55,7 +55,7 @@ def test_a_layout_that_lacks_a_part_is_refused(tmp_path: Path):
     layout = LayoutFolder(tmp_path / "layout")
     image = open_layout(layout.write(layout.image())).image()
     layout.root.joinpath("blobs", "sha256", image.blobs[0].digest.removeprefix("sha256:")).unlink()
-    with pytest.raises(ImageError, match="lacks the part"):
+    with pytest.raises(ImageError, match="lacks the blob"):
         image.open(image.blobs[0].digest)
 
 

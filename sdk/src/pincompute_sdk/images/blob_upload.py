@@ -1,4 +1,4 @@
-"""Uploads one part of an image in pieces, and resumes where the registry stands after a lost connection."""
+"""Uploads one blob of an image in pieces, and resumes where the registry stands after a lost connection."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class BlobUpload:
         self._at = 0
 
     def run(self, source: BinaryIO, mount_from: str = "") -> None:
-        """Where the repository `mount_from` has the part, the registry takes it from there. Raises ImageError."""
+        """Where the repository `mount_from` has the blob, the registry takes it from there. Raises ImageError."""
         self._mount = urlencode({"mount": self._blob.digest, "from": mount_from}) if mount_from else ""
         failures = 0
         while True:
@@ -80,7 +80,7 @@ class BlobUpload:
 
     def _send(self, piece: bytes) -> None:
         if not piece:
-            raise ImageError(f"the part {self._blob.digest} is shorter than its image says", remedy="build the image again")
+            raise ImageError(f"the blob {self._blob.digest} is shorter than its image says", remedy="build the image again")
         end = self._at + len(piece)
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{self._at}-{end - 1}"}
         answer = self._once("PATCH", self._place, headers=headers, body=piece)
@@ -88,7 +88,7 @@ class BlobUpload:
         self._move(end)
 
     def _resume(self) -> bool:
-        """Ask where the upload stands; true where the part is complete. An upload that is not known begins again."""
+        """Ask where the upload stands; true where the blob is complete. An upload that is not known begins again."""
         path = f"{self._uploads.removesuffix('uploads/')}{self._blob.digest}"
         if self._connection.ask("HEAD", path, self._scopes, absent=True).status != 404:
             self._move(self._blob.size)

@@ -1,4 +1,4 @@
-"""Reads an OCI image layout: a folder with `index.json`, and every part of its images in a file that its digest names.
+"""Reads an OCI image layout: a folder with `index.json`, and every blob of its images in a file that its digest names.
 
 A layout may come from somebody else. No link leads out of its folder, a document has the digest that its name says and a
 bounded size, and an index that repeats others takes bounded work.
@@ -37,13 +37,13 @@ class LayoutImage:
     def blobs(self) -> tuple[Descriptor, ...]:
         """The configuration and the layers, each once."""
         found = self.manifest.decoded
-        parts = (*found.layers, *((found.config,) if found.config else ()))
-        return tuple({part.digest: part for part in parts}.values())
+        blobs = (*found.layers, *((found.config,) if found.config else ()))
+        return tuple({blob.digest: blob for blob in blobs}.values())
 
     @property
     def size(self) -> int:
-        """Bytes of all parts."""
-        return sum(part.size for part in self.blobs)
+        """Bytes of all blobs."""
+        return sum(blob.size for blob in self.blobs)
 
     @property
     def config(self) -> ImageConfig:
@@ -82,12 +82,12 @@ class OciLayout:
         return found[0]
 
     def file(self, digest: str) -> Path:
-        """The file of a part. Raises ImageError for what is no digest, or is not there."""
+        """The file of a blob. Raises ImageError for what is no digest, or is not there."""
         if not _DIGEST.fullmatch(digest):
             raise ImageError(f"{digest[:80]!r} is not a digest", remedy="sha256 digests are expected: build the image again")
         found = self._inside(self.root / "blobs" / "sha256" / digest.removeprefix("sha256:"))
         if not found.is_file():
-            raise ImageError(f"{self.root} lacks the part {digest}", remedy="save the whole image again, with all layers")
+            raise ImageError(f"{self.root} lacks the blob {digest}", remedy="save the whole image again, with all layers")
         return found
 
     def read(self, digest: str) -> bytes:
@@ -154,7 +154,7 @@ def document(file: Path) -> bytes:
 
 
 def other_content(digest: str) -> ImageError:
-    return ImageError(f"the content of the part {digest} has another digest", remedy="save the image again")
+    return ImageError(f"the content of the blob {digest} has another digest", remedy="save the image again")
 
 
 def open_layout(root: Path) -> OciLayout:

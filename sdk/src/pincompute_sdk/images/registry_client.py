@@ -66,7 +66,7 @@ class RegistryClient:
     ) -> str:
         """Upload what the registry lacks, then point the tag to the image. Returns the digest of its manifest.
 
-        `mount_from` is a repository whose parts are used instead of an upload, where the caller may read it.
+        `mount_from` is a repository whose blobs are used instead of an upload, where the caller may read it.
         """
         total, done, skipped = image.size, 0, 0
 
@@ -121,7 +121,7 @@ class RegistryClient:
         return ManifestBytes(answer.body, answer.headers.get("content-type", MANIFEST))
 
     def blob(self, repository: str, digest: str) -> bytes:
-        """A small part of an image, such as its configuration, as a whole."""
+        """A small blob of an image, such as its configuration, as a whole."""
         return self._connection.ask("GET", f"/v2/{repository}/blobs/{digest}", _scopes(repository, "pull")).body
 
     def has_blob(self, repository: str, digest: str) -> bool:

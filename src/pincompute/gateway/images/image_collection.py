@@ -1,6 +1,6 @@
 """Collects the garbage of the region's registry while it runs: what no tag, workload or revision of a project uses.
 
-A push under way is never cut. A client asks which parts are present before it sends the others. So nothing of a project is
+A push under way is never cut. A client asks which blobs are present before it sends the others. So nothing of a project is
 removed as long as somebody may hold a token to push to it, or an upload goes on. Contents that no repository names any more are
 deleted ten minutes after they were written, and count for the project that removed them until then. One gateway of the machine
 does this at a time.

@@ -35,7 +35,7 @@ class StoredImage(Struct):
     image: Annotated[str, doc("How app.yaml names the repository: registry.internal/PROJECT/NAME.")]
     digest: Annotated[str, doc("The digest of its content.")]
     tags: Annotated[tuple[str, ...], doc("Tags that point to it; none after another push took them.")] = ()
-    size: Annotated[int, doc("Bytes of its parts; parts that images share count in each.")] = 0
+    size: Annotated[int, doc("Bytes of its blobs; blobs that images share count in each.")] = 0
     created: Annotated[datetime | None, doc("When it was built, as it says itself.")] = None
     pushed: Annotated[datetime | None, doc("When somebody last pushed it.")] = None
     used_by: Annotated[tuple[ImageUser, ...], doc("Workloads that use it, and revisions to which they can go back.")] = ()

@@ -6,9 +6,9 @@ no manifest names, and uploads under way. It keeps no other copy of these facts,
     repositories/NAME/_manifests/revisions/sha256/HEX/link    the repository has this manifest
     repositories/NAME/_manifests/tags/TAG/current/link        its content: the digest to which the tag points
     repositories/NAME/_manifests/tags/TAG/index/sha256/HEX/   each manifest to which the tag ever pointed
-    repositories/NAME/_layers/sha256/HEX/link                 the repository has this part: a layer or a configuration
+    repositories/NAME/_layers/sha256/HEX/link                 the repository has this blob: a layer or a configuration
     repositories/NAME/_uploads/ID/data                        an upload under way
-    blobs/sha256/HE/HEX/data                                  the content of a manifest or a part
+    blobs/sha256/HE/HEX/data                                  the content of a manifest or another blob
 
 and of the platform's own, in `pincompute`:
 
@@ -143,7 +143,7 @@ class RegistryStorage:
         return _stat(self._blob(digest) / "data")[0]
 
     def stored_bytes(self, project: str) -> ImageBytes:
-        """Returns the bytes of all manifests, parts and uploads of the project's repositories, and of what it removed."""
+        """Returns the bytes of all manifests, blobs and uploads of the project's repositories, and of what it removed."""
         found = [self.read(name) for name in self.repositories(project)]
         digests = {digest for each in found for digest in (*each.manifests, *each.layers)}
         removed = set(_folders(self._waiting_folder / project)) - digests

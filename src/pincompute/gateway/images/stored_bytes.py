@@ -1,6 +1,6 @@
 """Adds up how many bytes the images of a project take in the region's registry, each content once.
 
-All counts that the registry stores for the project: images with and without a tag, parts that no image names, started uploads,
+All counts that the registry stores for the project: images with and without a tag, blobs that no image names, started uploads,
 and what was deleted until the collection has freed it.
 """
 

@@ -12,29 +12,29 @@ from pincompute.gateway.images.registry_storage import RegistryStorage
 REMEMBERED = 32 << 20  # bytes of manifests, of which one may have megabytes
 
 
-class StoredPart(msgspec.Struct, frozen=True):
-    """A part of an image: its digest and its size in bytes."""
+class Descriptor(msgspec.Struct, frozen=True):
+    """What a manifest says of a blob or of another manifest: its digest and its size in bytes."""
 
     digest: str = ""
     size: int = 0
 
 
 class StoredManifest(msgspec.Struct, frozen=True):
-    config: StoredPart | None = None
-    layers: tuple[StoredPart, ...] = ()
-    manifests: tuple[StoredPart, ...] = ()
+    config: Descriptor | None = None
+    layers: tuple[Descriptor, ...] = ()
+    manifests: tuple[Descriptor, ...] = ()
 
     @property
-    def blobs(self) -> Sequence[StoredPart]:
+    def blobs(self) -> Sequence[Descriptor]:
         return (*self.layers, *((self.config,) if self.config else ()))
 
 
 class _Content(msgspec.Struct, frozen=True):
     """Some programs write null for an empty list."""
 
-    config: StoredPart | None = None
-    layers: tuple[StoredPart, ...] | None = None
-    manifests: tuple[StoredPart, ...] | None = None
+    config: Descriptor | None = None
+    layers: tuple[Descriptor, ...] | None = None
+    manifests: tuple[Descriptor, ...] | None = None
 
 
 def decode(content: bytes) -> StoredManifest:

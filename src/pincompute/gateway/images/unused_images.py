@@ -1,7 +1,7 @@
 """Decides which manifests and layers of a repository are garbage, because nothing uses them any more. Pure.
 
 A tag keeps its image, and a workload or a revision to which it can go back keeps the digest that it names. An index keeps its
-images. What just came or just lost its tag stays for a while: a push sends the parts before the manifest, and some programs
+images. What just came or just lost its tag stays for a while: a push sends the blobs before the manifest, and some programs
 push the images of an index one by one, long before the index.
 """
 
@@ -14,7 +14,7 @@ from pincompute.gateway.images.registry_storage import StoredRepository
 from pincompute.gateway.images.stored_manifest import StoredManifest
 
 LOST = 3600.0  # seconds for which an image stays after another push took its last tag
-UNNAMED = 86_400.0  # seconds for which a manifest without a tag and a part without a manifest stay
+UNNAMED = 86_400.0  # seconds for which a manifest without a tag and a blob without a manifest stay
 
 Read = Callable[[str], StoredManifest]
 """What a manifest names, by its digest."""
@@ -38,7 +38,7 @@ def find(stored: StoredRepository, used: Collection[str], read: Read, now: float
 
 
 def freed(stored: StoredRepository, deleted: Collection[str], used: Collection[str], read: Read) -> Unused:
-    """What goes with images that somebody deletes: their images and parts, unless others or `used` digests need them."""
+    """What goes with images that somebody deletes: their images and blobs, unless others or `used` digests need them."""
     gone = closure(stored, deleted, read)
     kept = closure(stored, {*(stored.manifests.keys() - gone), *stored.tags.values(), *used}, read)
     needed = {part for digest in kept for part in parts(read(digest))}
