@@ -419,7 +419,7 @@ METRICS = (
     ),
     _of_metrics(
         "!has(m.min) || !has(m.max) || m.min <= m.max",
-        "min of metrics must not be more than max, or no figure could be between them",
+        "min of metrics must not be more than max, or no value could be between them",
         "exchange the two, or correct one",
         lambda metric: metric.get("min") is None or metric.get("max") is None or metric["min"] <= metric["max"],
     ),
@@ -433,7 +433,7 @@ METRICS = (
     _labels_are_free("part"),
     Rule(
         "!has(self.metrics) || self.metrics.all(m, m.windowSeconds <= self.bakeSeconds)",
-        "bakeSeconds must be at least windowSeconds of each of metrics, or the figure would be about the time before the step",
+        "bakeSeconds must be at least windowSeconds of each of metrics, or the value would be about the time before the step",
         "raise bakeSeconds, or lower windowSeconds",
         lambda update: all(m.get("windowSeconds", 60) <= update.get("bakeSeconds", 0) for m in _metrics(update)),
         "bakeSeconds",

@@ -41,9 +41,9 @@ LabelPattern: TypeAlias = Annotated[str, doc("A regular expression (RE2) that ma
 
 
 class HealthMetric(Struct):
-    """A figure in Prometheus, of this project's series only, that has to stay within bounds while a step proves itself."""
+    """A metric in Prometheus, of this project's series only, that has to stay within bounds while a step proves itself."""
 
-    name: Annotated[str, doc("What people call the figure.", minLength=1, maxLength=63)]
+    name: Annotated[str, doc("What people call the metric.", minLength=1, maxLength=63)]
     metric: Annotated[
         str,
         doc(
@@ -71,8 +71,8 @@ class HealthMetric(Struct):
     ] = {}
     quantile: Annotated[float, doc("Quantile: which one, from 0 to 1.", minimum=0, maximum=1)] = 0.99
     window_seconds: Annotated[int, doc("Over which time. bakeSeconds must be at least as long.", minimum=15, maximum=3600)] = 60
-    min: Annotated[float | None, doc("The figure must be at least this.")] = None
-    max: Annotated[float | None, doc("The figure must be at most this.")] = None
+    min: Annotated[float | None, doc("Its value must be at least this.")] = None
+    max: Annotated[float | None, doc("Its value must be at most this.")] = None
 
 
 class Update(Struct):
@@ -125,7 +125,7 @@ class Update(Struct):
     metrics: Annotated[
         tuple[HealthMetric, ...],
         doc(
-            "Figures that must be within their bounds from the beginning of a step's bake time to its end. An unknown figure "
+            "Metrics that must be within their bounds from the beginning of a step's bake time to its end. An unknown metric "
             "holds the step up; one that leaves its bounds in the bake time fails it.",
             maxItems=4,
         ),
@@ -301,15 +301,15 @@ class ClusterStatus(Struct):
 
 
 class MetricStatus(Struct):
-    """Whether a figure of a rollout's health gate is within its bounds."""
+    """Whether a metric of a rollout's health gate is within its bounds."""
 
-    name: Annotated[str, doc("What people call the figure.")]
+    name: Annotated[str, doc("What people call the metric.")]
     state: Annotated[MetricState, doc("Holds, Broken or Unknown.")] = "Unknown"
-    value: Annotated[str, doc("The figure; empty while it is unknown.")] = ""
+    value: Annotated[str, doc("The value of the metric; empty while it is unknown.")] = ""
     bound: Annotated[str, doc("What it must be.")] = ""
     message: Annotated[str, doc("Why it is unknown, in a sentence.")] = ""
     since: Annotated[datetime | None, doc("Since when it has been so.")] = None
-    at: Annotated[datetime | None, doc("When this figure was written. A new one is written once a minute at most.")] = None
+    at: Annotated[datetime | None, doc("When this value was written. A new one is written once a minute at most.")] = None
 
 
 class RolloutStatus(Struct):
@@ -327,7 +327,7 @@ class RolloutStatus(Struct):
     healthy_since: Annotated[datetime | None, doc("Since when all replicas of the step have been available.")] = None
     restarts: Annotated[int, doc("Restarts of its containers when the bake time began.")] = 0
     failure: Annotated[str, doc("Why it failed, in a sentence.")] = ""
-    metrics: Annotated[tuple[MetricStatus, ...], doc("The figures of the health gate.")] = ()
+    metrics: Annotated[tuple[MetricStatus, ...], doc("The metrics of the health gate.")] = ()
 
 
 class RevisionNote(Struct):

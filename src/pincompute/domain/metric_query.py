@@ -1,4 +1,4 @@
-"""Makes the PromQL query of a figure in a rollout's health gate, within one project.
+"""Makes the PromQL query of a metric in a rollout's health gate, within one project.
 
 Users write a metric, labels and a function of a closed list, and never PromQL: of an arbitrary query nobody could prove that it
 reads the series of one project alone. Each selector of the query has the project's label, and values are quoted.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from pincompute.api.workloads import HealthMetric
 
-OLDEST = 180  # seconds; where no series of the metric has a newer sample, there is no figure
+OLDEST = 180  # seconds; where no series of the metric has a newer sample, there is no value
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -22,7 +22,7 @@ class UnsafeMetricError(ValueError):
 
 
 def promql(wanted: HealthMetric, project: str, label: str = "namespace") -> str:
-    """Returns the query. It yields nothing where the newest sample is too old, so that silence is never a figure.
+    """Returns the query. It yields nothing where the newest sample is too old, so that silence is never a value.
 
     The series of a Ratio have the labels of `part`, with whatever value: a misspelt label yields nothing, and not 0.
     """
@@ -32,11 +32,11 @@ def promql(wanted: HealthMetric, project: str, label: str = "namespace") -> str:
     there = [f'{_label(name)}!=""' for name in sorted(wanted.part)]
     series = _selector(wanted.metric, own, wanted.labels, there)
     part = _selector(wanted.metric, own, wanted.labels, [*_matchers(wanted.part)])
-    figure = _figure(wanted, series, part)
-    return f"({figure}) and on () (time() - max(timestamp({series})) <= {OLDEST})"
+    value = _value(wanted, series, part)
+    return f"({value}) and on () (time() - max(timestamp({series})) <= {OLDEST})"
 
 
-def _figure(wanted: HealthMetric, series: str, part: str) -> str:
+def _value(wanted: HealthMetric, series: str, part: str) -> str:
     window = f"[{wanted.window_seconds}s]"
     match wanted.function:
         case "Rate":

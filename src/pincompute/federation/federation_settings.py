@@ -20,7 +20,7 @@ class _Section(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_field
 
 
 class PrometheusSettings(_Section):
-    """The Prometheus that has the figures of all projects' health gates.
+    """The Prometheus that has the metrics of all projects' health gates.
 
     `url` is the base of its HTTP API, `token_file` a file with the bearer token that it wants, `ca_file` one with the authority
     of its certificate. Its series must name their project in the label `namespace`, by the scrape configuration alone
@@ -39,7 +39,7 @@ class FederationSettings(_Section):
     folder: str = "."
 
     def prometheus_source(self) -> PrometheusSource | None:
-        """Returns where the figures of health gates come from. Raises FederationSettingsError."""
+        """Returns where the metrics of health gates come from. Raises FederationSettingsError."""
         given = self.prometheus
         if not given.url:
             return None

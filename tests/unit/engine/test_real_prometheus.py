@@ -1,4 +1,4 @@
-"""The queries of health gates in a real Prometheus, which reads the figures of two projects from a page on loopback."""
+"""The queries of health gates in a real Prometheus, which reads the metrics of two projects from a page on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of a rollout's health gate: which query asks for them, and what follows from an answer, or from none (S-122)."""
+"""The metrics of a rollout's health gate: which query asks for them, and what follows from an answer, or from none (S-122)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ QUERIES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def metric(**fields: Any) -> HealthMetric:
-    return msgspec.structs.replace(HealthMetric(name="figure", metric="m", max=1), **fields)
+    return msgspec.structs.replace(HealthMetric(name="errors", metric="m", max=1), **fields)
 
 
 @pytest.mark.parametrize("name", QUERIES)

@@ -50,7 +50,7 @@ def _is_complete(zone: ZoneStatus | None) -> bool:
 
 
 def _figure(metric: MetricStatus) -> Line:
-    """Returns a figure of the health gate: its value, its bound, and since when it has been so."""
+    """Returns a metric of the health gate: its value, its bound, and since when it has been so."""
     if metric.state == "Unknown":
         said = (f"{metric.name}: unknown, because {metric.message}; it must be {metric.bound}", "yellow")
     else:
@@ -63,7 +63,7 @@ def _waits_for(app: Workload, made: RolloutProgress) -> str:
     if made.state == "AwaitingApproval":
         return f"waits for an approval: `pin rollout approve {app.name}`, or `pin rollout abort {app.name}`"
     if any(metric.state != "Holds" for metric in made.metrics):
-        return "waits until all of its replicas are available and the figures below are within their bounds"
+        return "waits until all of its replicas are available and the metrics below are within their bounds"
     bake = app.update.bake_seconds if app.update else 0
     if made.healthy_since and bake:
         return f"all of its replicas have been available for {age(made.healthy_since)}; the next step begins after {bake} s"

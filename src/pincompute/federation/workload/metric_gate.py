@@ -1,6 +1,6 @@
-"""Judges the figures of a rollout's health gate (`update.metrics`): within their bounds, beyond them, or unknown.
+"""Judges the metrics of a rollout's health gate (`update.metrics`): within their bounds, beyond them, or unknown.
 
-A figure that is unknown never completes a step (S-122). One that leaves its bounds in the bake time fails the step. Before the
+A metric that is unknown never completes a step (S-122). One that leaves its bounds in the bake time fails the step. Before the
 bake time it only holds the step up, because then it may still be about the former revision, which the update perhaps mends.
 The platform asks only for rollouts in progress.
 """
@@ -20,29 +20,29 @@ from pincompute.engine.external_inputs import ExternalInput, MetricQuery, Unaske
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Unknown, Views
 
-INPUT = ExternalInput(MetricQuery, "the figures of health gates, while their rollouts are in progress")
+INPUT = ExternalInput(MetricQuery, "the metrics of health gates, while their rollouts are in progress")
 ASKED = "the platform has just begun to ask for it"
 IN_PROGRESS = ("Progressing", "AwaitingApproval")
-PACE = timedelta(minutes=1)  # between two figures in the status that say the same of their bounds
+PACE = timedelta(minutes=1)  # between two values in the status that say the same of their bounds
 
 
 _Written: TypeAlias = tuple[MetricStatus, timedelta | None]
-"""What the status says of a figure, and how long until it says a newer one."""
+"""What the status says of a metric, and how long until it says a newer one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What Prometheus said. `trouble` says why there is no figure; `asked` is false until this process has asked once."""
+    """What Prometheus said. `trouble` says why there is no value; `asked` is false until this process has asked once."""
 
-    figure: float | None = None
+    value: float | None = None
     trouble: str = ""
     asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class MetricGate:
-    """The judgement. `pending`: this process has not asked for all figures yet, so that nothing follows from what it knows.
-    `held_back`: how long until a newer figure may be written.
+    """The judgement. `pending`: this process has not asked for all metrics yet, so that nothing follows from what it knows.
+    `held_back`: how long until a newer value may be written.
     """
 
     rows: tuple[MetricStatus, ...] = ()
@@ -55,7 +55,7 @@ class MetricGate:
 
     @property
     def broken(self) -> str:
-        """Returns which figures are beyond their bounds, in a sentence; empty when none is known to be."""
+        """Returns which metrics are beyond their bounds, in a sentence; empty when none is known to be."""
         return "; ".join(f"{row.name} is {row.value}, and must be {row.bound}" for row in self.rows if row.state == "Broken")
 
     @property
@@ -92,7 +92,7 @@ def _measured(metric: HealthMetric, project: str, views: Views) -> Measurement:
 
 
 def judge(workload: Workload, measured: tuple[Measurement, ...], record: RolloutStatus, now: datetime) -> MetricGate:
-    """Returns the judgement of the figures. `record` has the former one. Nothing gates what replaces nothing that served."""
+    """Returns the judgement of the metrics. `record` has the former one. Nothing gates what replaces nothing that served."""
     if not record.stable:
         return OPEN
     found = tuple(_rows(workload, measured, record, now))
@@ -113,10 +113,10 @@ def _rows(workload: Workload, measured: tuple[Measurement, ...], record: Rollout
 
 
 def _row(metric: HealthMetric, found: Measurement, before: MetricStatus | None, now: datetime) -> _Written:
-    value = f"{found.figure:.4g}" if found.figure is not None else ""
+    value = f"{found.value:.4g}" if found.value is not None else ""
     row = MetricStatus(
         name=metric.name,
-        state=_state(metric, found.figure),
+        state=_state(metric, found.value),
         value=value,
         bound=bound(metric),
         message=found.trouble,
@@ -133,16 +133,16 @@ def _row(metric: HealthMetric, found: Measurement, before: MetricStatus | None, 
     return msgspec.structs.replace(row, since=before.since), None
 
 
-def _state(metric: HealthMetric, figure: float | None) -> MetricState:
-    if figure is None:
+def _state(metric: HealthMetric, value: float | None) -> MetricState:
+    if value is None:
         return "Unknown"
-    low = metric.min is not None and not figure >= metric.min
-    high = metric.max is not None and not figure <= metric.max
+    low = metric.min is not None and not value >= metric.min
+    high = metric.max is not None and not value <= metric.max
     return "Broken" if low or high else "Holds"
 
 
 def bound(metric: HealthMetric) -> str:
-    """Returns what the figure must be, in words."""
+    """Returns what the metric must be, in words."""
     low = f"at least {metric.min:g}" if metric.min is not None else ""
     high = f"at most {metric.max:g}" if metric.max is not None else ""
     return " and ".join(part for part in (low, high) if part)

@@ -2,8 +2,8 @@
 
 A rollout is a sequence of **steps** (`domain/rollout_steps.py`). A step is complete when all of its replicas are available
 and its bake time has passed; the bake time begins with the moment in which they are (S-121), and begins anew when one of them
-fails or restarts, or a figure of the health gate is not within its bounds (S-122, `metric_gate`). A step **fails** when a
-replica of the new revision has a cause that does not go away by itself, when a figure leaves its bounds in the bake time, or
+fails or restarts, or a metric of the health gate is not within its bounds (S-122, `metric_gate`). A step **fails** when a
+replica of the new revision has a cause that does not go away by itself, when a metric leaves its bounds in the bake time, or
 when its deadline passes. Then the rollout holds, or it is undone: the zones go back in reverse order, without bake time, within
 the same disruption account (S-125). What is undone stays undone until the template changes, or somebody asks for another
 attempt. Between steps a rollout may wait for an approval, and somebody may abort it (`spec.rollout`, S-129).
@@ -120,7 +120,7 @@ def decide(
     now: datetime,
     measured: tuple[Measurement, ...] = (),
 ) -> Progress:
-    """Returns the progress. `kept` are the templates of superseded revisions, `measured` the figures of the health gate."""
+    """Returns the progress. `kept` are the templates of superseded revisions, `measured` the metrics of the health gate."""
     wanted = {row.cluster: row.replicas for row in decision.placement}
     members = tuple(MemberReplicas(s.name, s.member.zone, wanted[s.name]) for s in sites if wanted.get(s.name))
     templates = {**kept, **{share.revision: share.template for site in sites for share in site.mix}}
@@ -247,7 +247,7 @@ def _judged(rollout: _Rollout) -> _Rollout:
 
 
 def _is_healthy(rollout: _Rollout) -> bool:
-    """Returns whether all replicas of the step are available and all figures of the gate are within their bounds; in the last
+    """Returns whether all replicas of the step are available and all metrics of the gate are within their bounds; in the last
     step, whether no other replica is left as well.
     """
     if rollout.silent or not rollout.gate.holds:
