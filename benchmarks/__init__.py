@@ -1,1 +1,1 @@
-"""Benchmarks a region on this machine: `python -m benchmarks` (or `make bench`) compares figures with goals."""
+"""Benchmarks an embedded region: `python -m benchmarks` (or `make bench`) compares figures with goals."""

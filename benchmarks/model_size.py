@@ -1,4 +1,4 @@
-"""Compares the size of the simple model with that of the objects that the API server holds.
+"""Compares the size of the simple form with that of the objects that the API server holds.
 
 Every size is of compact JSON. Beside the raw object stands the one without managedFields, which may be most of it, so that
 the comparison is not won by leaving out what nobody reads.
@@ -58,7 +58,7 @@ def _figure(name: str, objects: list[Any], compared: Callable[[Manifest], Manife
     sizes = [(len(_simple(raw)), len(msgspec.json.encode(compared(raw)))) for raw in objects]
     shares = [simple / whole for simple, whole in sizes]
     usual = f"{middle([s for s, _ in sizes], 0):.0f} of {middle([w for _, w in sizes], 0):.0f} bytes, {max(shares):.2f} at most"
-    return Figure(f"simple model / {name}", middle(shares), "", at_most(MOST), f"{note}; {usual}")
+    return Figure(f"simple form / {name}", middle(shares), "", at_most(MOST), f"{note}; {usual}")
 
 
 def _simple(raw: Manifest) -> bytes:

@@ -1,4 +1,4 @@
-"""Makes docs/app.md: every field of app.yaml, from the simple model, its tables and the schema of the resource.
+"""Makes docs/app.md: every field of app.yaml, from the simple form, its tables and the schema of the resource.
 
 Where a field stands in the resource is found by its example: the page says which part of the resource the example adds.
 """

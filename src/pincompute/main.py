@@ -1,6 +1,6 @@
 """The server program `pincompute`: one subcommand per process. It imports everything late to start fast.
 
-pincompute region up        a whole region on this machine
+pincompute region up        an embedded region: a whole region on this machine
 pincompute federation       the control loop of a region, beside its host cluster
 pincompute operator         the control loop of one member cluster
 pincompute usage            the reader of what containers of one member use
@@ -34,7 +34,7 @@ app = App(
 app.command(
     "pincompute.region.cli:app",
     name="region",
-    help="A whole region on this machine. Its state is in $PINCOMPUTE_HOME (~/.pincompute).",
+    help="An embedded region, all of it on this machine. Its state is in $PINCOMPUTE_HOME (~/.pincompute).",
 )
 
 Kubeconfig = Annotated[Path, Parameter(help="kubeconfig file with a context for the cluster")]

@@ -1,4 +1,4 @@
-"""Gives stories a real region on this machine: what users do to it, and what they can see of it.
+"""Gives stories a real embedded region: what users do to it, and what they can see of it.
 
 Nothing here sleeps and hopes: `eventually` polls until something holds, and on failure reports what explains that it does not.
 """

@@ -2,7 +2,7 @@
 
     with Client(project="demo") as pin:
         for app in pin.apps.iterate("demo"):
-            print(app.name, app.status.phase)
+            print(app.name, app.status.state if app.status else "new")
 
 Without arguments they use the context that `pin login` stored; the PINCOMPUTE_* variables override it.
 """

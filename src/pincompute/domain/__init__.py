@@ -1,1 +1,4 @@
-"""Pure arithmetic: placement over zones, room in clusters, updates. No I/O, no clock, no randomness."""
+"""Pure arithmetic and judgement: placement, room, updates, disruption, limits of projects, and the sentences about them.
+
+There is no I/O, no clock and no randomness.
+"""

@@ -1,4 +1,4 @@
-"""Computes the bytes of the host's API server that a workload takes with its document and the revisions that are kept of it.
+"""Computes how many bytes of the host's etcd a workload takes: its document, and the revisions that are kept of it.
 
 They count towards a limit of its project, so that no project fills the store that all of them share.
 """

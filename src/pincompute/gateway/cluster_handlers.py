@@ -112,7 +112,7 @@ def _state(
 def _silence(name: str) -> str:
     return (
         "does not answer; these are its last figures. Check its API server and the way to it; "
-        f"in a local region: `pincompute region status`, `pincompute region logs {name}-apiserver`"
+        f"in an embedded region: `pincompute region status`, `pincompute region logs {name}-apiserver`"
     )
 
 

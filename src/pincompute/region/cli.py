@@ -16,7 +16,9 @@ from rich.console import Console
 if TYPE_CHECKING:
     from pincompute.region.progress import Progress
 
-app = App(name="region", help="A whole region on this machine. Its state is in $PINCOMPUTE_HOME (~/.pincompute).")
+app = App(
+    name="region", help="An embedded region, all of it on this machine. Its state is in $PINCOMPUTE_HOME (~/.pincompute)."
+)
 
 Count = Annotated[int, Parameter(help="how many; at least 0")]
 KeepBuildCache = Annotated[bool, Parameter(help="keep the Go caches (4 GB) after building", negative="")]

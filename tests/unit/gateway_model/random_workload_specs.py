@@ -1,4 +1,4 @@
-"""Generated specs of workloads: what people write, what tools write, and what the simple model has no words for."""
+"""Generated specs of workloads: what people write, what tools write, and what the simple form has no words for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Differences in the simple model, and what a write will bring about."""
+"""Differences in the simple form, and what a write will bring about."""
 
 from __future__ import annotations
 

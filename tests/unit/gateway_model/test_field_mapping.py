@@ -1,4 +1,4 @@
-"""The simple model loses nothing: generated specs come back as they were, and so do simple objects."""
+"""The simple form loses nothing: generated specs come back as they were, and so do simple objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much smaller the simple model is than what the API server has, on an object recorded from a running region."""
+"""How much smaller the simple form is than what the API server has, on an object recorded from a running region."""
 
 from __future__ import annotations
 

@@ -39,9 +39,12 @@ def deploy(
     *,
     file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="Default: the nearest app.yaml, here or above.")] = None,
     image: Annotated[
-        tuple[str, ...], Parameter(name="--image", help="[CONTAINER=]IMAGE in place of what the file or the app says.")
+        tuple[str, ...],
+        Parameter(name="--image", negative="", help="[CONTAINER=]IMAGE in place of what the file or the app says."),
     ] = (),
-    env: Annotated[tuple[str, ...], Parameter(name=["--env", "-e"], help="NAME=VALUE, a variable of the container.")] = (),
+    env: Annotated[
+        tuple[str, ...], Parameter(name=["--env", "-e"], negative="", help="NAME=VALUE, a variable of the container.")
+    ] = (),
     container: Annotated[str, Parameter(name=["--container", "-c"], help="The container of --env, if there are several.")] = "",
     wait: WaitOptions = WAIT,
     dry_run: Annotated[bool, Parameter(negative="", help="Let the server check everything, and change nothing.")] = False,

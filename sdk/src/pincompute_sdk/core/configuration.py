@@ -134,13 +134,13 @@ def change(at: Path, changed: Callable[[Configuration], Configuration]) -> Confi
 
 
 def region_home(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where a region on this machine has its data, if there is one."""
+    """Where an embedded region has its data, if there is one."""
     home = environment.get("PINCOMPUTE_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".pincompute")
     return Path(home)
 
 
 def region_is_down(server: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the server is the one of a region on this machine whose supervisor does not run."""
+    """Whether the server is the one of an embedded region whose supervisor does not run."""
     home = region_home(environment)
     try:
         if not server or region(environment).server != server:

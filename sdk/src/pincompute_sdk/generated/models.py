@@ -66,7 +66,7 @@ class Update(Model):
     progress_deadline_seconds: int = 600
     """How long a step may take, without its bake time. A step that takes longer has failed."""
     metrics: tuple[HealthMetric, ...] = ()
-    """Figures that must be within their bounds from the beginning of a step's bake time to its end. An unknown figure holds
+    """Metrics that must be within their bounds from the beginning of a step's bake time to its end. An unknown metric holds
     the step up; one that leaves its bounds in the bake time fails it.
     """
     approval: str = "Never"
@@ -598,7 +598,7 @@ class Health(Model):
 
 class HealthMetric(Model):
     name: str
-    """What people call the figure."""
+    """What people call the metric."""
     metric: str
     """Name of the metric. Quantile wants that of a histogram's buckets."""
     function: str = "Rate"
@@ -615,9 +615,9 @@ class HealthMetric(Model):
     window_seconds: int = 60
     """Over which time. bakeSeconds must be at least as long."""
     min: float | None = None
-    """The figure must be at least this."""
+    """Its value must be at least this."""
     max: float | None = None
-    """The figure must be at most this."""
+    """Its value must be at most this."""
 
 
 class HttpCheck(Model):
@@ -764,11 +764,11 @@ class MemberRole(Model):
 
 class MetricStatus(Model):
     name: str
-    """What people call the figure."""
+    """What people call the metric."""
     state: str = "Unknown"
     """Holds, Broken or Unknown. One of: Holds, Broken, Unknown."""
     value: str = ""
-    """The figure; empty while it is unknown."""
+    """The value of the metric; empty while it is unknown."""
     bound: str = ""
     """What it must be."""
     message: str = ""
@@ -776,7 +776,7 @@ class MetricStatus(Model):
     since: datetime | None = None
     """Since when it has been so."""
     at: datetime | None = None
-    """When this figure was written. A new one is written once a minute at most."""
+    """When this value was written. A new one is written once a minute at most."""
 
 
 class Mount(Model):
@@ -1576,7 +1576,7 @@ class StoredImage(Model):
     tags: tuple[str, ...] = ()
     """Tags that point to it; none after another push took them."""
     size: int = 0
-    """Bytes of its parts; parts that images share count in each."""
+    """Bytes of its blobs; blobs that images share count in each."""
     created: datetime | None = None
     """When it was built, as it says itself."""
     pushed: datetime | None = None

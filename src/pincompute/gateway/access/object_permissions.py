@@ -1,7 +1,7 @@
 """Says which permission each field of an object needs, beyond that of the route, and judges a change by the resulting object.
 
 Every writer of the gateway calls `check` with the present spec and the spec that would result. So it does not matter how a
-request says a change: in the simple model, below `advanced`, as a full resource, as a patch, or by a rollback.
+request says a change: in the simple form, below `advanced`, as a full resource, as a patch, or by a rollback.
 
 A kind in the table lists all its fields. A field that the table does not list is for administrators.
 """

@@ -135,7 +135,7 @@ def encode(entry: AuditEntry, seq: int, previous: str) -> tuple[bytes, str]:
 
 
 def decode(line: bytes) -> AuditRecord:
-    """A line without its end. Raises Damaged."""
+    """Reads a line without its end. Raises DamagedLine."""
     body, separator, rest = line.rpartition(_SEPARATOR)
     if not separator or not rest.endswith(_END):
         raise DamagedLine("is not a record")

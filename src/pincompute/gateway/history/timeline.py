@@ -219,7 +219,7 @@ def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: O
 
 
 def decision(record: DecisionRecord, previous: Scheduling | None) -> str:
-    """`placed 2 in zone a (a1), 2 in zone b (b1)`; empty when nothing moved."""
+    """`placed 2 in zone a, 2 in zone b`; empty when nothing moved."""
     made = record.scheduling
     parts = list(_moves(made, previous))
     if made.unplaced and (previous is None or previous.unplaced != made.unplaced or parts):

@@ -29,7 +29,7 @@ SHOWN = 3  # kinds of failure, the latest first
 LAST_KNOWN = "Its last known state is shown, and its replicas may still run."
 SILENT = (
     "Users need do nothing; administrators check the API servers there and the way to them "
-    "(in a local region: `pincompute region status`)."
+    "(in an embedded region: `pincompute region status`)."
 )
 
 _TOLD_REASONS = ("Failed", "InspectFailed", "FailedMount", "ErrImageNeverPull")
@@ -70,7 +70,7 @@ def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
 
 
 def explain_deleted(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:
-    """Explain a deleted workload; `records` are as in a `ExplainedWorkload`."""
+    """Explain a deleted workload; `records` are as in an `ExplainedWorkload`."""
     states = [record for record in records if isinstance(record, StateRecord)]
     end = next((s for s in reversed(states) if s.after == GONE), None)
     last = next((s for s in reversed(states) if s.after not in (GONE, "Deleting")), None)

@@ -1,4 +1,4 @@
-"""The simple model: the form of objects that users write and see. Pure functions map it to resources and back without loss."""
+"""The simple form: the form of objects that users write and see. Pure functions map it to resources and back without loss."""
 
 from __future__ import annotations
 

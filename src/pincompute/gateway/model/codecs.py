@@ -1,4 +1,4 @@
-"""Converts single values of the simple model: durations, quantities, environments, lists."""
+"""Converts single values of the simple form: durations, quantities, environments, lists."""
 
 from __future__ import annotations
 

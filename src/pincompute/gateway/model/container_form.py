@@ -1,4 +1,4 @@
-"""Defines how users write containers and volumes in the simple model.
+"""Defines how users write containers and volumes in the simple form.
 
 A field that is not set is None and not an empty list or false. So a resource comes back as it was written, and a caller who
 sends back what they read changes nothing. `one_of` names fields of which an object sets one at most: Kubernetes would refuse

@@ -1,4 +1,4 @@
-"""Compares two objects in the simple model, field by field and as text."""
+"""Compares two objects in the simple form, field by field and as text."""
 
 from __future__ import annotations
 

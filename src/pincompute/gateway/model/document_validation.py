@@ -1,4 +1,4 @@
-"""Validates a document that a user wrote, in the simple model or as a full resource, and converts it to the desired resource.
+"""Validates a document that a user wrote, in the simple form or as a full resource, and converts it to the desired resource.
 
 All problems are reported at once, each at the field as the user wrote it. The document is judged by the schema of its form
 (names and types); the resource that it means is judged by the schema and the rules that the API server has.

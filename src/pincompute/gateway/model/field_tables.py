@@ -1,4 +1,4 @@
-"""Maps fields of the simple model to fields of a resource's spec, in tables, for what all workloads have in common."""
+"""Maps fields of the simple form to fields of a resource's spec, in tables, for what all workloads have in common."""
 
 from __future__ import annotations
 

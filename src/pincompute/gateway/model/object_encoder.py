@@ -1,4 +1,4 @@
-"""Encodes objects as JSON, in the simple model or as full resources, once for each version; lists join encoded objects."""
+"""Encodes objects as JSON, in the simple form or as full resources, once for each version; lists join encoded objects."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Maps one kind of the simple model to its resource and back; all kinds are mapped in the same way.
+"""Maps one kind of the simple form to its resource and back; all kinds are mapped in the same way.
 
-What no field of the simple model expresses is shown as `advanced`: a part of the resource's spec that is merged back.
+What no field of the simple form expresses is shown as `advanced`: a part of the resource's spec that is merged back.
 """
 
 from __future__ import annotations

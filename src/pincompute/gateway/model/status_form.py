@@ -1,4 +1,4 @@
-"""Defines the status of a workload in the simple model: whether it runs, where, in which revision, and if not, why.
+"""Defines the status of a workload in the simple form: whether it runs, where, in which revision, and if not, why.
 
 It shows zones and not clusters, because users know zones only. A zone with a silent cluster shows its last figures, marked.
 """

@@ -131,7 +131,7 @@ class LifecycleService:
         return msgspec.structs.replace(done, changed=changed, replica=victim.name)
 
     def _changes(self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange) -> tuple[diff.Change, ...]:
-        """The changed fields of the simple model."""
+        """The changed fields of the simple form."""
         spec = msgspec.convert(merge_patch.apply(merge_patch.to_json(cast("Any", obj.spec)), change.spec), type(obj.spec))
         kind = self._form(target)
         after: Any = msgspec.structs.replace(cast("Any", obj), spec=spec)

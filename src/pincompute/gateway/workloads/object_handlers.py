@@ -1,7 +1,7 @@
 """Handles objects of every kind in the same way: list, get, watch, create, replace, patch, delete, diff.
 
 Kinds in projects have their lists and streams twice: for one project, and for all projects that the caller may see. Objects
-are read in the simple model, or under `/v1/resources` as full resources.
+are read in the simple form, or under `/v1/resources` as full resources.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def _writes(kind: SimpleKind[Any], places: _Places) -> Iterator[HTTPRouteHandler
     async def change(
         names: Names, document: Document, options: Options, writer: Writer, if_match: IfMatch = ""
     ) -> Response[bytes]:
-        """Change what the merge patch says, in the simple model."""
+        """Change what the merge patch says, in the simple form."""
         return await writer.patch(kind, names, document, options, responses.expected(if_match))
 
     @delete(path, **deleted)
@@ -314,12 +314,12 @@ def _describe(
 
 def _whole_document(kind: SimpleKind[Any]) -> type[Operation]:
     schema = Reference(f"#/components/schemas/{kind.name}")
-    description = f"{kind.name} in the simple model, or a {kind.resource.kind}"
+    description = f"{kind.name} in the simple form, or a {kind.resource.kind}"
     return _with_body(kind.name, ("application/json", YAML_TYPES[0]), schema, kind.example, description)
 
 
 def _merge_patch(kind: SimpleKind[Any]) -> type[Operation]:
-    """RFC 7386, of the simple model."""
+    """RFC 7386, of the simple form."""
     schema = Schema(type=OpenAPIType.OBJECT, title=f"{kind.name}Patch")
     types = ("application/merge-patch+json", "application/json")
     return _with_body(kind.name, types, schema, kind.patch, f"Merge patch of the {kind.name}")

@@ -106,7 +106,7 @@ def listed_type(kind: SimpleKind[Any]) -> type[ListResponse]:
 
 
 def raw(kind: SimpleKind[Any], obj: Object) -> msgspec.Raw:
-    """An object in the simple model, encoded once for each version."""
+    """An object in the simple form, encoded once for each version."""
     return msgspec.Raw(SIMPLE.encoded(kind, obj))
 
 

@@ -68,7 +68,7 @@ class Installer:
     async def apply_all(self, manifests: Iterable[Manifest]) -> None:
         """Namespaces and definitions first, all others when these are served; policies one after the other as they come.
 
-        Returns when what was applied is in force (see `readiness`).
+        Returns when what was applied is in force (see `crd_readiness`).
         """
         everything = tuple(manifests)
         first = [m for m in everything if m["kind"] in FIRST]

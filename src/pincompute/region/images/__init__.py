@@ -1,1 +1,1 @@
-"""Container images of a region: how they are built, their layers, and the registry that serves them."""
+"""The registry of an embedded region, and the platform's own images in it."""
