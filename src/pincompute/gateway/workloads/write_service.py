@@ -140,7 +140,7 @@ class WriteService:
         """The desired resource with digests, and warnings of images that nobody could check."""
         spec: Data = desired.manifest.get("spec") or {}
         stated = stated_spec(before) if before is not None else None
-        project, locate = desired.manifest["metadata"]["namespace"], _locate(kind, document, desired)
+        project, locate = desired.manifest["metadata"].get("namespace", ""), _locate(kind, document, desired)
         images = await self._images.of(spec, stated, whole=True, project=project, locate=locate)
         warnings = images.warnings(spec, stated, whole=True)
         if not images.by_image:
