@@ -27,6 +27,7 @@ from pincompute.gateway.images import image_handlers, registry_handlers
 from pincompute.gateway.images.image_collection import ImageCollection, freed_within
 from pincompute.gateway.images.image_digests import ImageDigests
 from pincompute.gateway.images.image_inventory import ImageInventory
+from pincompute.gateway.images.image_leases import ImageLeases
 from pincompute.gateway.images.image_removal import ImageRemoval
 from pincompute.gateway.images.owner_files import OwnerFiles
 from pincompute.gateway.images.registry_reader import RegistryReader
@@ -177,8 +178,9 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         stored, inventory = StoredBytes(storage, within), ImageInventory(storage, manifests)
         closing.push_async_callback(stored.close)
         ownership = RepositoryOwnership(clusters, owners)
-        digests = ImageDigests(registry, ownership, storage)
-        collection = ImageCollection(reads, storage, owners, time.time, settings.registry.collect_every)
+        leases = ImageLeases(storage)
+        digests = ImageDigests(registry, ownership, storage, leases)
+        collection = ImageCollection(reads, storage, owners, leases, time.time, settings.registry.collect_every)
         given: Mapping[str, Any] = {
             "roles": roles,
             "tokens": tokens,
@@ -196,7 +198,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "inventory": inventory,
             "usage": usage,
             "ownership": ownership,
-            "removal": ImageRemoval(storage, manifests, inventory),
+            "removal": ImageRemoval(storage, manifests, inventory, leases, owners, time.time),
             "stored": stored,
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))

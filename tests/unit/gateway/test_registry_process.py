@@ -276,6 +276,6 @@ def test_what_nothing_names_is_freed_while_the_registry_runs(served: Served, tmp
             assert all(client.blob(name, blob.digest) for blob in image.blobs)
         client.push(former, _named("own/web:1"))
         assert all(client.blob("own/web", blob.digest) for blob in former.blobs)
-        storage.remove_tag("own/web", "1")
+        storage.remove_tag("own/web", "1", former.manifest.digest)
         assert client.tags("own/web") == ()
         assert client.digest(_named(f"own/web@{former.manifest.digest}")) == former.manifest.digest

@@ -52,12 +52,12 @@ def test_what_was_written_later_stays(registry: RegistryDouble):
     registry.age = DAY
     pushed = registry.push("shop/web", "1", ("a", 1))
     storage, layer = registry.storage, digest(b"a")
-    assert not storage.remove_manifest("shop/web", pushed, time.time() - 2 * DAY)
-    assert not storage.remove_layer("shop/web", layer, time.time() - 2 * DAY)
+    assert not storage.remove_manifest("shop/web", pushed, lambda written: written >= time.time() - 2 * DAY)
+    assert not storage.remove_layer("shop/web", layer, lambda written: written >= time.time() - 2 * DAY)
     assert storage.read("shop/web").manifests.keys() == {pushed}
     assert storage.read("shop/web").layers.keys() == {layer}
-    assert storage.remove_layer("shop/web", layer, time.time())
-    assert storage.remove_manifest("shop/web", pushed, time.time())
+    assert storage.remove_layer("shop/web", layer, lambda written: written >= time.time())
+    assert storage.remove_manifest("shop/web", pushed, lambda written: written >= time.time())
     assert not storage.remove_manifest("shop/web", pushed)
     assert not storage.read("shop/web").manifests
 

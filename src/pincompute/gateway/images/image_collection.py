@@ -10,38 +10,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 
 from pincompute.api.image_ownership import project_of
 from pincompute.api.labels import HOST
-from pincompute.domain import registry_access
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.images import image_references, unused_images
+from pincompute.gateway.images import image_leases, image_references, unused_images
+from pincompute.gateway.images.image_leases import ImageLeases
 from pincompute.gateway.images.image_references import ImageReferences
-from pincompute.gateway.images.owner_files import OwnerFiles
+from pincompute.gateway.images.owner_files import PUSH, OwnerFiles
 from pincompute.gateway.images.registry_storage import RegistryStorage
 from pincompute.gateway.images.stored_manifest import StoredManifests
+from pincompute.gateway.images.unused_images import Unused
 from pincompute.gateway.problems import Problem
 
 log = logging.getLogger(__name__)
 
-PUSH = 2.0 * registry_access.LIFETIME  # seconds after a token to push was issued in which a push may be under way
 UPLOAD = 3600.0  # seconds after the last bytes of an upload in which it may go on
 CONTENT = PUSH  # seconds for which a content that no repository names stays: the registry names it moments after it is written
 
 
 def freed_within(every: float) -> float:
-    """Returns the seconds after which what was removed is freed: one look sets it aside, and the next deletes it."""
-    return CONTENT + 2 * every
+    """Returns the seconds after which what was deleted is freed: a look takes it when no push needs it, another one sets its
+    content aside, and the next deletes it.
+    """
+    return max(CONTENT, PUSH + every) + 2 * every
 
 
 class ImageCollection:
     """`now` is in seconds since the epoch. `run` looks at all projects again and again, `every` so many seconds."""
 
     def __init__(
-        self, reads: CacheReads, storage: RegistryStorage, owners: OwnerFiles, now: Callable[[], float], every: float
+        self,
+        reads: CacheReads,
+        storage: RegistryStorage,
+        owners: OwnerFiles,
+        leases: ImageLeases,
+        now: Callable[[], float],
+        every: float,
     ) -> None:
         self._reads, self._storage, self._owners, self._now, self._every = reads, storage, owners, now, every
+        self._leases = leases
         self._manifests = StoredManifests(storage)
 
     async def run(self) -> None:
@@ -61,30 +70,53 @@ class ImageCollection:
                 return
             for project in await asyncio.to_thread(self._storage.projects):
                 if project_of(f"{project}/any") and self._reads.clusters.answers(HOST):
-                    references = await image_references.of_project(self._reads, project)
-                    await asyncio.to_thread(self._collect_project, project, references)
+                    await self._collect(project)
             await asyncio.to_thread(self._storage.clear)
             freed = await asyncio.to_thread(self._storage.remove_blobs, self._now() - CONTENT)
             if freed:
                 log.info("freed %d bytes of images that nothing uses", freed)
 
-    def _collect_project(self, project: str, references: ImageReferences) -> None:
+    async def _collect(self, project: str) -> None:
+        """Asks the cache first, which costs nobody anything. What seems unused is judged again by what the API server itself
+        has, while nobody can begin to use an image.
+        """
+        known = await image_references.of_project(self._reads, project)
+        if not any(await asyncio.to_thread(self._unused, project, known)):
+            return
+        async with self._leases.excluded(project) as leased:
+            used = image_leases.with_writes(await image_references.stored(self._reads, project), leased)
+            await asyncio.to_thread(self._remove, project, used)
+
+    def _unused(self, project: str, references: ImageReferences) -> Mapping[str, Unused]:
+        """Returns what nothing uses, by repository. Nothing is unused in one that is pushed to or whose manifests nobody can
+        read: what such a manifest names is not known.
+        """
+        now, found = self._now(), dict[str, Unused]()
+        if self._owners.is_pushing(project, now):
+            return found
         for name in self._storage.repositories(project):
+            stored = self._storage.read(name)
+            if stored.uploaded > now - UPLOAD:
+                continue
             try:
-                self._collect(project, name, references.get(name, {}).keys())
+                unused = unused_images.find(stored, references.get(name, {}).keys(), self._manifests.read, now)
             except ValueError as unreadable:
                 log.warning("nothing of %s is collected: %s", name, unreadable)
+                continue
+            if unused != Unused():
+                found[name] = unused
+        return found
 
-    def _collect(self, project: str, name: str, used: Collection[str]) -> None:
-        """Raises ValueError for a manifest that cannot be read: what it names is not known."""
-        now, stored = self._now(), self._storage.read(name)
-        if stored.uploaded > now - UPLOAD:
-            return
-        unused = unused_images.find(stored, used, self._manifests.read, now)
-        for remove, digest in (
-            *((self._storage.remove_manifest, digest) for digest in unused.manifests),
-            *((self._storage.remove_layer, digest) for digest in unused.layers),
-        ):
-            if self._owners.pushed(project) > now - PUSH:
-                return
-            remove(name, digest, now - PUSH)
+    def _remove(self, project: str, references: ImageReferences) -> None:
+        now = self._now()
+
+        def stays(written: float) -> bool:
+            return written >= now - PUSH or self._owners.is_pushing(project, self._now())
+
+        for name, unused in self._unused(project, references).items():
+            for digest in unused.manifests:
+                self._storage.remove_manifest(name, digest, stays)
+            for digest in unused.layers:
+                self._storage.remove_layer(name, digest, stays)
+            for digest in unused.needed_again:
+                self._storage.take_back(name, digest)

@@ -7,7 +7,8 @@ answer that does not come is no such refusal: the image is accepted as it is, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,8 +16,9 @@ from pincompute.api import near_names
 from pincompute.api.image_ownership import REGISTRY, project_of
 from pincompute.api.meta import Manifest
 from pincompute.domain import image_pinning
-from pincompute.domain.image_pinning import NamedImage, Resolution
+from pincompute.domain.image_pinning import Digest, NamedImage, Resolution
 from pincompute.gateway import problems
+from pincompute.gateway.images.image_leases import ImageLeases
 from pincompute.gateway.images.registry_reader import RegistryReader
 from pincompute.gateway.images.registry_storage import RegistryStorage
 from pincompute.gateway.images.repository_ownership import RepositoryOwnership
@@ -53,6 +55,7 @@ class ImageDigests:
     registry: RegistryReader | None = None
     ownership: RepositoryOwnership | None = None
     storage: RegistryStorage = field(default_factory=RegistryStorage)
+    leases: ImageLeases = field(default_factory=lambda: ImageLeases(RegistryStorage()))
 
     async def of(
         self,
@@ -79,6 +82,26 @@ class ImageDigests:
         if missing := image_pinning.absent(wanted, found):
             raise await self._refusal(self.registry, missing, project, locate)
         return ResolvedImages(found)
+
+    @asynccontextmanager
+    async def kept(
+        self,
+        after: Manifest,
+        before: Manifest | None,
+        *,
+        whole: bool,
+        project: str = "",
+        locate: Callable[[str], str] = str,
+    ) -> AsyncGenerator[ResolvedImages]:
+        """As `of`, and nobody deletes these images until the end of the block, in which the workload is written."""
+        found = await self.of(after, before, whole=whole, project=project, locate=locate)
+        wanted = image_pinning.to_resolve(after, before, whole=whole) if found.by_image else ()
+        versions = {each: (each.repository, _version(each, found.by_image[each.image])) for each in wanted}
+        async with self.leases.taken(versions.values()) as gone:
+            missing = tuple(each for each, version in versions.items() if version in gone)
+            if missing and self.registry is not None:
+                raise await self._refusal(self.registry, missing, project, locate)
+            yield found
 
     async def _refuse_former(self, wanted: Sequence[NamedImage], locate: Callable[[str], str]) -> None:
         """A project's images are not its own until those of a former project of its name are gone."""
@@ -107,6 +130,10 @@ class ImageDigests:
             return ()
         known = self.storage.repositories(owner) if owner else self.storage.platform_repositories()
         return near_names.nearest(repository, known, _NEAREST)
+
+
+def _version(each: NamedImage, resolution: Resolution) -> str:
+    return resolution.value if isinstance(resolution, Digest) else each.version
 
 
 def _malformed(each: NamedImage, locate: Callable[[str], str]) -> FieldError:

@@ -76,7 +76,9 @@ async def delete_images(
     wanted = NamedImages(project, _repository(project, name), _tag(tag), _digest(digest))
     request.scope[CALL] = dataclasses.replace(call, name=f"{wanted}")  # type: ignore[literal-required]
     await _own(ownership, project)
-    found = await removal.remove(wanted, await image_references.of_project(reads, project), dry_run=call.judged_only(dry_run))
+    judged_only = call.judged_only(dry_run)
+    uses = image_references.of_project if judged_only else image_references.stored
+    found = await removal.remove(wanted, lambda: uses(reads, project), dry_run=judged_only)
     stored.forget(project)
     return DeletedImages(items=found)
 

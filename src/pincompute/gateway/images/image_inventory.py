@@ -15,7 +15,7 @@ from pincompute.api.meta import Struct, doc
 from pincompute.gateway import problems
 from pincompute.gateway.images import unused_images
 from pincompute.gateway.images.image_references import ImageReferences
-from pincompute.gateway.images.registry_storage import RegistryStorage, StoredRepository
+from pincompute.gateway.images.registry_storage import RELEASED, RegistryStorage, StoredRepository
 from pincompute.gateway.images.stored_manifest import StoredManifest, StoredManifests
 
 REMEMBERED = 20_000  # digests whose size and age are known; content behind a digest never changes
@@ -76,7 +76,8 @@ class ImageInventory:
         """Those with tags first. Images of an index stand only for themselves where something names them."""
         tags = tags_of(stored)
         inner = {part for digest in stored.manifests for part in unused_images.parts(self._manifest(digest))}
-        shown = (digest for digest in stored.manifests if digest in tags or digest in references or digest not in inner)
+        untagged = (digest for digest, when in stored.manifests.items() if when != RELEASED and digest not in inner)
+        shown = {*(digest for digest in stored.manifests if digest in tags or digest in references), *untagged}
         for digest in sorted(shown, key=lambda digest: (not tags.get(digest), tags.get(digest, []), stored.manifests[digest])):
             yield _image(stored, digest, tags.get(digest, ()), self._facts_of(stored, digest), references)
 

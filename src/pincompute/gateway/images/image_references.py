@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from pincompute.api.image_ownership import REGISTRY, images
-from pincompute.api.meta import Manifest
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Manifest, Object, Resource
+from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.domain import image_pinning
+from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind
+from pincompute.kube.api_errors import KubeError
+from pincompute.kube.cache_views import Unknown
+from pincompute.kube.informer import UNREADABLE
+
+T = TypeVar("T", bound=Object)
 
 PIECE = 50  # workloads between two turns of other requests
 
@@ -20,12 +28,31 @@ ImageReferences: TypeAlias = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 async def of_project(reads: CacheReads, project: str) -> ImageReferences:
     """Raises Problem while the cache is not complete: what is not known may be in use."""
+    workloads = [(kind, reads.host(kind.resource).list(project)) for kind in reads.kinds if kind.workload is not None]
+    return await _of(workloads, reads.revisions)
+
+
+async def stored(reads: CacheReads, project: str) -> ImageReferences:
+    """The same as the host's API server itself has it, so that no write is missed that has returned. Raises Problem."""
+    try:
+        workloads = [(kind, await _listed(reads, kind.resource, project)) for kind in reads.kinds if kind.workload is not None]
+        revisions = await _listed(reads, PINREVISIONS, project)
+    except (KubeError, Unknown, *UNREADABLE) as failure:
+        raise problems.unavailable(f"it is not known which images of {project} are in use: {failure}", 2.0) from None
+    owned = dict[str, list[PinRevision]]()
+    for revision in revisions:
+        for owner in revision.metadata.owner_references:
+            owned.setdefault(owner.uid, []).append(revision)
+    return await _of(workloads, lambda obj: owned.get(obj.metadata.uid, ()))
+
+
+async def _of(
+    workloads: Iterable[tuple[SimpleKind[Any], Iterable[Any]]], revisions: Callable[[Any], Iterable[PinRevision]]
+) -> ImageReferences:
     found = dict[str, dict[str, dict[str, None]]]()
-    for kind in reads.kinds:
-        if kind.workload is None:
-            continue
-        for number, obj in enumerate(reads.host(kind.resource).list(project), 1):
-            for name, who in _of_workload(reads, kind, obj):
+    for kind, objects in workloads:
+        for number, obj in enumerate(objects, 1):
+            for name, who in _of_workload(kind, obj, revisions(obj)):
                 version = name.partition("@")[2] or image_pinning.tag_of(name)
                 found.setdefault(image_pinning.repository_of(name), {}).setdefault(version, {})[who] = None
             if number % PIECE == 0:
@@ -33,11 +60,21 @@ async def of_project(reads: CacheReads, project: str) -> ImageReferences:
     return {name: {version: tuple(who) for version, who in used.items()} for name, used in found.items()}
 
 
-def _of_workload(reads: CacheReads, kind: SimpleKind[Any], obj: Any) -> Iterator[tuple[str, str]]:
+async def _listed(reads: CacheReads, resource: Resource[T], project: str) -> Sequence[T]:
+    found, token = list[T](), ""
+    while True:
+        page = await reads.clusters.client(HOST).list_page(resource, project, token=token)
+        found += page.items or ()
+        token = page.metadata.token
+        if not token:
+            return found
+
+
+def _of_workload(kind: SimpleKind[Any], obj: Any, revisions: Iterable[PinRevision]) -> Iterator[tuple[str, str]]:
     word = f"{kind.noun} {obj.metadata.name}"
     present = frozenset(_images(obj.spec.template))
     yield from ((image, word) for image in present)
-    for revision in reads.revisions(obj):
+    for revision in revisions:
         former = frozenset(_images(revision.spec.template)) - present
         yield from ((image, f"{word}, revision {revision.spec.revision}") for image in former)
 

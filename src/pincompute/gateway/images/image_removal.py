@@ -6,17 +6,23 @@ Whoever asks, the gateway judges: the registry itself knows no workloads, so no 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from pincompute.api.image_ownership import REGISTRY
 from pincompute.gateway import problems
-from pincompute.gateway.images import unused_images
+from pincompute.gateway.images import image_inventory, image_leases, unused_images
 from pincompute.gateway.images.image_inventory import ImageInventory, ImageUser, StoredImage
+from pincompute.gateway.images.image_leases import ImageLeases
 from pincompute.gateway.images.image_references import ImageReferences
+from pincompute.gateway.images.owner_files import OwnerFiles
 from pincompute.gateway.images.registry_storage import RegistryStorage
 from pincompute.gateway.images.stored_manifest import StoredManifests
 from pincompute.gateway.problems import Problem
+
+Uses: TypeAlias = Callable[[], Awaitable[ImageReferences]]
+"""Asks what uses the images of a project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +44,72 @@ class NamedImages:
 
 @dataclass(frozen=True, slots=True)
 class RemovalTarget:
-    """A tag alone, or an image with all its tags."""
+    """Some tags of an image alone, or the image (`whole`) with all the tags that it had when it was judged."""
 
-    tag: str = ""
-    digest: str = ""
+    digest: str
+    tags: tuple[str, ...]
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRemoval:
+    """`now` is in seconds since the epoch."""
+
     storage: RegistryStorage
     manifests: StoredManifests
     inventory: ImageInventory
+    leases: ImageLeases
+    owners: OwnerFiles
+    now: Callable[[], float]
 
-    async def remove(self, wanted: NamedImages, references: ImageReferences, *, dry_run: bool) -> tuple[str, ...]:
-        """The names of what is deleted. Raises Problem where nothing has the name, or something uses it."""
-        present = await self.inventory.of(wanted.project, wanted.name, references)
-        found = targets(present, wanted)
-        if not dry_run:
-            used = frozenset(version for version in references.get(wanted.repository, {}))
-            try:
-                await asyncio.to_thread(self._delete, wanted.repository, found, used)
-            except (OSError, ValueError) as failure:
-                raise problems.unavailable(f"the folder of the image registry cannot be changed: {failure}", 2.0) from None
+    async def remove(self, wanted: NamedImages, references: Uses, *, dry_run: bool) -> tuple[str, ...]:
+        """The names of what is deleted. Raises Problem where nothing has the name, or something uses it.
+
+        No write can begin to use an image between the judgement and the deletion.
+        """
+        image_inventory.require(self.storage)
+        if dry_run:
+            found = targets(await self.inventory.of(wanted.project, wanted.name, await references()), wanted)
+        else:
+            async with self.leases.excluded(wanted.project) as leased:
+                found = await self._remove(wanted, image_leases.with_writes(await references(), leased))
         at = f"{REGISTRY}/{wanted.repository}"
-        return tuple(f"{at}@{each.digest}" if each.digest else f"{at}:{each.tag}" for each in found)
+        return tuple(name for each in found for name in _names(at, each))
 
-    def _delete(self, repository: str, found: Sequence[RemovalTarget], used: frozenset[str]) -> None:
-        """The tags first: an image without them is no longer pulled by name. What other images share stays."""
-        stored = self.storage.read(repository)
-        deleted = frozenset(each.digest for each in found if each.digest)
-        for tag, digest in stored.tags.items():
-            if digest in deleted or any(tag == each.tag for each in found):
-                self.storage.remove_tag(repository, tag)
+    async def _remove(self, wanted: NamedImages, references: ImageReferences) -> Sequence[RemovalTarget]:
+        found = targets(await self.inventory.of(wanted.project, wanted.name, references), wanted)
+        used = frozenset(references.get(wanted.repository, {}))
+        try:
+            await asyncio.to_thread(self._delete, wanted, found, used)
+        except (OSError, ValueError) as failure:
+            raise problems.unavailable(f"the folder of the image registry cannot be changed: {failure}", 2.0) from None
+        return found
+
+    def _delete(self, wanted: NamedImages, found: Sequence[RemovalTarget], used: frozenset[str]) -> None:
+        """The tags first: an image without them is no longer pulled by name. What other images share stays.
+
+        A push asks which parts are present before it sends the others. While one may be under way, what it may have found
+        stays until the collection.
+        """
+        repository = wanted.repository
+        for each in found:
+            for tag in each.tags:
+                self.storage.remove_tag(repository, tag, each.digest)
+        deleted = frozenset(each.digest for each in found if each.whole)
         freed = unused_images.freed(self.storage.read(repository), deleted, used, self.manifests.read)
-        for digest in freed.manifests:
-            self.storage.remove_manifest(repository, digest)
-        for digest in freed.layers:
-            self.storage.remove_layer(repository, digest)
+        for remove, digest in (
+            *((self.storage.remove_manifest, digest) for digest in freed.manifests),
+            *((self.storage.remove_layer, digest) for digest in freed.layers),
+        ):
+            if not remove(repository, digest, lambda _: self.owners.is_pushing(wanted.project, self.now())):
+                self.storage.release(repository, digest)
+
+
+def _names(at: str, target: RemovalTarget) -> Iterator[str]:
+    if target.whole:
+        yield f"{at}@{target.digest}"
+    else:
+        yield from (f"{at}:{tag}" for tag in target.tags)
 
 
 def targets(present: Sequence[StoredImage], wanted: NamedImages) -> Sequence[RemovalTarget]:
@@ -84,8 +119,8 @@ def targets(present: Sequence[StoredImage], wanted: NamedImages) -> Sequence[Rem
         if users := _needing(image, wanted):
             raise _in_use(wanted, users)
     if len(chosen) == 1 and _only_a_name(chosen[0], wanted):
-        return (RemovalTarget(tag=wanted.tag),)
-    return tuple(RemovalTarget(digest=image.digest) for image in chosen)
+        return (RemovalTarget(chosen[0].digest, (wanted.tag,), whole=False),)
+    return tuple(RemovalTarget(image.digest, tuple(image.tags)) for image in chosen)
 
 
 def _chosen(present: Sequence[StoredImage], wanted: NamedImages) -> Sequence[StoredImage]:

@@ -12,7 +12,10 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 
 from pincompute.api.image_ownership import project_of
+from pincompute.domain import registry_access
 from pincompute.gateway.images.registry_storage import OWN, RegistryStorage
+
+PUSH = 2.0 * registry_access.LIFETIME  # seconds after a token to push was issued in which a push may be under way
 
 
 class OwnerFiles:
@@ -72,7 +75,11 @@ class OwnerFiles:
         with suppress(FileNotFoundError):
             os.utime(self._folder / name)
 
-    def pushed(self, name: str) -> float:
+    def is_pushing(self, name: str, now: float) -> bool:
+        """Returns whether a push may be under way. `now` is in seconds since the epoch."""
+        return self._pushed(name) > now - PUSH
+
+    def _pushed(self, name: str) -> float:
         """Returns when somebody last got a token to push, in seconds since the epoch."""
         try:
             return (self._folder / name).stat().st_mtime

@@ -22,12 +22,12 @@ Source: https://github.com/distribution/distribution/blob/main/registry/storage/
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Container, Generator, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,12 +35,20 @@ from itertools import pairwise
 from pathlib import Path
 
 OWN = "pincompute"  # what the platform itself keeps in the folder
+RELEASED = 1.0  # the time of what was deleted and may go when no push needs it
 LARGEST = 4 << 20  # bytes of a manifest; the registry takes no larger one
 _MANIFESTS, _LAYERS, _UPLOADS = "_manifests", "_layers", "_uploads"
 _DIGEST = re.compile(r"[a-z0-9]+:[0-9a-f]{32,128}")  # the registry takes sha512 as well
 
 Times = Mapping[str, float]
 """When each was last written, by digest, in seconds since the epoch."""
+
+Keep = Callable[[float], bool]
+"""Whether a manifest or a part stays, by the time at which it was written. Nobody finds it any more when this is asked."""
+
+
+def _never(_written: float) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,10 @@ class RegistryStorage:
             sum(size for size, _ in uploads),
         )
 
+    def has(self, repository: str, digest: str) -> bool:
+        """Returns whether the repository has this manifest."""
+        return (self._repositories / repository / _MANIFESTS / "revisions" / _path(digest) / "link").is_file()
+
     def content(self, digest: str) -> bytes:
         """Returns the content of a manifest or a configuration; empty where there is none. Anybody may have written the digest.
 
@@ -145,26 +157,27 @@ class RegistryStorage:
     def stored_bytes(self, project: str) -> ImageBytes:
         """Returns the bytes of all manifests, blobs and uploads of the project's repositories, and of what it removed."""
         found = [self.read(name) for name in self.repositories(project)]
-        digests = {digest for each in found for digest in (*each.manifests, *each.layers)}
-        removed = set(_folders(self._waiting_folder / project)) - digests
+        links = [link for each in found for link in (*each.manifests.items(), *each.layers.items())]
+        named = {digest for digest, when in links if when != RELEASED}
+        removed = {*(digest for digest, _ in links), *_folders(self._waiting_folder / project)} - named
         uploading = sum(each.uploading for each in found)
-        return ImageBytes(sum(map(self.size, digests)) + uploading, sum(map(self._size_on_disk, removed)))
+        return ImageBytes(sum(map(self.size, named)) + uploading, sum(map(self._size_on_disk, removed)))
 
     def _size_on_disk(self, digest: str) -> int:
         """Returns the size of a content that may be set aside already."""
         return self.size(digest) or _stat(self._unnamed_folder / digest / "data")[0]
 
-    def remove_manifest(self, repository: str, digest: str, before: float = math.inf) -> bool:
-        """Removes a manifest, also from the index of former contents of tags, unless it was written later than `before`."""
+    def remove_manifest(self, repository: str, digest: str, keep: Keep = _never) -> bool:
+        """Removes a manifest, also from the index of former contents of tags, unless it stays."""
         folder = self._repositories / repository / _MANIFESTS
-        removed = self._take(folder / "revisions" / _path(digest), "link", before)
+        removed = self._take(folder / "revisions" / _path(digest), lambda aside: keep(_stat(aside / "link")[1]))
         for tag in _folders(folder / "tags") if removed else ():
             shutil.rmtree(folder / "tags" / tag / "index" / _path(digest), ignore_errors=True)
         return removed and self._waits(repository, digest)
 
-    def remove_layer(self, repository: str, digest: str, before: float = math.inf) -> bool:
-        """Removes a layer unless it was written later than `before`."""
-        removed = self._take(self._repositories / repository / _LAYERS / _path(digest), "link", before)
+    def remove_layer(self, repository: str, digest: str, keep: Keep = _never) -> bool:
+        folder = self._repositories / repository / _LAYERS / _path(digest)
+        removed = self._take(folder, lambda aside: keep(_stat(aside / "link")[1]))
         return removed and self._waits(repository, digest)
 
     def _waits(self, repository: str, digest: str) -> bool:
@@ -172,8 +185,24 @@ class RegistryStorage:
         (self._waiting_folder / repository.partition("/")[0] / digest).mkdir(mode=0o700, parents=True, exist_ok=True)
         return True
 
-    def remove_tag(self, repository: str, tag: str) -> None:
-        shutil.rmtree(self._repositories / repository / _MANIFESTS / "tags" / tag, ignore_errors=True)
+    def remove_tag(self, repository: str, tag: str, digest: str) -> bool:
+        """Removes a tag unless it points to another digest by now."""
+        folder = self._repositories / repository / _MANIFESTS / "tags" / tag
+        return self._take(folder, lambda aside: _text(aside / "current" / "link") != digest)
+
+    def release(self, repository: str, digest: str) -> None:
+        """Notes that a manifest or a part was deleted, and goes when no push needs it. A push that brings it takes it back."""
+        self._date(repository, digest, RELEASED)
+
+    def take_back(self, repository: str, digest: str) -> None:
+        """Forgets that it was deleted, because something needs it again."""
+        self._date(repository, digest, time.time())
+
+    def _date(self, repository: str, digest: str, when: float) -> None:
+        folder = self._repositories / repository
+        for place in (folder / _MANIFESTS / "revisions", folder / _LAYERS):
+            with suppress(FileNotFoundError):
+                os.utime(place / _path(digest) / "link", (when, when))
 
     def remove_project(self, project: str) -> None:
         """All repositories of the project. They are moved away, and `clear` deletes them. A later project of the name does not
@@ -263,13 +292,13 @@ class RegistryStorage:
                 return
             yield True
 
-    def _take(self, folder: Path, name: str, before: float) -> bool:
-        """Delete a folder, unless its file was written later. It is moved away first, so that no write is missed."""
+    def _take(self, folder: Path, keep: Callable[[Path], bool]) -> bool:
+        """Delete a folder unless `keep` says that it stays. It is moved away first, so that no write is missed."""
         try:
             place = self._move(folder, self._own / "aside")
         except OSError:
             return False
-        if _stat(place / name)[1] >= before:
+        if keep(place):
             self._back(place, folder)
             return False
         shutil.rmtree(place, ignore_errors=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from pincompute.gateway.images.registry_storage import StoredRepository
+from pincompute.gateway.images.registry_storage import RELEASED, StoredRepository
 from pincompute.gateway.images.stored_manifest import StoredManifest
 
 LOST = 3600.0  # seconds for which an image stays after another push took its last tag
@@ -24,6 +24,7 @@ Read = Callable[[str], StoredManifest]
 class Unused:
     manifests: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
+    needed_again: tuple[str, ...] = ()  # what was deleted while a push went on that needed it
 
 
 def find(stored: StoredRepository, used: Collection[str], read: Read, now: float) -> Unused:
@@ -34,7 +35,8 @@ def find(stored: StoredRepository, used: Collection[str], read: Read, now: float
     needed = {part for digest in kept for part in parts(read(digest))}
     former = {part for digest in unused for part in parts(read(digest))}
     layers = (part for part, when in stored.layers.items() if part in former or when < now - UNNAMED)
-    return Unused(unused, tuple(sorted(set(layers) - needed)))
+    released = (digest for times in (stored.manifests, stored.layers) for digest, when in times.items() if when == RELEASED)
+    return Unused(unused, tuple(sorted(set(layers) - needed)), tuple(sorted((kept | needed).intersection(released))))
 
 
 def freed(stored: StoredRepository, deleted: Collection[str], used: Collection[str], read: Read) -> Unused:
@@ -64,4 +66,6 @@ def parts(manifest: StoredManifest) -> Iterator[str]:
 
 def _is_young(stored: StoredRepository, digest: str, now: float) -> bool:
     written, lost = stored.manifests[digest], stored.untagged.get(digest, 0.0)
+    if written == RELEASED:
+        return False
     return now - lost < LOST if lost >= written else now - written < UNNAMED

@@ -18,7 +18,7 @@ from pincompute.api.sidecars import PINSIDECARS, named_by
 from pincompute.api.template_settings import Reference, references
 from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.images.image_digests import ImageDigests
+from pincompute.gateway.images.image_digests import ImageDigests, ResolvedImages
 from pincompute.gateway.model import SimpleKind
 from pincompute.gateway.model.diff import Change, asked, text
 from pincompute.gateway.model.diff import changes as differences
@@ -60,8 +60,11 @@ class WriteService:
         desired, warnings = asked_for, ()
         made = writer.repeated(asked_for, options)  # before the images, whose tags may be gone since
         if made is None:
-            desired, warnings = await self._pinned(kind, document, asked_for)
-            made = await writer.create(desired, options, asked_for)
+            spec: Data = asked_for.manifest.get("spec") or {}
+            locate = _locate(kind, document, asked_for)
+            async with self._images.kept(spec, None, whole=True, project=project, locate=locate) as images:
+                desired, warnings = _pinned(asked_for, None, images)
+                made = await writer.create(desired, options, asked_for)
         message = expected_effects.creation(kind, desired.name, desired.manifest["spec"], zones(self.reads))
         response = self._written(kind, made.obj, message, warnings, options, status=200 if options.dry_run else 201)
         if made.repeated:
@@ -123,29 +126,16 @@ class WriteService:
         first, stated = desired(before), stated_spec(before)
         after = kind.spec_of(first.manifest)
         (project, _), locate = names, _locate(kind, document, first)
-        images = await self._images.of(after, stated, whole=whole, project=project, locate=locate)
+        async with self._images.kept(after, stated, whole=whole, project=project, locate=locate) as images:
 
-        def pinned(obj: Object) -> DesiredResource:
-            wanted = desired(obj)
-            return wanted.with_spec(images.pinned(wanted.manifest["spec"], stated_spec(obj), whole=whole))
+            def pinned(obj: Object) -> DesiredResource:
+                wanted = desired(obj)
+                return wanted.with_spec(images.pinned(wanted.manifest["spec"], stated_spec(obj), whole=whole))
 
-        obj = await self._writer(kind).change(pinned, *names, options)
+            obj = await self._writer(kind).change(pinned, *names, options)
         found = differences(asked(kind.to_simple(before)), asked(kind.to_simple(obj)))
         message = expected_effects.change(kind, obj, SpecChange(stated, stated_spec(obj)), found)
         return self._written(kind, obj, message, images.warnings(after, stated, whole=whole), options, found)
-
-    async def _pinned(
-        self, kind: SimpleKind[Any], document: Data, desired: DesiredResource, before: Object | None = None
-    ) -> tuple[DesiredResource, tuple[str, ...]]:
-        """The desired resource with digests, and warnings of images that nobody could check."""
-        spec: Data = desired.manifest.get("spec") or {}
-        stated = stated_spec(before) if before is not None else None
-        project, locate = desired.manifest["metadata"].get("namespace", ""), _locate(kind, document, desired)
-        images = await self._images.of(spec, stated, whole=True, project=project, locate=locate)
-        warnings = images.warnings(spec, stated, whole=True)
-        if not images.by_image:
-            return desired, warnings
-        return desired.with_spec(images.pinned(spec, stated, whole=True)), warnings
 
     async def delete(self, kind: SimpleKind[Any], names: ObjectName, removal: Removal) -> Response[bytes]:
         found = self.reads.existing(kind, *names)
@@ -158,7 +148,11 @@ class WriteService:
     async def difference(self, kind: SimpleKind[Any], names: ObjectName, document: Data) -> Difference:
         """What would change if the document replaced the object."""
         obj = self.reads.get(kind.resource, *names)
-        desired, warnings = await self._pinned(kind, document, self._replacing(kind, names, document), obj)
+        wanted, stated = self._replacing(kind, names, document), stated_spec(obj) if obj is not None else None
+        spec: Data = wanted.manifest.get("spec") or {}
+        (project, _), locate = names, _locate(kind, document, wanted)
+        images = await self._images.of(spec, stated, whole=True, project=project, locate=locate)
+        desired, warnings = _pinned(wanted, stated, images)
         if obj is None:
             after = asked(kind.of_manifest(desired.manifest))
             message = expected_effects.creation(kind, names[1], desired.manifest["spec"], zones(self.reads))
@@ -230,6 +224,15 @@ class WriteService:
             item=item, message=message, links=links, changes=found, dry_run=options.dry_run, warnings=warnings
         )
         return responses.written(kind, obj, body, status)
+
+
+def _pinned(desired: DesiredResource, stated: Data | None, images: ResolvedImages) -> tuple[DesiredResource, tuple[str, ...]]:
+    """The desired resource with digests, and warnings of images that nobody could check."""
+    spec: Data = desired.manifest.get("spec") or {}
+    warnings = images.warnings(spec, stated, whole=True)
+    if not images.by_image:
+        return desired, warnings
+    return desired.with_spec(images.pinned(spec, stated, whole=True)), warnings
 
 
 def _locate(kind: SimpleKind[Any], document: Data, desired: DesiredResource) -> Callable[[str], str]:
