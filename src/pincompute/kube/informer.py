@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -112,6 +112,10 @@ class Informer(Generic[T]):
     def is_complete(self) -> bool:
         """Whether everything that the API server holds is in the cache: it is synced, and no object is unreadable."""
         return self._synced.is_set() and not self._unreadable
+
+    def unreadable(self, namespace: str) -> Sequence[Key]:
+        """Returns the objects of the namespace that exist and are not in the cache, because they cannot be decoded."""
+        return tuple(key for key in self._unreadable if key.namespace == namespace)
 
     async def until_synced(self) -> None:
         await self._synced.wait()

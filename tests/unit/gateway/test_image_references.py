@@ -6,7 +6,13 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from pincompute.api.meta import Key
+from pincompute.api.revisions import PINREVISIONS
+from pincompute.api.workloads import PINAPPS
 from pincompute.gateway.images import image_references
+from pincompute.gateway.problems import Problem
 
 A = "sha256:" + "a" * 64
 
@@ -19,7 +25,10 @@ class Reads:
     """Apps `a0`, `a1`, …, each with one former revision."""
 
     def __init__(self, apps: int) -> None:
-        self.kinds = (SimpleNamespace(noun="app", workload=object(), resource=None),)
+        self.kinds = (SimpleNamespace(noun="app", workload=object(), resource=PINAPPS),)
+        self.unreadable: dict[Any, tuple[Key, ...]] = {}
+        self.clusters = SimpleNamespace(answers=lambda _: self.answers, trouble=lambda _: "it is away")
+        self.answers = True
         self._apps = [
             SimpleNamespace(
                 metadata=SimpleNamespace(name=f"a{number}"),
@@ -28,8 +37,11 @@ class Reads:
             for number in range(apps)
         ]
 
-    def host(self, _: Any) -> Any:
-        return SimpleNamespace(list=lambda _: self._apps)
+    def host(self, resource: Any) -> Any:
+        unreadable = self.unreadable.get(resource, ())
+        return SimpleNamespace(
+            list=lambda _: self._apps, unreadable=lambda project: [key for key in unreadable if key.namespace == project]
+        )
 
     def revisions(self, _: Any) -> Any:
         return (SimpleNamespace(spec=SimpleNamespace(revision="v1", template=template("registry.internal/shop/web0:old"))),)
@@ -57,3 +69,22 @@ async def test_other_requests_have_turns_while_many_workloads_are_read():
     await image_references.of_project(reads, "shop")
     task.cancel()
     assert turns >= 9
+
+
+@pytest.mark.parametrize("resource", [PINAPPS, PINREVISIONS], ids=str)
+async def test_what_cannot_be_read_is_not_unused(resource: Any):
+    """It was passed over, so its image could be deleted while it ran."""
+    reads: Any = Reads(1)
+    reads.unreadable = {resource: (Key("shop", "odd"),)}
+    for ask in (image_references.of_project, image_references.as_cached):
+        with pytest.raises(Problem, match="shop/odd cannot be read"):
+            await ask(reads, "shop")
+        assert await ask(reads, "bank")
+
+
+async def test_a_host_that_does_not_answer_decides_nothing():
+    reads: Any = Reads(1)
+    reads.answers = False
+    with pytest.raises(Problem, match="no contact with the host: it is away"):
+        await image_references.of_project(reads, "shop")
+    assert await image_references.as_cached(reads, "shop")

@@ -58,23 +58,31 @@ class ImageCollection:
             await asyncio.sleep(self._every)
             try:
                 await self.collect()
-            except (OSError, Problem) as failure:
+            except OSError as failure:
                 log.warning("images that nothing uses are not collected now: %s", failure)
             except Exception:  # it must not keep the gateway from its work
                 log.exception("images that nothing uses are not collected")
 
     async def collect(self) -> None:
-        """One pass over all projects. Raises Problem while it is not known what workloads use."""
+        """One pass over all projects. Nothing of a project goes while it is not known what its workloads use."""
         with self._storage.locked() as alone:
             if not alone:
                 return
-            for project in await asyncio.to_thread(self._storage.projects):
-                if project_of(f"{project}/any") and self._reads.clusters.answers(HOST):
-                    await self._collect(project)
+            if self._reads.clusters.answers(HOST):
+                await self._collect_projects()
             await asyncio.to_thread(self._storage.clear)
             freed = await asyncio.to_thread(self._storage.remove_blobs, self._now() - CONTENT)
             if freed:
                 log.info("freed %d bytes of images that nothing uses", freed)
+
+    async def _collect_projects(self) -> None:
+        """One project of which something is not known keeps no other from its collection."""
+        for project in await asyncio.to_thread(self._storage.projects):
+            try:
+                if project_of(f"{project}/any"):
+                    await self._collect(project)
+            except Problem as unknown:
+                log.warning("images of project %s that nothing uses are not collected now: %s", project, unknown)
 
     async def _collect(self, project: str) -> None:
         """Asks the cache first, which costs nobody anything. What seems unused is judged again by what the API server itself

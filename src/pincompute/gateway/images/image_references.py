@@ -14,9 +14,10 @@ from pincompute.domain import image_pinning
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind
+from pincompute.gateway.problems import Problem
 from pincompute.kube.api_errors import KubeError
 from pincompute.kube.cache_views import Unknown
-from pincompute.kube.informer import UNREADABLE
+from pincompute.kube.informer import UNREADABLE, Informer
 
 T = TypeVar("T", bound=Object)
 
@@ -27,9 +28,28 @@ ImageReferences: TypeAlias = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
 async def of_project(reads: CacheReads, project: str) -> ImageReferences:
-    """Raises Problem while the cache is not complete: what is not known may be in use."""
-    workloads = [(kind, reads.host(kind.resource).list(project)) for kind in reads.kinds if kind.workload is not None]
-    return await _of(workloads, reads.revisions)
+    """Raises Problem while the host does not answer or the cache is not complete: what is not known may be in use."""
+    if not reads.clusters.answers(HOST):
+        raise _unknown(project, f"no contact with the host: {reads.clusters.trouble(HOST)}")
+    return await as_cached(reads, project)
+
+
+async def as_cached(reads: CacheReads, project: str) -> ImageReferences:
+    """The same for people, who see what the cache last knew of a host that does not answer."""
+    workloads = [(kind, _complete(reads, kind.resource, project)) for kind in reads.kinds if kind.workload is not None]
+    _complete(reads, PINREVISIONS, project)
+    return await _of([(kind, cache.list(project)) for kind, cache in workloads], reads.revisions)
+
+
+def _complete(reads: CacheReads, resource: Resource[T], project: str) -> Informer[T]:
+    cache = reads.host(resource)
+    if unreadable := cache.unreadable(project):
+        raise _unknown(project, f"{resource.kind} {unreadable[0]} cannot be read, so ask an administrator to look at it")
+    return cache
+
+
+def _unknown(project: str, why: str) -> Problem:
+    return problems.unavailable(f"it is not known which images of {project} are in use: {why}", 2.0)
 
 
 async def stored(reads: CacheReads, project: str) -> ImageReferences:
@@ -38,7 +58,7 @@ async def stored(reads: CacheReads, project: str) -> ImageReferences:
         workloads = [(kind, await _listed(reads, kind.resource, project)) for kind in reads.kinds if kind.workload is not None]
         revisions = await _listed(reads, PINREVISIONS, project)
     except (KubeError, Unknown, *UNREADABLE) as failure:
-        raise problems.unavailable(f"it is not known which images of {project} are in use: {failure}", 2.0) from None
+        raise _unknown(project, str(failure)) from None
     owned = dict[str, list[PinRevision]]()
     for revision in revisions:
         for owner in revision.metadata.owner_references:
