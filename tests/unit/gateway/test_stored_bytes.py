@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway.registry_double import RegistryDouble
 from gateway.served_gateway import WITHIN
 
-from pincompute.gateway.images import stored_bytes
+from pincompute.domain.registry_access import Access
+from pincompute.gateway.images import image_limit, stored_bytes
+from pincompute.gateway.problems import Problem
 from pincompute.gateway.images.registry_storage import ImageBytes, RegistryStorage
 from pincompute.gateway.images.stored_bytes import FRESH, StoredBytes
 
@@ -26,7 +29,7 @@ async def test_a_sum_is_remembered_for_seconds_and_until_something_is_deleted(tm
     clock = FRESH
     assert await stored.of("shop") == ImageBytes(11)
     registry.storage.remove_layer("shop/web", "sha256:" + "a" * 64)
-    stored.forget("shop")
+    stored.outdate("shop")
     assert await stored.of("shop") == ImageBytes(1, removed=10)
     assert await StoredBytes(RegistryStorage()).of("shop") is None
 
@@ -59,3 +62,36 @@ async def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monk
 
     monkeypatch.setattr(RegistryStorage, "stored_bytes", fails)
     assert await StoredBytes(RegistryDouble(tmp_path).storage).of("shop") is None
+
+
+class Limits:
+    def allowed(self, _project: str) -> dict[str, int]:
+        return {"images": 10}
+
+
+async def test_the_last_sum_counts_until_there_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A deletion, also one that was only judged, dropped the sum, and without one every push was allowed."""
+    monkeypatch.setattr(stored_bytes, "PATIENCE", 0.01)
+    registry, fails, sum_up = RegistryDouble(tmp_path), False, RegistryStorage.stored_bytes
+    registry.push_layer("shop/web", "sha256:" + "a" * 64, 10)
+
+    def sometimes(self: RegistryStorage, project: str) -> ImageBytes:
+        if fails:
+            raise OSError(5, "Input/output error")
+        return sum_up(self, project)
+
+    monkeypatch.setattr(RegistryStorage, "stored_bytes", sometimes)
+    stored, limits = StoredBytes(registry.storage), Limits()
+
+    async def push() -> str:
+        given: Any = limits
+        with pytest.raises(Problem) as refused:
+            await image_limit.judge([Access("shop/web", "push")], given, stored)
+        return refused.value.code
+
+    assert await push() == "limit-exceeded"
+    fails = True
+    stored.outdate("shop")
+    assert await push() == "limit-exceeded"
+    stored = StoredBytes(registry.storage)
+    assert await push() == "unavailable"

@@ -43,7 +43,7 @@ async def list_images(
     """Images of a project in the region's registry, and what uses them."""
     await _own(ownership, project)
     repository = _repository(project, name) if name else ""
-    return StoredImages(items=await inventory.of(project, repository, await image_references.of_project(reads, project)))
+    return StoredImages(items=await inventory.of(project, repository, await image_references.as_cached(reads, project)))
 
 
 class DeletedImages(Struct):
@@ -79,7 +79,8 @@ async def delete_images(
     judged_only = call.judged_only(dry_run)
     uses = image_references.of_project if judged_only else image_references.stored
     found = await removal.remove(wanted, lambda: uses(reads, project), dry_run=judged_only)
-    stored.forget(project)
+    if not judged_only:
+        stored.outdate(project)
     return DeletedImages(items=found)
 
 

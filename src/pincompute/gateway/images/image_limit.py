@@ -1,7 +1,7 @@
 """Refuses a token for a push when the images of the project take all of its limit of image bytes.
 
 A push names no size when it asks for its token, and one token lives five minutes, so a project may pass its limit once. While
-the registry's folder cannot be read, nobody knows what is stored, and pushes are allowed.
+the registry's folder cannot be read, the last sum counts. A push waits for the first one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pincompute.api.image_ownership import project_of
 from pincompute.domain import project_limits
 from pincompute.domain.project_limits import IMAGES
 from pincompute.domain.registry_access import PUSH, Access
+from pincompute.gateway import problems
 from pincompute.gateway.images.registry_storage import ImageBytes
 from pincompute.gateway.images.stored_bytes import StoredBytes
 from pincompute.gateway.problems import FieldError, Problem
@@ -20,11 +21,22 @@ from pincompute.gateway.project_limit_admission import ProjectLimitAdmission
 
 
 async def judge(granted: Iterable[Access], limits: ProjectLimitAdmission, stored: StoredBytes) -> None:
-    """Raises Problem for a push to a project whose images take all of its limit."""
+    """Raises Problem for a push to a project whose images take all of its limit, or of which nobody knows what they take."""
+    if not stored.storage.configured:
+        return
     for project in dict.fromkeys(project_of(repository) for repository, action in granted if action == PUSH):
         used, allowed = await stored.of(project), limits.allowed(project)[IMAGES]
-        if used is not None and used.total >= allowed:
+        if used is None:
+            raise _unknown(project)
+        if used.total >= allowed:
             raise _exceeded(project, used, allowed, stored.freed_within)
+
+
+def _unknown(project: str) -> Problem:
+    """Clients of registries look for the sentence in the errors."""
+    found = problems.unavailable(f"it is not known yet how much project {project} stores; try again in a moment", 5.0)
+    found.errors = (FieldError("scope", "a project whose images are added up", found.detail),)
+    return found
 
 
 def _exceeded(project: str, used: ImageBytes, allowed: int, freed_within: float) -> Problem:
