@@ -39,6 +39,8 @@ class Registry:
         self.tags = {"1": A, "2": B}
         self.asked: list[str] = []
         self.silent = False
+        self.lists = True  # and answers which tags there are
+        self.pages = False  # and says that more tags follow
         self.now = 0.0
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -49,7 +51,9 @@ class Registry:
         if request.path.startswith("/v2/shop/closed/"):
             return web.Response(status=401)
         if request.path in ("/v2/shop/web/tags/list", "/v2/hello/tags/list"):
-            return web.json_response({"tags": list(self.tags)})
+            last = request.query.get("last", "")
+            following = {"Link": f'<{request.path}?last={last}x>; rel="next"'} if self.pages and len(last) < 3 else {}
+            return web.json_response({"tags": list(self.tags)}, headers=following) if self.lists else web.Response(status=500)
         version = request.path.removeprefix("/v2/shop/web/manifests/")
         digest = version if version in self.tags.values() else self.tags.get(version)
         return web.Response(headers={"Docker-Content-Digest": digest}) if digest else web.Response(status=404)
@@ -134,6 +138,20 @@ async def test_a_tag_that_does_not_exist_is_refused_with_the_nearest(gateway: Ru
         assert (status, error["field"], error["expected"]) == (422, "containers[0].image", "a tag of shop/web")
         assert error["message"].startswith(f"there is no image {WEB}:1.2; the nearest tags are 1.1, 1.0")
         assert "`pin image list`" in error["message"]
+
+
+async def test_a_listing_of_tags_that_fails_says_nothing_of_the_image(gateway: Running, registry: Registry):
+    """It said that the registry has no such image at all."""
+    registry.lists = False
+    _, problem, _ = await gateway.ask("dan", "POST", APPS, app(f"{WEB}:9"))
+    (error,) = problem["errors"]
+    assert (error["expected"], error["message"][:40]) == ("a tag of shop/web", f"there is no image {WEB}:9"[:40])
+
+
+async def test_one_page_of_tags_is_enough_for_a_suggestion(gateway: Running, registry: Registry):
+    registry.tags, registry.pages = {f"1.{number}": A for number in range(5)}, True
+    await gateway.ask("dan", "POST", APPS, app(f"{WEB}:9"))
+    assert registry.asked.count("GET /v2/shop/web/tags/list") == 1
 
 
 async def test_tags_that_a_region_gives_its_own_images_are_not_suggested(gateway: Running, registry: Registry):
@@ -294,7 +312,7 @@ async def test_a_mistyped_name_gets_the_nearest_of_the_platform_and_of_the_own_p
         async def resolve(self, _repository: str, _version: str) -> NoImage:
             return NoImage()
 
-        async def tags(self, _repository: str) -> tuple[str, ...]:
+        async def some_tags(self, _repository: str) -> tuple[str, ...]:
             return ()
 
     for name in ("hello", "shop/web", "other/web"):

@@ -19,7 +19,7 @@ from pincompute.domain import image_pinning
 from pincompute.domain.image_pinning import Digest, NamedImage, Resolution
 from pincompute.gateway import problems
 from pincompute.gateway.images.image_leases import ImageLeases
-from pincompute.gateway.images.registry_reader import RegistryReader
+from pincompute.gateway.images.registry_reader import RegistryReader, RegistrySilent
 from pincompute.gateway.images.registry_storage import RegistryStorage
 from pincompute.gateway.images.repository_ownership import RepositoryOwnership
 from pincompute.gateway.problems import FieldError, Problem
@@ -116,9 +116,9 @@ class ImageDigests:
         """Names every image, and the nearest tags or names of the first ones."""
         named = missing[: near_names.SUGGESTED]
         asked = sorted({each.repository for each in named})
-        tags = dict(zip(asked, await _bounded(registry.tags, asked), strict=True))
-        near = {each: _nearest_tags(each, tags[each.repository]) for each in named}
-        unknown = [each for each in named if not tags[each.repository]]
+        tags = dict(zip(asked, await _bounded(lambda name: _tags(registry, name), asked), strict=True))
+        near = {each: _nearest_tags(each, tags[each.repository] or ()) for each in named}
+        unknown = [each for each in named if tags[each.repository] == ()]
         names = {each: await asyncio.to_thread(self._nearest_names, each.repository, project) for each in unknown}
         wrong = (_no_repository(each, names[each], locate) for each in unknown)
         return problems.invalid(*wrong, *(_no_tag(each, near.get(each, ()), locate) for each in missing if each not in names))
@@ -150,6 +150,14 @@ async def _bounded(ask: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list
             return await ask(item)
 
     return await asyncio.gather(*map(one, items))
+
+
+async def _tags(registry: RegistryReader, repository: str) -> Sequence[str] | None:
+    """Returns none where there is no such repository, and None where the registry does not say."""
+    try:
+        return await registry.some_tags(repository)
+    except RegistrySilent:
+        return None
 
 
 def _nearest_tags(each: NamedImage, tags: Sequence[str]) -> Sequence[str]:

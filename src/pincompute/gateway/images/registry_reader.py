@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -45,13 +45,6 @@ _FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 class RegistrySilent(Exception):  # noqa: N818 - a state, not an error of ours
     """The registry does not answer, or fails."""
-
-
-class _AnswerBody(NamedTuple):
-    """The body of an answer, and after what the next one of a list begins; empty where it is the last."""
-
-    content: bytes = b""
-    following: str = ""
 
 
 class _TagList(msgspec.Struct, frozen=True):
@@ -99,34 +92,23 @@ class RegistryReader:
             self._silent_until = self._now() + PAUSE
             return Unresolved()
 
-    async def tags(self, repository: str) -> tuple[str, ...]:
-        """The tags of a repository; none where it is not there or the registry does not answer."""
-        try:
-            return await self.listed_tags(repository)
-        except RegistrySilent:
-            return ()
-
-    async def listed_tags(self, repository: str) -> tuple[str, ...]:
-        """As `tags`, but raises RegistrySilent."""
+    async def some_tags(self, repository: str) -> tuple[str, ...]:
+        """The first tags of a repository, at most TAGS; none where it is not there. Raises RegistrySilent."""
         if not registry_access.is_repository(repository):
             return ()
-        found, last = list[str](), ""
-        while True:
-            query = urlencode({"n": TAGS} | ({"last": last} if last else {}))
-            body = await self._read(repository, f"{repository}/tags/list?{query}")
-            found += (_decoded(body.content, _TagList).tags or ()) if body.content else ()
-            if body.following <= last:  # the last page, or one that would come again
-                return tuple(found)
-            last = body.following
+        if self._now() < self._silent_until:
+            raise RegistrySilent
+        content = await self._read(repository, f"{repository}/tags/list?{urlencode({'n': TAGS})}")
+        return (_decoded(content, _TagList).tags or ()) if content else ()
 
-    async def _read(self, repository: str, path: str) -> _AnswerBody:
+    async def _read(self, repository: str, path: str) -> bytes:
         """Reads an answer; it is empty for 404. Raises RegistrySilent."""
         try:
             async with self._asked("GET", repository, path) as answer:
                 if answer.status == 404:
-                    return _AnswerBody()
+                    return b""
                 answer.raise_for_status()
-                return _AnswerBody(await _content(answer), _following(answer))
+                return await _content(answer)
         except _FAILURES as error:
             raise RegistrySilent(str(error) or type(error).__name__) from error
 
@@ -181,11 +163,6 @@ async def _content(answer: aiohttp.ClientResponse) -> bytes:
         if len(found) > LARGEST:
             raise ValueError(f"an answer has more than {LARGEST} bytes")
     return bytes(found)
-
-
-def _following(answer: aiohttp.ClientResponse) -> str:
-    links: Any = answer.links
-    return links["next"]["url"].query.get("last", "") if "next" in links else ""
 
 
 def _decoded(content: bytes, kind: type[T]) -> T:
