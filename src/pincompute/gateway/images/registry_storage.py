@@ -36,6 +36,8 @@ from pathlib import Path
 
 OWN = "pincompute"  # what the platform itself keeps in the folder
 RELEASED = 1.0  # the time of what was deleted and may go when no push needs it
+BLOCK = 4096  # bytes that a folder or a small file takes
+REPOSITORY, TAG, LINK, CONTENT = 8 * BLOCK, 5 * BLOCK, 2 * BLOCK, 3 * BLOCK  # bytes of the folders and files of each
 LARGEST = 4 << 20  # bytes of a manifest; the registry takes no larger one
 _MANIFESTS, _LAYERS, _UPLOADS = "_manifests", "_layers", "_uploads"
 _DIGEST = re.compile(r"[a-z0-9]+:[0-9a-f]{32,128}")  # the registry takes sha512 as well
@@ -60,20 +62,31 @@ class StoredRepository:
     layers: Times
     tags: Mapping[str, str]
     untagged: Times
+    former: int  # links from tags to the manifests that they ever pointed to
     uploaded: float  # when the last upload under way got its last bytes
     uploading: int  # bytes of uploads under way
+    uploads: int
+
+    @property
+    def entries(self) -> int:
+        """Bytes of the folders and files that are no content."""
+        links = len(self.manifests) + len(self.layers) + self.former + self.uploads
+        return REPOSITORY + BLOCK * self.name.count("/") + TAG * len(self.tags) + LINK * links
 
 
 @dataclass(frozen=True, slots=True)
 class ImageBytes:
-    """What a project takes of the disk, each content once. `removed` is what it no longer names and nobody has freed yet."""
+    """What a project takes of the disk, each content once. `removed` is what it no longer names and nobody has freed yet.
+    `entries` is what names, tags and links take beside the contents: a tag costs no content and yet folders and files.
+    """
 
     named: int
     removed: int = 0
+    entries: int = 0
 
     @property
     def total(self) -> int:
-        return self.named + self.removed
+        return self.named + self.removed + self.entries
 
 
 class RegistryStorage:
@@ -113,12 +126,14 @@ class RegistryStorage:
 
     def read(self, repository: str) -> StoredRepository:
         folder = self._repositories / repository
-        tags, lost = dict[str, str](), dict[str, float]()
+        tags, lost, former = dict[str, str](), dict[str, float](), 0
         for tag in _folders(folder / _MANIFESTS / "tags"):
             at = folder / _MANIFESTS / "tags" / tag
             if digest := _text(at / "current" / "link"):
                 tags[tag] = digest
-            for digest, when in _losses(at):
+            pointed = _links(at / "index")
+            former += len(pointed)
+            for digest, when in _losses(pointed):
                 lost[digest] = max(when, lost.get(digest, 0.0))
         uploads = [_stat(folder / _UPLOADS / name / "data") for name in _folders(folder / _UPLOADS)]
         return StoredRepository(
@@ -127,8 +142,10 @@ class RegistryStorage:
             _links(folder / _LAYERS),
             tags,
             lost,
+            former,
             max((when for _, when in uploads), default=0.0),
             sum(size for size, _ in uploads),
+            len(uploads),
         )
 
     def has(self, repository: str, digest: str) -> bool:
@@ -161,7 +178,8 @@ class RegistryStorage:
         named = {digest for digest, when in links if when != RELEASED}
         removed = {*(digest for digest, _ in links), *_folders(self._waiting_folder / project)} - named
         uploading = sum(each.uploading for each in found)
-        return ImageBytes(sum(map(self.size, named)) + uploading, sum(map(self._size_on_disk, removed)))
+        entries = sum(each.entries for each in found) + CONTENT * (len(named) + len(removed))
+        return ImageBytes(sum(map(self.size, named)) + uploading, sum(map(self._size_on_disk, removed)), entries)
 
     def _size_on_disk(self, digest: str) -> int:
         """Returns the size of a content that may be set aside already."""
@@ -336,9 +354,9 @@ class RegistryStorage:
         return self._root / "blobs" / algorithm / name[:2] / name
 
 
-def _losses(tag: Path) -> Iterator[tuple[str, float]]:
-    """When the tag left each manifest: at the latest when it came to the one that was pushed next."""
-    pushed = sorted((when, digest) for digest, when in _links(tag / "index").items())
+def _losses(pointed: Times) -> Iterator[tuple[str, float]]:
+    """When a tag left each manifest that it `pointed` to: at the latest when it came to the one that was pushed next."""
+    pushed = sorted((when, digest) for digest, when in pointed.items())
     return ((digest, following[0]) for (_, digest), following in pairwise(pushed))
 
 
