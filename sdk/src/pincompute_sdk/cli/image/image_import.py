@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -33,9 +34,20 @@ def import_(
         with registry_client.connect(pin) as registry:
             found = image_archive.unpack(file, scratch).images(registry.platform)
             named = [(image, _name(image, file, project, chosen, len(found))) for image in found]
+            _check(file, named)
             for image, name in named:
                 push_view.pushed(registry, image_archive.compressed(image, scratch), name)
                 terminal.out(name.reference)
+
+
+def _check(file: Path, named: Sequence[tuple[LayoutImage, ImageName]]) -> None:
+    """Raises CommandError where two different images would get one name, of which only the last would stay."""
+    for name in dict.fromkeys(name for _, name in named):
+        same = {image.manifest.digest: image.name for image, other in named if other == name}
+        if len(same) > 1:
+            images = " and ".join(same.values())
+            remedy = "save each to a file of its own, and name it: `pin image import FILE --tag NAME:TAG`"
+            raise CommandError(f"{file}: {images} would both become {name}", remedy=remedy, code=USAGE)
 
 
 def _name(image: LayoutImage, file: Path, project: str, chosen: ImageName | None, among: int) -> ImageName:
