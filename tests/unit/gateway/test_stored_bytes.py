@@ -13,9 +13,9 @@ from gateway.served_gateway import WITHIN
 
 from pincompute.domain.registry_access import Access
 from pincompute.gateway.images import image_limit, stored_bytes
-from pincompute.gateway.problems import Problem
 from pincompute.gateway.images.registry_storage import ImageBytes, RegistryStorage
 from pincompute.gateway.images.stored_bytes import FRESH, StoredBytes
+from pincompute.gateway.problems import Problem
 
 
 async def contents(stored: StoredBytes, project: str) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -10,15 +11,30 @@ import pytest
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.image import image_build, push_view
 from pincompute_sdk.images.image_name import ImageName
+from pincompute_sdk.images.registry_client import PushProgress
 
 WEB = ImageName("demo/web")
 
 
 @dataclass
 class Registry:
-    """Digests by tag."""
+    """Digests by tag. `during` runs once in the middle of an upload, `after` once right after a tag was set."""
 
     held: dict[str, str] = field(default_factory=dict[str, str])
+    during: Callable[[], object] | None = None
+    after: Callable[[], object] | None = None
+
+    def upload(self) -> None:
+        meanwhile, self.during = self.during, None
+        if meanwhile is not None:
+            meanwhile()
+
+    def put_manifest(self, name: ImageName, manifest: Any) -> str:
+        self.held[name.tag] = manifest.digest
+        meanwhile, self.after = self.after, None
+        if meanwhile is not None:
+            meanwhile()
+        return manifest.digest
 
     def tags(self, _repository: str) -> tuple[str, ...]:
         return tuple(self.held)
@@ -29,10 +45,13 @@ class Registry:
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    def pushed(registry: Registry, image: Any, name: ImageName) -> None:
-        registry.held[name.tag] = image.manifest.digest
+    def uploaded(registry: Registry, image: Any, name: ImageName) -> PushProgress:
+        registry.upload()
+        if name.tag:
+            registry.put_manifest(name, image.manifest)
+        return PushProgress(0, 0, 0)
 
-    monkeypatch.setattr(push_view, "pushed", pushed)
+    monkeypatch.setattr(push_view, "uploaded", uploaded)
     return Registry()
 
 
@@ -46,13 +65,19 @@ def chosen(registry: Any, tag: str = "") -> ImageName:
 
 
 def test_two_builds_at_the_same_time_get_two_versions(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each chooses its version before it builds, and neither takes the other's tag."""
+    """The other one runs from its beginning to its end while this one uploads its layers."""
     registry.held["6"] = "before"
-    first, second = chosen(registry, "6"), chosen(registry, "6")
-    assert (first.tag, second.tag) == ("7", "7")
-    assert [push(registry, "mine", first), push(registry, "theirs", second)] == ["7", "8"]
-    assert registry.held == {"6": "before", "7": "mine", "8": "theirs"}
+    registry.during = lambda: push(registry, "theirs", chosen(registry, "6"))
+    assert push(registry, "mine", chosen(registry, "6")) == "8"
+    assert registry.held == {"6": "before", "7": "theirs", "8": "mine"}
     assert "another build has pushed demo/web:7 meanwhile, so this image becomes demo/web:8" in capsys.readouterr().err
+
+
+def test_a_version_that_another_build_takes_at_the_same_moment_is_its(registry: Registry) -> None:
+    registry.held["6"] = "before"
+    registry.after = lambda: registry.held.update({"7": "theirs"})
+    assert push(registry, "mine", chosen(registry, "6")) == "8"
+    assert registry.held == {"6": "before", "7": "theirs", "8": "mine"}
 
 
 def test_the_same_content_makes_no_new_version(registry: Registry) -> None:

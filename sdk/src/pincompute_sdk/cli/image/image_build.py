@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pincompute_sdk.images.oci_layout import LayoutImage
     from pincompute_sdk.images.registry_client import RegistryClient
 
+TRIES = 5  # versions of which another build takes each
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -131,18 +132,50 @@ def _built(folder: Path, name: ImageName, platform: str, scratch: Path, how: Bui
 
 def _pushed(image: LayoutImage, name: ImageName, registry: RegistryClient, *, fixed: bool) -> ImageName:
     """The name that the image has in the registry: the version before, where nothing has changed since; the next one, where
-    another build has pushed this version meanwhile.
+    another build has pushed this version meanwhile. It is chosen after the upload, which takes long.
     """
-    tags = registry.tags(name.repository) if not fixed else ()
-    if name.tag in tags:
-        name = _with_version(taken := name, registry, fixed=False)
-        terminal.err(f"another build has pushed {taken} meanwhile, so this image becomes {name}")
-    before = image_version.newest(name.tag, tags)
-    if before and registry.digest(name.tagged(before)) == image.manifest.digest:
-        terminal.err(f"nothing has changed since version {before}, so there is no new one")
-        return name.tagged(before)
-    push_view.pushed(registry, image, name)
+    if fixed:
+        push_view.pushed(registry, image, name)
+        return name
+    name = _free(name, registry)
+    if before := _unchanged(image, name, registry):
+        return before
+    progress = push_view.uploaded(registry, image, ImageName(name.repository))
+    name = _tagged(image, name, registry)
+    push_view.tell(name, progress)
     return name
+
+
+def _tagged(image: LayoutImage, name: ImageName, registry: RegistryClient) -> ImageName:
+    """Gives the uploaded image its version: the first that no other build has, also when the tag has been set."""
+    for _ in range(TRIES):
+        name = _free(name, registry)
+        if before := _unchanged(image, name, registry):
+            return before
+        registry.put_manifest(name, image.manifest)
+        if registry.digest(name) == image.manifest.digest:
+            return name
+    raise CommandError(
+        f"other builds take every version of {name.repository}", remedy="give one of your own: --tag NAME:VERSION"
+    )
+
+
+def _free(name: ImageName, registry: RegistryClient) -> ImageName:
+    """Returns the name, with the next version where another build has this one by now."""
+    if name.tag not in registry.tags(name.repository):
+        return name
+    following = _with_version(name, registry, fixed=False)
+    terminal.err(f"another build has pushed {name} meanwhile, so this image becomes {following}")
+    return following
+
+
+def _unchanged(image: LayoutImage, name: ImageName, registry: RegistryClient) -> ImageName | None:
+    """Returns the version before this one where it is the same image."""
+    before = image_version.newest(name.tag, registry.tags(name.repository))
+    if not before or registry.digest(name.tagged(before)) != image.manifest.digest:
+        return None
+    terminal.err(f"nothing has changed since version {before}, so there is no new one")
+    return name.tagged(before)
 
 
 def _tell(folder: Path, name: ImageName, *, update: bool) -> None:

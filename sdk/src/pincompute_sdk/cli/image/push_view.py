@@ -11,8 +11,17 @@ from pincompute_sdk.images.oci_layout import LayoutImage
 from pincompute_sdk.images.registry_client import PushProgress, RegistryClient
 
 
-def pushed(registry: RegistryClient, image: LayoutImage, name: ImageName, *, mount_from: str = "") -> str:
-    """Push the image, and return the digest of its manifest."""
+def pushed(registry: RegistryClient, image: LayoutImage, name: ImageName) -> None:
+    """Pushes the image under the name's tag, and says so."""
+    tell(name, uploaded(registry, image, name))
+
+
+def tell(name: ImageName, progress: PushProgress) -> None:
+    terminal.err(f"pushed {name}: {_sizes(progress)}")
+
+
+def uploaded(registry: RegistryClient, image: LayoutImage, name: ImageName) -> PushProgress:
+    """Pushes the image under the name's tag, or without a tag where it has none."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     last = PushProgress(0, image.size, 0)
@@ -27,9 +36,8 @@ def pushed(registry: RegistryClient, image: LayoutImage, name: ImageName, *, mou
             if bar is not None and task is not None:
                 bar.update(task, completed=progress.done)
 
-        digest = registry.push(image, name, show, mount_from=mount_from)
-    terminal.err(f"pushed {name}: {_sizes(last)}")
-    return digest
+        registry.push(image, name, show)
+    return last
 
 
 def _sizes(progress: PushProgress) -> str:
