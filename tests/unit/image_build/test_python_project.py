@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from pincompute_sdk.images.build import python_project
+from pincompute_sdk.images.build import python_image, python_project
+from pincompute_sdk.images.build.python_image import PythonImage
 from pincompute_sdk.images.image_errors import ImageError
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
@@ -99,7 +102,7 @@ def test_requirements_with_the_files_they_include(tmp_path: Path) -> None:
     }
     found = python_project.detect(written(tmp_path, files))
     assert found.requirement_files == ("requirements.txt", "base.txt", "limits.txt")
-    assert (found.dependencies, found.installs_itself, found.needs_own_files) == ((), False, False)
+    assert (found.dependencies, found.installs_itself, found.local_places) == ((), False, ())
 
 
 OUTSIDE = (
@@ -170,10 +173,60 @@ def test_a_project_with_a_build_backend_installs_itself(tmp_path: Path) -> None:
     backend = '[build-system]\nrequires = ["hatchling"]\n'
     found = python_project.detect(written(tmp_path, {"pyproject.toml": PROJECT + backend, "main.py": ""}))
     assert (found.name, found.dependencies, found.installs_itself) == ("shop", ("flask>=3",), True)
-    assert not found.needs_own_files
+    assert not found.comes_with_dependencies
 
 
 def test_a_project_whose_backend_alone_knows_the_dependencies_is_installed_as_a_whole(tmp_path: Path) -> None:
     dynamic = '[project]\nname = "shop"\ndynamic = ["dependencies"]\n'
     found = python_project.detect(written(tmp_path, {"pyproject.toml": dynamic, "main.py": ""}))
-    assert (found.installs_itself, found.needs_own_files) == (True, True)
+    assert (found.installs_itself, found.comes_with_dependencies) == (True, True)
+
+
+SCRIPT = PROJECT + '[project.scripts]\nweb = "shop:run"\n[build-system]\nrequires = ["hatchling"]\n'
+
+
+@pytest.mark.parametrize(("line", "alone"), {"./libs/foo": True, "-e .": False, ".[web]": False, "flask": True}.items())
+def test_a_project_is_installed_unless_its_requirements_install_it(tmp_path: Path, line: str, alone: bool) -> None:
+    """A library of its own among the requirements left the project out, and its program was not there."""
+    found = python_project.detect(written(tmp_path, {"pyproject.toml": SCRIPT, "requirements.txt": line, "libs/foo/x": ""}))
+    assert found.installs_itself
+    assert found.comes_with_dependencies is not alone
+
+
+DIRECT = PROJECT.replace("flask>=3", "foo @ file:libs/foo.whl")
+LOCAL = {
+    "a wheel": ({"requirements.txt": "libs/foo-1.whl\n"}, "libs/foo-1.whl"),
+    "a wheel beside it": ({"requirements.txt": "foo-1.whl\n"}, "foo-1.whl"),
+    "a wheel by its address": ({"requirements.txt": "foo @ file:libs/foo.whl\n"}, "libs/foo.whl"),
+    "a wheel of a project": ({"pyproject.toml": DIRECT}, "libs/foo.whl"),
+    "a folder of wheels": ({"requirements.txt": "--find-links wheels\nfoo\n"}, "wheels/foo.whl"),
+    "a library with an extra": ({"requirements.txt": "./libs/foo[extra]\n"}, "libs/foo/foo.py"),
+    "a list behind a link": ({"requirements.txt": "-> reqs/prod.txt"}, "reqs/prod.txt"),
+    "a library behind a link": ({"requirements.txt": "./libs\n", "libs": "-> vendor"}, "vendor/foo/foo.py"),
+    "a file behind a link in a library": ({"requirements.txt": "./libs\n", "libs/foo.py": "-> ../all/foo.py"}, "all/foo.py"),
+    "the project itself": ({"pyproject.toml": '[project]\nname = "shop"\ndynamic = ["dependencies"]\n'}, "shop/a.py"),
+}
+
+
+@pytest.mark.parametrize(("files", "changed"), LOCAL.values(), ids=LOCAL)
+def test_dependencies_are_installed_anew_when_their_files_in_the_project_change(
+    tmp_path: Path, files: dict[str, str], changed: str
+) -> None:
+    """The layer of an earlier build was taken, with the library as it was then."""
+    written(tmp_path, {"main.py": "", changed: "former\n", **{name: text for name, text in files.items() if "->" not in text}})
+    for name, text in files.items():
+        if text.startswith("-> "):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).symlink_to(text.removeprefix("-> "))
+    former = key(tmp_path)
+    (tmp_path / "main.py").write_text("print()" if "pyproject.toml" not in files else "")
+    assert key(tmp_path) == former
+    (tmp_path / changed).write_text("another\n")
+    assert key(tmp_path) != former
+
+
+def key(folder: Path) -> str:
+    base: Any = SimpleNamespace(layer=SimpleNamespace(descriptor=SimpleNamespace(digest="sha256:base")))
+    found = python_project.detect(folder)
+    image = PythonImage(found, python_image.read(folder), base, print, print)
+    return image._key(python_image._requirements(found))

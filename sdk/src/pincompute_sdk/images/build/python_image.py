@@ -7,10 +7,11 @@ alone. The image runs as an ordinary user, and nothing in it can be changed by t
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -40,7 +41,7 @@ from pincompute_sdk.images.oci_layout import OciLayout
 APP = PurePosixPath("/app")
 STAGE = PurePosixPath("/build/source")  # where pip finds the project's files; no layer has it
 INSTALLED = "/usr/local"
-FORMAT = "1"  # part of every key of dependencies; to be raised when the same must give another layer
+FORMAT = "2"  # part of every key of dependencies; to be raised when the same must give another layer
 LEFT_OUT = (
     ".git", ".hg", ".svn", ".venv", "venv", ".env", ".env.*", "**/__pycache__", "**/*.pyc", "**/*.egg-info", "node_modules",
     ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".nox", ".idea", ".vscode", ".DS_Store", ".dockerignore", "app.yaml",
@@ -126,7 +127,7 @@ class PythonImage:
 
     def _application(self, scratch: Path, below: Sequence[Layer]) -> Layer:
         entries = list(application(self.context))
-        if self.project.installs_itself and not self.project.needs_own_files:
+        if self.project.installs_itself and not self.project.comes_with_dependencies:
             chroot = self._chroot(scratch / "application", below)
             before = Snapshot.of(chroot, INSTALLED)
             self._pip(chroot, ("--no-deps", "."))
@@ -167,10 +168,9 @@ class PythonImage:
         )
 
     def _key(self, wanted: Sequence[str]) -> str:
-        files = (
-            self.project.requirement_files if not self.project.needs_own_files else [str(f.path) for f in self.context.files]
-        )
-        contents = [(name, _digest(self.context.folder / name)) for name in files]
+        places = (os.curdir,) if self.project.dynamic else self.project.local_places
+        files = sorted({*self.project.requirement_files, *below(self.context, places)})
+        contents = [(name, _digest(self.context.folder, name)) for name in files]
         facts = (FORMAT, self.base.layer.descriptor.digest, wanted, contents)
         return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:24]
 
@@ -180,6 +180,21 @@ def read(
 ) -> BuildContext:
     """The files of a project that go into its image."""
     return build_context.read(folder, build_context.rules(folder, LEFT_OUT), largest, progress)
+
+
+def below(context: BuildContext, places: Iterable[str]) -> Iterator[str]:
+    """Yields what of the folder is at these places and below them, and where links there lead to within the folder."""
+    root, waiting, seen = context.folder.resolve(), [PurePosixPath(place) for place in places], set[PurePosixPath]()
+    while waiting:
+        place = waiting.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        found = [file for file in context.files if place in (file.path, *file.path.parents)]
+        yield from (str(file.path) for file in found)
+        links = (root / place, *(file.source for file in found if file.source.is_symlink()))
+        targets = (link.resolve() for link in links)
+        waiting += (PurePosixPath(target.relative_to(root)) for target in targets if target.is_relative_to(root))
 
 
 def application(context: BuildContext) -> Iterator[LayerEntry]:
@@ -208,7 +223,7 @@ def run_config(project: PythonProject, base: BaseImage) -> dict[str, Any]:
 def _requirements(project: PythonProject) -> tuple[str, ...]:
     if python_project.REQUIREMENTS in project.requirement_files:
         return ("-r", python_project.REQUIREMENTS)
-    if project.needs_own_files:
+    if project.dynamic:
         return (".",)
     return project.dependencies
 
@@ -240,5 +255,8 @@ def _stored(place: Path) -> Dependencies | None:
     return Dependencies(layer, found.packages, cached=True)
 
 
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() and not file.is_symlink() else str(file)
+def _digest(folder: Path, name: str) -> str:
+    """The hash of a file of the folder, also behind links; empty for a folder and for a link that leads elsewhere."""
+    file = (folder / name).resolve()
+    inside = file.is_file() and file.is_relative_to(folder.resolve())
+    return hashlib.sha256(file.read_bytes()).hexdigest() if inside else ""

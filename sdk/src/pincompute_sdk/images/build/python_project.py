@@ -7,6 +7,7 @@ application, when a server for it is among the requirements; `main.py`, `app.py`
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import tomllib
@@ -42,7 +43,6 @@ REMEDY = (
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _BRINGS_UVICORN = re.compile(r"\s*fastapi\[(?:standard|all)", re.IGNORECASE)
 _WEB = re.compile(r"^web:\s*(.+?)\s*$", re.MULTILINE)
-_LOCAL = re.compile(r"^\s*(?:-e\b|--editable\b|\.|/|file:)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,14 @@ class PythonProject:
     requirement_files: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
     installs_itself: bool = False
-    needs_own_files: bool = False  # a dependency is in the project itself, or only its build backend knows them
+    dynamic: bool = False  # only its build backend knows the dependencies
+    local_places: tuple[str, ...] = ()  # files and folders of the project from which dependencies are installed
     python: str = ""
+
+    @property
+    def comes_with_dependencies(self) -> bool:
+        """Installing the dependencies installs the project itself."""
+        return self.dynamic or os.curdir in self.local_places
 
     @property
     def web(self) -> bool:
@@ -78,6 +84,7 @@ def detect(folder: Path) -> PythonProject:
     dynamic = not files and (
         ("dependencies" in described.get("dynamic", ())) or (bool(metadata.get("build-system")) and not described)
     )
+    lists, local = [folder / file for file in files], requirement_paths.local
     names = _names(folder, files, dependencies)
     command, why = _command(folder, described, names)
     return PythonProject(
@@ -87,7 +94,8 @@ def detect(folder: Path) -> PythonProject:
         requirement_files=files,
         dependencies=dependencies,
         installs_itself=(bool(described.get("name")) and ("build-system" in metadata or "scripts" in described)) or dynamic,
-        needs_own_files=dynamic or any(_LOCAL.search(_text(folder / file)) for file in files),
+        dynamic=dynamic,
+        local_places=tuple(dict.fromkeys(place for text in (*map(_text, lists), *dependencies) for place in local(text))),
         python=str(described.get("requires-python", "")),
     )
 

@@ -6,6 +6,7 @@ get into an image unnoticed. A list at an address could change without the cache
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _OPTION = re.compile(
 )
 _LISTS = frozenset({"r", "c", "requirement", "constraint"})
 _DIRECT = re.compile(r"^[\w.\-]+\s*(?:\[[^\]]*\])?\s*@\s*(?P<place>\S+)")
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
 _ADDRESS = re.compile(r"^(?:[a-z]+\+)?[a-z][a-z0-9]*://", re.IGNORECASE)
 
 
@@ -41,7 +43,14 @@ def lists(folder: Path, file: str, text: str) -> Iterator[str]:
         if (found.is_list and _is_remote(found.place)) or not _is_inside(folder, start, found.place):
             raise _outside(f"{file}, line {number}", found.line)
         if found.is_list:
-            yield str(start / found.place)
+            yield str(start / _path(found.place))
+
+
+def local(text: str) -> Iterator[str]:
+    """Yields the files and folders of the project from which the lines install, relative to its folder."""
+    for _, found in _named(text):
+        if not found.is_list and not _is_remote(found.place):
+            yield os.path.normpath(_path(found.place))
 
 
 def check(folder: Path, where: str, requirements: Iterable[str]) -> None:
@@ -68,7 +77,7 @@ def _place(line: str) -> NamedPlace | None:
     if line.startswith("-"):
         return None
     place = _plain(direct["place"] if (direct := _DIRECT.match(line)) else line.partition(";")[0].split(" ", 1)[0])
-    is_path = place.startswith((".", "~", "file:")) or "/" in place
+    is_path = place.startswith((".", "~", "file:")) or "/" in place or place.endswith(_ARCHIVES)
     return NamedPlace(line, place) if is_path else None
 
 
@@ -87,10 +96,14 @@ def _is_inside(folder: Path, start: Path, place: str) -> bool:
     """
     if _is_remote(place):
         return True
-    path = Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
+    path = _path(place)
     if path.is_absolute() or place.startswith("~"):
         return False
     return (folder / start / path).resolve().is_relative_to(folder.resolve())
+
+
+def _path(place: str) -> Path:
+    return Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
 
 
 def _outside(where: str, line: str) -> ImageError:
