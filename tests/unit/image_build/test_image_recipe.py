@@ -7,10 +7,11 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
-from pincompute_sdk.images.build import image_recipe, shared_libraries
+from pincompute_sdk.images.build import base_image, image_recipe, layers, shared_libraries
 from pincompute_sdk.images.build.image_recipe import FIELDS, ImageRecipe
 from pincompute_sdk.images.build.recipe_image import RecipeImage
 from pincompute_sdk.images.image_errors import ImageError
@@ -159,3 +160,16 @@ def test_an_image_knows_its_version(folder: Path) -> None:
     (folder / "image.yaml").write_text(GOOD + "environment: {VERSION: 'v{tag}', COLOUR: red}\n")
     made = image_recipe.configured(image_recipe.read(folder), "2")
     assert made.environment == {"VERSION": "v2", "COLOUR": "red"}
+
+
+def test_a_base_lies_below_whoever_builds_and_its_content_makes_another_image(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build for the region left the base out, and took an image on a former base for the same."""
+    bases = [layers.write(tmp_path / f"base{number}.tar.gz", [layers.link(f"/base{number}", "/x")]) for number in range(2)]
+    monkeypatch.setattr(base_image, "get", lambda name, **_: SimpleNamespace(layer=bases[0]))
+    made = image(folder, GOOD + "base: python\n")
+    assert members(built(made, tmp_path / "scratch")).keys() >= {"base0"}
+    former = made.fingerprint()
+    monkeypatch.setattr(base_image, "get", lambda name, **_: SimpleNamespace(layer=bases[1]))
+    assert made.fingerprint() != former

@@ -74,10 +74,8 @@ def build(request: BuildRequest) -> LayoutImage:
 def _of_recipe(request: BuildRequest) -> LayoutImage:
     recipe = image_recipe.configured(image_recipe.read(request.folder), request.name.tag)
     request.say(f"builds {request.name} from {request.folder / image_recipe.RECIPE}")
-    base = base_image.get(recipe.base, refresh=request.refresh, say=request.say) if recipe.base else None
-    image = RecipeImage(request.folder, recipe, request.largest)
-    below = (base.layer,) if base else ()
-    return image.write(request.scratch, below, request.say).image(request.platform)
+    image = RecipeImage(request.folder, recipe, request.largest, request.say, request.refresh)
+    return image.write(request.scratch).image(request.platform)
 
 
 def _of_dockerfile(request: BuildRequest) -> LayoutImage:

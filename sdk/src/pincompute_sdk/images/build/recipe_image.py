@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from pincompute_sdk.images.build import (
+    base_image,
     build_context,
     ignore_rules,
     image_recipe,
@@ -27,20 +28,26 @@ from pincompute_sdk.images.oci_layout import OciLayout
 
 OWN = (image_recipe.RECIPE, ignore_rules.FILE)  # left out of an image of the whole folder
 _EVERYBODY = stat.S_IROTH | stat.S_IXOTH
-FORMAT = "2"  # part of every hash; to be raised when the same source must give another image
+FORMAT = "3"  # part of every hash; to be raised when the same source must give another image
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeImage:
-    """A folder and what its recipe says, with the version filled in. `base` lies below."""
+    """A folder and what its recipe says, with the version filled in. `say` sees a sentence for what the user should know.
+
+    `refresh`: a base is made anew.
+    """
 
     folder: Path
     recipe: ImageRecipe
     largest: int = build_context.LARGEST
+    say: Callable[[str], None] = lambda _: None
+    refresh: bool = False
 
     def fingerprint(self) -> str:
-        """Hash of all that goes into the image: the recipe, its sources, and which programs of this machine."""
-        found = hashlib.sha256(msgspec.json.encode((FORMAT, self.recipe, self.recipe.runs_on), order="sorted"))
+        """Hash of all that goes into the image: the recipe, its base, its sources, and which programs of this machine."""
+        below = [layer.descriptor.digest for layer in self._below()]
+        found = hashlib.sha256(msgspec.json.encode((FORMAT, self.recipe, self.recipe.runs_on, below), order="sorted"))
         for item in self.recipe.compile:
             found.update(self._source(item).read_bytes())
         if self.recipe.compile:
@@ -52,12 +59,16 @@ class RecipeImage:
             found.update(shared_libraries.identity(_program(program)))
         return found.hexdigest()[:40]
 
-    def write(self, scratch: Path, below: tuple[Layer, ...] = (), warn: Callable[[str], None] = lambda _: None) -> OciLayout:
-        """The image as a layout in `scratch`. `below` are the layers of the base."""
+    def write(self, scratch: Path) -> OciLayout:
+        """The image as a layout in `scratch`."""
         run = image_recipe.run_config(self.recipe)
-        return layout_writer.write(scratch / "layout", self.recipe.runs_on, run, (*below, *self._layers(scratch, warn)))
+        return layout_writer.write(scratch / "layout", self.recipe.runs_on, run, (*self._below(), *self._layers(scratch)))
 
-    def _layers(self, scratch: Path, warn: Callable[[str], None]) -> Iterator[Layer]:
+    def _below(self) -> tuple[Layer, ...]:
+        base = self.recipe.base
+        return (base_image.get(base, refresh=self.refresh, say=self.say).layer,) if base else ()
+
+    def _layers(self, scratch: Path) -> Iterator[Layer]:
         """Programs and libraries of this machine below, what is the image's own above."""
         compiled = [
             (item.to, _compile(self._source(item), scratch / f"program-{number}"))
@@ -71,7 +82,7 @@ class RecipeImage:
         if machine:
             yield layers.write(scratch / "programs.tar.gz", machine)
         above = [_copy(file, to) for to, file in compiled]
-        above += self._files(warn)
+        above += self._files(self.say)
         above += [layers.link(path, target) for path, target in self.recipe.links.items()]
         yield layers.write(scratch / "files.tar.gz", above)
 
