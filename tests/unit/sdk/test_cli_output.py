@@ -242,7 +242,16 @@ FOLDERS: dict[str, tuple[dict[str, str], tuple[int, str, bool]]] = {
     "a Python web app": ({"requirements.txt": "flask\ngunicorn\n", "app.py": FLASK}, (8080, "/healthz", False)),
     "a Python program that reads PORT": ({"main.py": "os.environ['PORT']\n"}, (8080, "", False)),
     "a Python program that listens to nobody": ({"main.py": "print(1)\n"}, (0, "", False)),
-    "an image.yaml": ({"image.yaml": "entrypoint: [/x]\n"}, (0, "", False)),
+    "stages of which the last makes the image": (
+        {"Dockerfile": "FROM go AS build\nUSER 1000\nEXPOSE 9999\nFROM debian\nCOPY --from=build /a /a\nEXPOSE 80\n"},
+        (80, "", True),
+    ),
+    "a stage that is built from another": (
+        {"Dockerfile": "FROM --platform=x debian AS Base\nUSER 1000\nEXPOSE 80\nfrom go\nUSER 0\nFROM base as run\nCMD x\n"},
+        (80, "", False),
+    ),
+    "an image.yaml without a user": ({"image.yaml": "entrypoint: [/x]\n"}, (0, "", True)),
+    "an image.yaml with a user": ({"image.yaml": "entrypoint: [/x]\nuser: 65532:65532\n"}, (0, "", False)),
 }
 
 

@@ -19,6 +19,7 @@ from pincompute_sdk.core import configuration
 
 NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
 EXPOSE = re.compile(r"^\s*EXPOSE\s+(?P<ports>.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<name>\S+))?", re.IGNORECASE | re.MULTILINE)
 USER = re.compile(r"^\s*USER\s+(?P<user>\S+)", re.IGNORECASE | re.MULTILINE)
 HEALTH = re.compile(r"[\"'](?P<path>/(?:healthz?|health[-_]?check|readyz?|livez|ping|status)/?)[\"']")
 PORT = re.compile(r"[\"']PORT[\"']")
@@ -46,7 +47,7 @@ TCP_HEALTH = """\
   health: {tcp: {port: http}}          # better a path that answers 200: {http: {path: /healthz, port: http}}
 """
 ADVANCED = f"""\
-# The Dockerfile has no USER with a number, so the program would start as root, which a project refuses.
+# The image names no user by a number, so the program would start as root, which a project refuses.
 advanced: {{template: {{spec: {{securityContext: {{runAsUser: {NOBODY}}}}}}}}}
 """
 
@@ -97,7 +98,7 @@ def detect(folder: Path) -> DetectedApp:
     name = name if NAME.match(name) else f"app-{name}".strip("-")
     built = DetectedApp(name, built=True)
     if (folder / image_recipe.RECIPE).is_file():
-        return built
+        return replace(built, root=_is_root(str(image_recipe.read(folder).user)))
     if dockerfile := dockerfile_image.find(folder):
         return _of_dockerfile(built, _text(dockerfile), folder)
     if python_project.is_project(folder):
@@ -127,12 +128,30 @@ def written(found: DetectedApp, project: str) -> str:
 
 
 def _of_dockerfile(built: DetectedApp, text: str, folder: Path) -> DetectedApp:
-    """The last USER holds. A name could be root's, and a runtime refuses one that it cannot judge."""
-    exposed = EXPOSE.search(text)
+    """What stands in the last stage and below it makes the image. The last USER of it holds, and the first EXPOSE."""
+    made = _last_stage(text)
+    exposed = EXPOSE.search(made)
     number = re.match(r"\d+", exposed["ports"]) if exposed else None
-    users = [found["user"].partition(":")[0] for found in USER.finditer(text)]
-    root = not users or not users[-1].isdigit() or users[-1] == "0"
+    users = [found["user"] for found in USER.finditer(made)]
+    root = _is_root(users[-1] if users else "")
     return replace(built, port=int(number[0]) if number else 0, health=_health(folder), root=root)
+
+
+def _last_stage(text: str) -> str:
+    """The lines of the last stage, after those of the stages that it is built from."""
+    stages, last = dict[str, str](), ""
+    starts = [*FROM.finditer(text)]
+    for number, start in enumerate(starts):
+        end = starts[number + 1].start() if number + 1 < len(starts) else len(text)
+        last = stages.get(start["image"].lower(), "") + text[start.end() : end]
+        stages[(start["name"] or "").lower()] = last
+    return last
+
+
+def _is_root(user: str) -> bool:
+    """Whether a runtime takes the user for root. A name could be root's, and a runtime refuses one that it cannot judge."""
+    number = user.partition(":")[0]
+    return not number.isdigit() or int(number) == 0
 
 
 def _health(folder: Path) -> str:
