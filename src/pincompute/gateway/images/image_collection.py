@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from pincompute.api.image_ownership import project_of
 from pincompute.api.labels import HOST
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.images import image_leases, image_references, unused_images
+from pincompute.gateway.images import image_leases, image_references, owner_files, unused_images
 from pincompute.gateway.images.image_leases import ImageLeases
 from pincompute.gateway.images.image_references import ImageReferences
 from pincompute.gateway.images.owner_files import PUSH, OwnerFiles
@@ -27,7 +28,16 @@ from pincompute.gateway.problems import Problem
 log = logging.getLogger(__name__)
 
 UPLOAD = 3600.0  # seconds after the last bytes of an upload in which it may go on
+SWEEP = 600.0  # seconds between two looks at everything; in between, at what was pushed to or removed since
 CONTENT = PUSH  # seconds for which a content that no repository names stays: the registry names it moments after it is written
+
+
+@dataclass(frozen=True, slots=True)
+class _Garbage:
+    """What nothing uses, by repository, and whether some repository could not be judged now."""
+
+    unused: Mapping[str, Unused]
+    held_back: bool
 
 
 def freed_within(every: float) -> float:
@@ -51,6 +61,8 @@ class ImageCollection:
     ) -> None:
         self._reads, self._storage, self._owners, self._now, self._every = reads, storage, owners, now, every
         self._leases = leases
+        self._idle = dict[str, float]()  # projects without garbage, and when somebody last got a token to push then
+        self._swept = float("-inf")
         self._manifests = StoredManifests(storage)
 
     async def run(self) -> None:
@@ -64,15 +76,23 @@ class ImageCollection:
                 log.exception("images that nothing uses are not collected")
 
     async def collect(self) -> None:
-        """One pass over all projects. Nothing of a project goes while it is not known what its workloads use."""
+        """One pass over the projects that may have garbage since the last one, and every SWEEP seconds over all.
+
+        Nothing of a project goes while it is not known what its workloads use.
+        """
         with self._storage.locked() as alone:
             if not alone:
                 return
+            sweeps = self._now() >= self._swept + SWEEP
+            if sweeps:
+                self._swept = self._now()
+                self._idle.clear()
             if self._reads.clusters.answers(HOST):
                 await self._collect_projects()
-            await asyncio.to_thread(self._storage.clear)
-            freed = await asyncio.to_thread(self._storage.remove_blobs, self._now() - CONTENT)
-            if freed:
+            cleared, before = await asyncio.to_thread(self._storage.clear), self._now() - CONTENT
+            if not (sweeps or cleared or await asyncio.to_thread(self._storage.may_free, before)):
+                return
+            if freed := await asyncio.to_thread(self._storage.remove_blobs, before):
                 log.info("freed %d bytes of images that nothing uses", freed)
 
     async def _collect_projects(self) -> None:
@@ -88,23 +108,28 @@ class ImageCollection:
         """Asks the cache first, which costs nobody anything. What seems unused is judged again by what the API server itself
         has, while nobody can begin to use an image.
         """
+        pushed = await asyncio.to_thread(self._owners.pushed, project)
+        if self._idle.get(project) == pushed or owner_files.may_push(pushed, self._now()):
+            return
         known = await image_references.of_project(self._reads, project)
-        if not any(await asyncio.to_thread(self._unused, project, known)):
+        found = await asyncio.to_thread(self._unused, project, known)
+        if not found.unused:
+            if not found.held_back:
+                self._idle[project] = pushed
             return
         async with self._leases.excluded(project) as leased:
             used = image_leases.with_writes(await image_references.stored(self._reads, project), leased)
             await asyncio.to_thread(self._remove, project, used)
 
-    def _unused(self, project: str, references: ImageReferences) -> Mapping[str, Unused]:
-        """Returns what nothing uses, by repository. Nothing is unused in one that is pushed to or whose manifests nobody can
-        read: what such a manifest names is not known.
+    def _unused(self, project: str, references: ImageReferences) -> _Garbage:
+        """Finds what nothing uses. Nothing is unused in a repository that is pushed to or whose manifests nobody can read: what
+        such a manifest names is not known.
         """
-        now, found = self._now(), dict[str, Unused]()
-        if self._owners.is_pushing(project, now):
-            return found
+        now, found, held_back = self._now(), dict[str, Unused](), False
         for name in self._storage.repositories(project):
             stored = self._storage.read(name)
             if stored.uploaded > now - UPLOAD:
+                held_back = True
                 continue
             try:
                 unused = unused_images.find(stored, references.get(name, {}).keys(), self._manifests.read, now)
@@ -113,7 +138,7 @@ class ImageCollection:
                 continue
             if unused != Unused():
                 found[name] = unused
-        return found
+        return _Garbage(found, held_back)
 
     def _remove(self, project: str, references: ImageReferences) -> None:
         now = self._now()
@@ -121,7 +146,7 @@ class ImageCollection:
         def stays(written: float) -> bool:
             return written >= now - PUSH or self._owners.is_pushing(project, self._now())
 
-        for name, unused in self._unused(project, references).items():
+        for name, unused in self._unused(project, references).unused.items():
             for digest in unused.manifests:
                 self._storage.remove_manifest(name, digest, stays)
             for digest in unused.layers:

@@ -77,9 +77,9 @@ class OwnerFiles:
 
     def is_pushing(self, name: str, now: float) -> bool:
         """Returns whether a push may be under way. `now` is in seconds since the epoch."""
-        return self._pushed(name) > now - PUSH
+        return may_push(self.pushed(name), now)
 
-    def _pushed(self, name: str) -> float:
+    def pushed(self, name: str) -> float:
         """Returns when somebody last got a token to push, in seconds since the epoch."""
         try:
             return (self._folder / name).stat().st_mtime
@@ -92,3 +92,8 @@ class OwnerFiles:
         with self._folder.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def may_push(pushed: float, now: float) -> bool:
+    """Returns whether a push may be under way whose token was issued then."""
+    return pushed > now - PUSH

@@ -230,6 +230,13 @@ class RegistryStorage:
             self._move(child, self._removed_folder)
         shutil.rmtree(self._waiting_folder / project, ignore_errors=True)
 
+    def may_free(self, before: float) -> bool:
+        """Returns whether something is set aside, or was removed and not written later than `before`. Reads nothing else."""
+        if self._unnamed():
+            return True
+        waiting = {digest for project in _folders(self._waiting_folder) for digest in _folders(self._waiting_folder / project)}
+        return any(_stat(self._blob(digest) / "data")[1] < before for digest in waiting)
+
     def remove_blobs(self, before: float) -> int:
         """Delete contents that no repository names, unless they were written later than `before`. Returns their bytes.
 
@@ -292,11 +299,12 @@ class RegistryStorage:
             if not child.startswith("_"):
                 yield from self._named_below(folder / child)
 
-    def clear(self) -> None:
-        """Delete removed repositories. Their contents are no longer named, unless other repositories name them."""
-        with suppress(FileNotFoundError):
-            for place in self._removed_folder.iterdir():
-                shutil.rmtree(place, ignore_errors=True)
+    def clear(self) -> bool:
+        """Delete removed repositories, if there are any. Their contents are no longer named, unless others name them."""
+        removed = _folders(self._removed_folder)
+        for name in removed:
+            shutil.rmtree(self._removed_folder / name, ignore_errors=True)
+        return bool(removed)
 
     @contextmanager
     def locked(self) -> Generator[bool]:
