@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import httpx2
 import msgspec
@@ -30,7 +31,9 @@ from pincompute.domain.image_pinning import Digest, NoImage
 from pincompute.gateway.gateway_settings import RegistrySettings
 from pincompute.gateway.images import registry_storage, unused_images
 from pincompute.gateway.images.image_inventory import ImageInventory
+from pincompute.gateway.images.image_leases import ImageLeases
 from pincompute.gateway.images.image_removal import ImageRemoval, NamedImages
+from pincompute.gateway.images.owner_files import OwnerFiles
 from pincompute.gateway.images.registry_reader import RegistryReader
 from pincompute.gateway.images.registry_storage import RegistryStorage
 from pincompute.gateway.images.registry_tokens import RegistryTokens
@@ -161,12 +164,14 @@ async def test_an_image_is_pushed_in_pieces_listed_and_deleted(served: Served, t
         found = await StoredBytes(served.storage).of("shop")
         assert found is not None
         assert (found.named, found.removed) == (sum(blobs.values()) + manifests, 0)
-        removal = ImageRemoval(served.storage, StoredManifests(served.storage), inventory)
-        await removal.remove(NamedImages("shop", "web", "stable"), {}, dry_run=True)
+        storage, unused = served.storage, AsyncMock(return_value={})
+        leases, owners = ImageLeases(storage), OwnerFiles(storage)
+        removal = ImageRemoval(storage, StoredManifests(storage), inventory, leases, owners, time.time)
+        await removal.remove(NamedImages("shop", "web", "stable"), unused, dry_run=True)
         assert client.tags("shop/web") == ("1", "stable")
-        await removal.remove(NamedImages("shop", "web", "stable"), {}, dry_run=False)
+        await removal.remove(NamedImages("shop", "web", "stable"), unused, dry_run=False)
         assert client.tags("shop/web") == ("1",)
-        await removal.remove(NamedImages("shop", "web", digest=pushed), {}, dry_run=False)
+        await removal.remove(NamedImages("shop", "web", digest=pushed), unused, dry_run=False)
         assert not any(client.has_blob("shop/web", blob.digest) for blob in first.blobs)
         assert (client.digest(_named("shop/web:1")), client.tags("shop/web")) == ("", ())
     assert await reader.resolve("shop-a/web", "1") == Digest(pushed)  # another project's stays

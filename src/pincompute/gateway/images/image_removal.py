@@ -88,7 +88,7 @@ class ImageRemoval:
     def _delete(self, wanted: NamedImages, found: Sequence[RemovalTarget], used: frozenset[str]) -> None:
         """The tags first: an image without them is no longer pulled by name. What other images share stays.
 
-        A push asks which parts are present before it sends the others. While one may be under way, what it may have found
+        A push asks which blobs are present before it sends the others. While one may be under way, what it may have found
         stays until the collection.
         """
         repository = wanted.repository

@@ -46,7 +46,7 @@ Times = Mapping[str, float]
 """When each was last written, by digest, in seconds since the epoch."""
 
 Keep = Callable[[float], bool]
-"""Whether a manifest or a part stays, by the time at which it was written. Nobody finds it any more when this is asked."""
+"""Whether a manifest or a blob stays, by the time at which it was written. Nobody finds it any more when this is asked."""
 
 
 def _never(_written: float) -> bool:
@@ -209,7 +209,7 @@ class RegistryStorage:
         return self._take(folder, lambda aside: _text(aside / "current" / "link") != digest)
 
     def release(self, repository: str, digest: str) -> None:
-        """Notes that a manifest or a part was deleted, and goes when no push needs it. A push that brings it takes it back."""
+        """Notes that a manifest or a blob was deleted, and goes when no push needs it. A push that brings it takes it back."""
         self._date(repository, digest, RELEASED)
 
     def take_back(self, repository: str, digest: str) -> None:
