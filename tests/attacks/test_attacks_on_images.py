@@ -15,7 +15,7 @@ from gateway.served_gateway import WITHIN, Running, running
 
 from pincompute.api.builtin import NAMESPACES
 from pincompute.gateway.gateway_settings import AccessSettings
-from pincompute.gateway.images import repository_ownership, stored_bytes
+from pincompute.gateway.images import image_limit, repository_ownership, stored_bytes
 from pincompute.gateway.images.owner_files import OwnerFiles
 from pincompute.gateway.images.registry_storage import RegistryStorage
 
@@ -191,3 +191,19 @@ async def test_a_project_that_stores_its_limit_pushes_no_more(
     assert (await token(gateway, "dan", "shop/web:push"))[0] == 403
     _, uses, _ = await gateway.ask("vera", "GET", "/v1/projects/shop/limits")
     assert uses["items"][-1]["used"] == "3073Mi"
+
+
+async def test_a_repository_has_a_bounded_number_of_tags(
+    served: tuple[Running, RegistryDouble], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tag costs who pushes one request, and whoever lists or collects the images some reads each time."""
+    monkeypatch.setattr(image_limit, "MOST_TAGS", 3)
+    gateway, registry = served
+    registry.push("shop/web", "2", ("own", 10))
+    assert (await token(gateway, "dan", "shop/web:pull,push"))[0] == 200
+    registry.push("shop/web", "3", ("own", 10))
+    status, body = await token(gateway, "dan", "shop/web:pull,push")
+    assert (status, body["code"]) == (403, "limit-exceeded")
+    assert body["detail"] == "shop/web has 3 tags or more, and no repository may have more"
+    assert "`pin image rm web:TAG`" in body["errors"][0]["message"]
+    assert [(await token(gateway, "dan", scope))[0] for scope in ("shop/web:pull", "shop/other:push")] == [200, 200]

@@ -189,3 +189,13 @@ async def test_a_deletion_cuts_no_push_that_found_a_part(served: tuple[Running, 
     stored = registry.storage.read("shop/web")
     assert (first in stored.manifests, base in stored.layers, own in stored.layers) == (False, True, False)
     assert stored.layers[base] > RELEASED
+
+
+async def test_without_a_folder_for_leases_nothing_is_deleted_and_deploys_go_on(served: tuple[Running, RegistryDouble]):
+    gateway, registry = served
+    registry.push("shop/web", "1", ("own", 10))
+    (registry.folder / "pincompute/leases").write_text("as a disk that is full")
+    status, refused = await rm(gateway)
+    assert (status, "folder of the image registry cannot be changed" in refused["detail"]) == (503, True)
+    assert registry.holds("shop/web")
+    assert (await deploy(gateway))[0] == 201

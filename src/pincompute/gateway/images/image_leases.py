@@ -15,7 +15,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -133,5 +133,7 @@ def _lock(folder: Path, how: int) -> IO[str] | None:
 
 
 def _unlink(files: Iterable[Path]) -> None:
+    """A lease that stays ends by its age."""
     for file in files:
-        file.unlink(missing_ok=True)
+        with suppress(OSError):
+            file.unlink()

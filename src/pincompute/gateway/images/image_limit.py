@@ -6,6 +6,7 @@ the registry's folder cannot be read, the last sum counts. A push waits for the 
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable
 
@@ -19,17 +20,37 @@ from pincompute.gateway.images.stored_bytes import StoredBytes
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.project_limit_admission import ProjectLimitAdmission
 
+MOST_TAGS = 10_000  # of a repository: whoever lists or collects its images reads them all
+
 
 async def judge(granted: Iterable[Access], limits: ProjectLimitAdmission, stored: StoredBytes) -> None:
-    """Raises Problem for a push to a project whose images take all of its limit, or of which nobody knows what they take."""
+    """Raises Problem for a push to a project whose images take all of its limit, or of which nobody knows what they take.
+
+    The same for a repository with all the tags that it may have.
+    """
     if not stored.storage.configured:
         return
-    for project in dict.fromkeys(project_of(repository) for repository, action in granted if action == PUSH):
+    pushed = [repository for repository, action in granted if action == PUSH]
+    for repository in pushed:
+        try:
+            tags = await asyncio.to_thread(stored.storage.tags, repository)
+        except OSError:
+            raise _unknown(project_of(repository)) from None
+        if tags >= MOST_TAGS:
+            raise _too_many_tags(repository)
+    for project in dict.fromkeys(map(project_of, pushed)):
         used, allowed = await stored.of(project), limits.allowed(project)[IMAGES]
         if used is None:
             raise _unknown(project)
         if used.total >= allowed:
             raise _exceeded(project, used, allowed, stored.freed_within)
+
+
+def _too_many_tags(repository: str) -> Problem:
+    detail = f"{repository} has {MOST_TAGS} tags or more, and no repository may have more"
+    remedy = f"delete tags as an owner with `pin image rm {repository.partition('/')[2]}:TAG`, or push to another repository"
+    error = FieldError("scope", f"a repository with fewer than {MOST_TAGS} tags", f"{detail}: {remedy}")
+    return Problem("limit-exceeded", detail, remedy, errors=(error,))
 
 
 def _unknown(project: str) -> Problem:

@@ -71,19 +71,20 @@ class ImageRemoval:
         if dry_run:
             found = targets(await self.inventory.of(wanted.project, wanted.name, await references()), wanted)
         else:
-            async with self.leases.excluded(wanted.project) as leased:
-                found = await self._remove(wanted, image_leases.with_writes(await references(), leased))
+            found = await self._remove(wanted, references)
         at = f"{REGISTRY}/{wanted.repository}"
         return tuple(name for each in found for name in _names(at, each))
 
-    async def _remove(self, wanted: NamedImages, references: ImageReferences) -> Sequence[RemovalTarget]:
-        found = targets(await self.inventory.of(wanted.project, wanted.name, references), wanted)
-        used = frozenset(references.get(wanted.repository, {}))
+    async def _remove(self, wanted: NamedImages, references: Uses) -> Sequence[RemovalTarget]:
         try:
-            await asyncio.to_thread(self._delete, wanted, found, used)
+            async with self.leases.excluded(wanted.project) as leased:
+                known = image_leases.with_writes(await references(), leased)
+                found = targets(await self.inventory.of(wanted.project, wanted.name, known), wanted)
+                used = frozenset(known.get(wanted.repository, {}))
+                await asyncio.to_thread(self._delete, wanted, found, used)
+                return found
         except (OSError, ValueError) as failure:
             raise problems.unavailable(f"the folder of the image registry cannot be changed: {failure}", 2.0) from None
-        return found
 
     def _delete(self, wanted: NamedImages, found: Sequence[RemovalTarget], used: frozenset[str]) -> None:
         """The tags first: an image without them is no longer pulled by name. What other images share stays.

@@ -152,6 +152,10 @@ class RegistryStorage:
         """Returns whether the repository has this manifest."""
         return (self._repositories / repository / _MANIFESTS / "revisions" / _path(digest) / "link").is_file()
 
+    def tags(self, repository: str) -> int:
+        """Returns how many tags the repository has."""
+        return len(_folders(self._repositories / repository / _MANIFESTS / "tags"))
+
     def content(self, digest: str) -> bytes:
         """Returns the content of a manifest or a configuration; empty where there is none. Anybody may have written the digest.
 
