@@ -24,7 +24,7 @@ test: .venv/ready ## every test: checks, units, attacks, laws, interface, contra
 	  trap 'kill $$build $$(pgrep -P $$build) 2>/dev/null || :' EXIT; \
 	  $(MAKE) --no-print-directory early; \
 	  status=0; wait $$build || status=1; cat .venv/build.log; exit $$status
-	$(BIN)/pytest --reruns 1 tests/contract tests/attacks/region tests/stories tests/faults
+	bash tools/region_tests.sh
 
 early: .venv/ready check # tests that need no program of the region
 	npm --prefix sdk/typescript ci --silent

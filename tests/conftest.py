@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -22,7 +23,10 @@ from pincompute.region.machine import leftovers
 settings.register_profile("untimed", deadline=None)  # a busy machine takes longer
 settings.load_profile("untimed")
 
-KEPT = "PINCOMPUTE_STORIES_HOME"  # a home whose region is used, and left running: for those who work on stories
+KEPT = (
+    "PINCOMPUTE_STORIES_HOME"  # a home whose region is used, and left running: for several runs, and those who work on stories
+)
+LAST = "PINCOMPUTE_STORIES_LAST"  # set for the run that takes such a region down in the end
 
 
 def pytest_configure() -> None:
@@ -44,10 +48,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def region_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the region lives; nothing of it may be left on the machine in the end."""
-    if kept := os.environ.get(KEPT):
+    kept = os.environ.get(KEPT)
+    if kept and LAST not in os.environ:
         yield Path(kept)
         return
-    place = tmp_path_factory.mktemp("region")
+    place = Path(kept) if kept else tmp_path_factory.mktemp("region")
     try:
         yield place
     finally:
@@ -60,18 +65,24 @@ def region_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def greeting(region_home: Path) -> str:
-    """What `up` said."""
-    done = run(region_home, "region", "up")
+    """What `up` said to the first of the processes of this run that share the region."""
+    run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID", "alone")
+    said = region_home.with_name(f"{region_home.name}.{run_id}.up")
+    with said.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if run_id == "alone" or not (found := file.read()):
+            found = _up(region_home)
+            file.write(found)
+            file.flush()
+    return found
+
+
+def _up(home: Path) -> str:
+    done = run(home, "region", "up")
+    folder = str(bundled_folders.folder("examples") / "hello" / "image")
     for version in ("1", "2"):
-        run(
-            region_home,
-            "region",
-            "image",
-            "build",
-            str(bundled_folders.folder("examples") / "hello" / "image"),
-            "--tag",
-            f"hello:{version}",
-        )
+        run(home, "region", "image", "build", folder, "--tag", f"hello:{version}")
     return done.stdout + done.stderr
 
 

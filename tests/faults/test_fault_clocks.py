@@ -24,6 +24,8 @@ from pincompute.region.cluster import certificates
 from pincompute.region.process import supervisor_socket
 from pincompute.region.process.program import Program
 
+pytestmark = pytest.mark.alone
+
 APP = "talker"
 NDJSON = "application/x-ndjson"
 SOURCE = Path(__file__).with_name("skew.c")

@@ -20,7 +20,7 @@ from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.generated.models import OperationRecord
 from terminal_user import TerminalUser, plain_client
 
-pytestmark = pytest.mark.usefixtures("calm")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("calm")]
 
 APP = "talker"
 PATIENT = retry.Policy(attempts=12, few=12, first=2.0, budget=90.0)  # a gateway that was killed takes some seconds to come back

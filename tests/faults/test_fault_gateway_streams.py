@@ -10,7 +10,7 @@ import pytest
 from live_region import ANSWER, Region
 from terminal_user import TerminalUser, talker
 
-pytestmark = pytest.mark.usefixtures("calm")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("calm")]
 
 APP = "talker"
 SIZE = 48 << 20  # bytes of a file that takes seconds to copy

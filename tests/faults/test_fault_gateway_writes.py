@@ -13,7 +13,7 @@ from pincompute_sdk.core import retry
 from pincompute_sdk.generated.models import OperationRecord
 from terminal_user import TerminalUser
 
-pytestmark = pytest.mark.usefixtures("calm")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("calm")]
 
 APP = "talker"
 MANY = 60  # attempts: a gateway that is killed again and again is started later and later

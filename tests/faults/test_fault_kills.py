@@ -7,11 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import pytest
 from app_outcome import outcome
 from live_region import Region
 from story_manifests import web
 
 from pincompute.api.meta import Manifest
+
+pytestmark = pytest.mark.alone
 
 SEED = 20261121
 ROUNDS = 4  # of one kill of each kind

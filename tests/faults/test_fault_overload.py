@@ -21,6 +21,8 @@ from pincompute_sdk.core.configuration import Context
 from slow_clients import CrowdOrders, CrowdReport, Manner
 from terminal_user import TerminalUser, plain_client
 
+pytestmark = pytest.mark.alone
+
 APPS = [f"large{number}" for number in range(40)]  # together more than any socket holds unread
 VARIABLES = {f"VARIABLE_{number}": "v" * 220 for number in range(128)}
 CLIENTS = 10_000

@@ -22,6 +22,8 @@ from pincompute.api.builtin import SECRETS
 from pincompute.api.labels import FEDERATION, secrets_namespace
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 
+pytestmark = pytest.mark.alone
+
 MEMBER = "b1"
 SECONDS = 60.0
 

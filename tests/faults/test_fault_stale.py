@@ -1,5 +1,7 @@
 """A process takes over with a cache that is ten minutes old: no pod too many, nothing deleted wrongly (F5).
 
+pytestmark = pytest.mark.alone
+
 The whole path is real, from the watch caches to the writes, over in-memory API servers. The successor listed everything once;
 since then its watches have been silent while its predecessor went on working. A pod too many, be it for a moment only, would
 be noticed: the store tells of every write.

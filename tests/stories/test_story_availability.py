@@ -15,6 +15,8 @@ import pytest
 from live_region import Placed, Region
 from story_manifests import web
 
+pytestmark = pytest.mark.alone
+
 ROUNDS = int(os.environ.get("AVAILABILITY_ROUNDS", "1"))
 STAYS = 3.0  # seconds for which a state that must last is watched
 

@@ -20,6 +20,8 @@ from pincompute.api.labels import APP
 from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS, PINPODS
 
+pytestmark = pytest.mark.alone
+
 RUN = tuple(page for page in pages() if any(block.runs for block in page.blocks))
 DEMO = "demo"  # the project of the reader, with examples/hello in it
 

@@ -13,6 +13,8 @@ from story_manifests import API, example, web
 from pincompute.api import conditions
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 
+pytestmark = pytest.mark.alone
+
 
 @contextmanager
 def asked_all_the_time(region: Region, project: str, app: str) -> Generator[list[str], None, None]:

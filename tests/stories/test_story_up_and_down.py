@@ -25,6 +25,8 @@ from pincompute.region.machine import leftovers
 from pincompute.region.nodes import cgroups, real_node
 from pincompute.region.process import region_processes
 
+pytestmark = pytest.mark.alone
+
 SEED = 20261121
 
 

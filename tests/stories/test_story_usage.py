@@ -7,8 +7,11 @@ import re
 import urllib.request
 from typing import Any
 
+import pytest
 from live_region import ANSWER, Region
 from terminal_user import TALKER, TerminalUser
+
+pytestmark = pytest.mark.alone
 
 BURNER = f"""\
 kind: App
