@@ -24,6 +24,8 @@ _METADATA = frozenset(
     {"name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "uid", "resourceVersion"}
     | {"generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"}
 )
+MOST_PROBLEMS = 100  # of one document; a reader corrects these first
+SUGGESTING = 20  # of them get the name that was probably meant
 _BYTES = re.compile(r"(?P<number>[1-9][0-9]{0,4})m?")  # "32" for 32 MiB
 _EVERY_RULE = (
     *validation_rules.EVERY,
@@ -65,7 +67,10 @@ class UnknownField:
     known_as: Mapping[str, str] = field(default_factory=dict[str, str])
     otherwise: str = "remove it, or correct its name"
 
-    def problem(self, path: str, name: str, known: Collection[str]) -> ManifestProblem:
+    def problem(self, path: str, name: str, known: Collection[str], *, suggests: bool = True) -> ManifestProblem:
+        """Says what to write instead, where it `suggests` a name: each costs a comparison with every known one."""
+        if not suggests:
+            return ManifestProblem(_join(path, name), "is not a field", self.otherwise)
         near = self.known_as.get(name) or RENAMED.get(name, "")
         near = near if near in known else nearest(name, known)
         return ManifestProblem(_join(path, name), "is not a field", f"write {near}" if near else self.otherwise)
@@ -128,9 +133,9 @@ def _metadata(metadata: Json) -> Iterator[ManifestProblem]:
     """The API server's own checks of metadata, as far as people meet them."""
     if not isinstance(_at(metadata, "name"), str):
         yield ManifestProblem("metadata.name", "is required", "give the object a name")
-    for key in cast("Manifest", metadata) if isinstance(metadata, dict) else ():
-        if key not in _METADATA:
-            yield UnknownField().problem("metadata", key, _METADATA)
+    unknown = [key for key in cast("Manifest", metadata) if key not in _METADATA] if isinstance(metadata, dict) else []
+    for place, key in enumerate(unknown[:MOST_PROBLEMS]):
+        yield UnknownField().problem("metadata", key, _METADATA, suggests=place < SUGGESTING)
 
 
 def _oversized(template: Json) -> Iterator[ManifestProblem]:
@@ -193,15 +198,17 @@ class _SchemaWalk:
         schema = _alternative(value, schema)
         wrong = _wrong_type(value, schema)
         if wrong is not None:
-            self._mistyped.append(path)
+            if len(self._mistyped) < MOST_PROBLEMS:
+                self._mistyped.append(path)
             self._report(path, *wrong)
             return _WRONG
         if isinstance(value, dict):
             value = self._object(cast("Manifest", value), schema, path)
         elif isinstance(value, list):
             value = self._list(cast("list[Json]", value), schema, path)
-        elif beyond := list(_beyond_limits(value, schema)):
-            self._found.extend(ManifestProblem(path, message, remedy) for message, remedy in beyond)
+        elif beyond := list(_beyond_limits(value, schema, suggests=self._suggests())):
+            for message, remedy in beyond:
+                self._report(path, message, remedy)
             if self._keeps_positions:  # what is made of the value could not be made of this one
                 return _WRONG
         self._rules(value, schema, path)
@@ -224,7 +231,7 @@ class _SchemaWalk:
             elif more is not None:
                 kept[name] = self.value(part, more, f"{path}[{name}]")
             elif properties and not schema.get("x-kubernetes-preserve-unknown-fields"):
-                self._found.append(self._unknown.problem(path, name, properties))
+                self._add(self._unknown.problem(path, name, properties, suggests=self._suggests()))
             else:
                 kept[name] = part
         kept = {name: part for name, part in kept.items() if part is not _WRONG}
@@ -238,6 +245,7 @@ class _SchemaWalk:
             self._report(path, f"has {len(value)} entries, at least {schema['minItems']} needed", "add one")
         if len(value) > schema.get("maxItems", len(value)):
             self._report(path, f"has {len(value)} entries, at most {schema['maxItems']} are allowed", "remove some")
+            value = value[: schema["maxItems"]]
         kept = [self.value(item, schema["items"], f"{path}[{index}]") for index, item in enumerate(value)]
         for index, said in _duplicates(value, schema):
             self._report(f"{path}[{index}]", f"{said} is there already", "remove or rename one")
@@ -260,7 +268,14 @@ class _SchemaWalk:
         return any(wrong == rule.path or re.fullmatch(rule.needs, wrong) for wrong in below)
 
     def _report(self, path: str, message: str, remedy: str) -> None:
-        self._found.append(ManifestProblem(path, message, remedy))
+        self._add(ManifestProblem(path, message, remedy))
+
+    def _add(self, problem: ManifestProblem) -> None:
+        if len(self._found) < MOST_PROBLEMS:
+            self._found.append(problem)
+
+    def _suggests(self) -> bool:
+        return len(self._found) < SUGGESTING
 
 
 def _remedy(rule: validation_rules.Rule, value: Json) -> str:
@@ -319,11 +334,11 @@ _TYPES: dict[str, Callable[[Json], bool]] = {
 _RANGES = {"int32": 2**31, "int64": 2**63}
 
 
-def _beyond_limits(value: Json, schema: Schema) -> Iterator[tuple[str, str]]:
+def _beyond_limits(value: Json, schema: Schema, *, suggests: bool) -> Iterator[tuple[str, str]]:
     """Limits of plain values."""
     if "enum" in schema and value not in schema["enum"]:
         choices = ", ".join(choice for choice in schema["enum"] if choice)
-        near = nearest(value, schema["enum"])
+        near = nearest(value, schema["enum"]) if suggests else ""
         yield f"must be one of {choices}, not {say(value)}", f"write {near or f'one of {choices}'}"
     if isinstance(value, str):
         yield from _text_beyond_limits(value, schema)

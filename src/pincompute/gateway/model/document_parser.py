@@ -1,28 +1,23 @@
-"""Parses one document, JSON or YAML, into data. A syntax error names its line and column.
-
-YAML means what it would mean as JSON: dates stay text, keys are text, and duplicate keys are refused. Limits on values and
-depth keep anchors from expanding a small text into a huge document.
-"""
+"""Parses one document, JSON or YAML, into data. A syntax error names its line and column."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import msgspec
 import yaml
-import yaml.constructor
 
 from pincompute.gateway import problems
+from pincompute.gateway.model import yaml_document
 from pincompute.gateway.problems import Problem
 
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 MOST_VALUES = 100_000
+LARGEST_YAML = 1 << 20  # bytes; `pin` and the SDK send JSON
 DEEPEST = 100
 
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON writes some characters as two escapes; YAML takes one of them alone
 _AT_BYTE = re.compile(r" \(byte ([0-9]+)\)")
 
 
@@ -79,29 +74,28 @@ def place(body: bytes, at: int) -> str:
 
 
 def _yaml(body: bytes) -> Any:
+    if len(body) > LARGEST_YAML:
+        raise Problem("too-large", f"the YAML has more than {LARGEST_YAML // 1024} KiB", "send less at once, or send JSON")
     try:
-        documents = _documents(body)
-        first = next(documents, None)
-        second = next(documents, None)
-    except RecursionError:
+        document = yaml_document.read(body, MOST_VALUES, DEEPEST)
+    except yaml_document.TooManyValues:
+        raise _too_many() from None
+    except (yaml_document.TooDeep, RecursionError):
         raise _too_deep() from None
+    except yaml_document.SecondDocument as second:
+        raise problems.malformed(
+            f"there is a second document from line {second.line} on, where one is allowed", "send each document by itself"
+        ) from None
+    except yaml_document.YamlProblem as problem:
+        raise problems.malformed(f"the YAML cannot be used: {problem}", "correct it there") from None
     except yaml.MarkedYAMLError as error:
         raise problems.malformed(f"the YAML cannot be read: {_marked(error)}", "correct it there") from None
     except (yaml.YAMLError, ValueError) as error:
         reason, _, _ = str(error).partition("\n")
         raise problems.malformed(f"the YAML cannot be read: {reason}", _remedy(error)) from None
-    if first is None:
+    if document is None:
         raise problems.malformed("the YAML cannot be read: it is empty", "write `kind: App` and its fields")
-    if second is not None:
-        line = second.start_mark.line + 1
-        raise problems.malformed(
-            f"there is a second document from line {line} on, where one is allowed", "send each document by itself"
-        )
-    construct = cast("Callable[[yaml.Node], Any]", _Loader(b"").construct_document)  # pyright: ignore[reportUnknownMemberType]
-    try:
-        return construct(first)
-    except yaml.MarkedYAMLError as error:
-        raise problems.malformed(f"the YAML cannot be used: {_marked(error)}", "correct it there") from None
+    return document
 
 
 def _marked(error: yaml.MarkedYAMLError) -> str:
@@ -111,52 +105,9 @@ def _marked(error: yaml.MarkedYAMLError) -> str:
 
 
 def _remedy(error: Exception) -> str:
-    if "special characters" in str(error):
+    if "control characters" in str(error):
         return 'write it as an escape in double quotes, for example "\\x7f"'
     return "save it as UTF-8 text"
-
-
-def _documents(body: bytes) -> Iterator[yaml.Node]:
-    compose = cast("Callable[..., Iterator[yaml.Node]]", yaml.compose_all)  # pyright: ignore[reportUnknownMemberType]
-    nodes = compose(body, _Loader)
-    return (node for node in nodes if not _is_empty(node))
-
-
-def _is_empty(node: yaml.Node) -> bool:
-    """An empty document, as after a final `---`."""
-    return isinstance(node, yaml.ScalarNode) and node.value == "" and node.style is None
-
-
-class _Loader(yaml.SafeLoader):
-    """Loads YAML that JSON can express."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set[str]()
-        for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
-                continue
-            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                _refuse(key, 'names of fields must be text: write them in quotes, for example "1"')
-            if key.value in seen:
-                _refuse(key, f'"{key.value}" stands twice')
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        value: Any = super().construct_scalar(node)
-        if isinstance(value, str) and _HALF_CHARACTER.search(value):
-            _refuse(node, "there is half a character: write the whole one, without escapes")
-        return value
-
-
-def _refuse(node: yaml.Node, problem: str) -> NoReturn:
-    raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-
-
-_Loader.yaml_implicit_resolvers = {  # dates stay text
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def _check_size(document: Any) -> None:
@@ -166,7 +117,7 @@ def _check_size(document: Any) -> None:
         value, depth = waiting.pop()
         left -= 1
         if left < 0:
-            raise Problem("too-large", f"the document has more than {MOST_VALUES} values", "send less at once")
+            raise _too_many()
         if depth > DEEPEST:
             raise _too_deep()
         if isinstance(value, dict):
@@ -175,8 +126,10 @@ def _check_size(document: Any) -> None:
             waiting += [(part, depth + 1) for part in cast("list[Any]", value)]
         elif isinstance(value, float) and value - value != 0:
             raise problems.malformed("the document has a number that is not finite", "write a number")
-        elif isinstance(value, bytes | set):
-            raise problems.malformed("the document has a value that JSON does not have", "write text, a number or a list")
+
+
+def _too_many() -> Problem:
+    return Problem("too-large", f"the document has more than {MOST_VALUES} values", "send less at once")
 
 
 def _too_deep() -> Problem:

@@ -27,6 +27,7 @@ from pincompute.gateway.model.simple_kind import HIDDEN, SimpleKind, users
 from pincompute.gateway.problems import FieldError
 
 _LABEL_LENGTH = 63
+MOST_SIDECARS = 100  # of an annotation that are looked at
 MOST_NAMED = 10  # sidecars that a problem lists
 _KEYS = validation_rules.KEYS[0]
 
@@ -98,9 +99,10 @@ def _missing_sidecars(manifest: Manifest, known: Collection[str]) -> Iterator[Ma
     given: Any = manifest
     for part in ("spec", "template", "metadata", "annotations", labels.SIDECARS):
         given = cast("Data", given).get(part) if isinstance(given, dict) else None
-    for name in given.split(",") if isinstance(given, str) else ():
+    named = given.split(",", MOST_SIDECARS) if isinstance(given, str) else []
+    for place, name in enumerate(named[:MOST_SIDECARS]):
         if name not in known:
-            near = object_validation.nearest(name, known)
+            near = object_validation.nearest(name, known) if place < near_names.SUGGESTED else ""
             there = f"there is {', '.join(sorted(known)[:MOST_NAMED])}" if known else "there is none"
             remedy = f"write {near}" if near else f"{there}; an administrator adds one"
             field = f"spec.template.metadata.annotations[{labels.SIDECARS}]"

@@ -6,6 +6,7 @@ are read in the simple form, or under `/v1/resources` as full resources.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ Reads: TypeAlias = NamedDependency[CacheReads]
 Reader: TypeAlias = NamedDependency[ReadService]
 Writer: TypeAlias = NamedDependency[WriteService]
 
+LONG = 64 * 1024  # bytes of a document that is read in a thread
 LONGEST_NAME = 253  # characters of a name in a record; one that is longer is refused
 _EVENTS = ResponseSpec(str, description="Server-sent events", media_type=event_stream.MEDIA_TYPE)
 
@@ -101,8 +103,11 @@ def _a_project(project: FromPath[str]) -> ObjectName:
 
 
 async def _document(request: Request[Any, Any, Any]) -> Data:
-    """Raises Problem."""
-    return parse(await request.body(), request.headers.get("content-type", ""))
+    """Raises Problem. A long document is read in a thread, so that others are served meanwhile."""
+    body, content_type = await request.body(), request.headers.get("content-type", "")
+    if len(body) < LONG:
+        return parse(body, content_type)
+    return await asyncio.to_thread(parse, body, content_type)
 
 
 def _options(call: Caller, idempotency_key: IdempotencyKey = "", dry_run: DryRun = False) -> WriteOptions:
