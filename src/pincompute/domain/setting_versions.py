@@ -1,4 +1,4 @@
-"""Decides which versions of a secret or configuration are kept when one more is set, and which a rollback uses. It is pure."""
+"""Decides which versions of a secret or config are kept when one more is set, and which a rollback uses. It is pure."""
 
 from __future__ import annotations
 

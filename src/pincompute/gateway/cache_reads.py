@@ -103,9 +103,9 @@ class CacheReads:
         own = [r for r in found if r.metadata.namespace == obj.metadata.namespace and not r.deleting]
         return tuple(sorted(own, key=lambda revision: revision.spec.number, reverse=True))
 
-    def revisions_naming(self, word: str, project: str, name: str) -> Iterable[PinRevision]:
-        """Former templates of the project's workloads that name the setting."""
-        found = self.host(PINREVISIONS).by(BY_SETTING, setting_index_value(word, project, name))
+    def revisions_naming(self, value: str) -> Iterable[PinRevision]:
+        """Former templates of workloads that name a setting, or pull from a registry, by their `setting_index_value`."""
+        found = self.host(PINREVISIONS).by(BY_SETTING, value)
         return [revision for revision in found if not revision.deleting]
 
     def pods(self, project: str, name: str) -> list[tuple[str, Pod]]:

@@ -166,7 +166,6 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         clusters.listen(HOST, PROJECTS, permissions.project_changed)
         tokens.on_end(permissions.token_ended)
         anchors = HeadAnchors(audit, clusters, settings, clock)
-        verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store), authorizer)
         usage = UsageReaders(clusters)
         closing.push_async_callback(usage.close)
         served = OpenApiDocument(lambda: printed_document(kinds))
@@ -180,6 +179,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         ownership = RepositoryOwnership(clusters, owners)
         leases = ImageLeases(storage)
         digests = ImageDigests(registry, ownership, storage, leases)
+        verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store), authorizer, digests)
         collection = ImageCollection(reads, storage, owners, leases, time.time, settings.registry.collect_every)
         given: Mapping[str, Any] = {
             "roles": roles,

@@ -326,3 +326,20 @@ async def test_a_mistyped_name_gets_the_nearest_of_the_platform_and_of_the_own_p
     assert message.startswith(f"the registry has no image {wanted}, so there is no registry.internal/{wanted}:1")
     assert ("did you mean" in message) is bool(near)
     assert f"did you mean registry.internal/{near}?" in message or not near
+
+
+async def test_a_rollback_is_judged_as_a_deploy_is(gateway: Running, registry: Registry):
+    """A revision that only the history knows, or of which somebody removed the image with other means."""
+    await gateway.ask("dan", "POST", APPS, app())
+    await gateway.superseded("hello", "a")
+    await gateway.ask("dan", "PUT", f"{APPS}/hello", app(f"{WEB}:2"))
+    status, _, _ = await gateway.ask("dan", "POST", f"{APPS}/hello/rollback?dryRun=true", {})
+    assert status == 200
+    del registry.tags["1"]
+    registry.now += 3600
+    for path in ("rollback?dryRun=true", "rollback"):
+        status, problem, _ = await gateway.ask("dan", "POST", f"{APPS}/hello/{path}", {})
+        assert (status, problem["code"]) == (422, "invalid")
+        assert f"there is no image {WEB}:1@{A}" in problem["errors"][0]["message"]
+    template = gateway.host.store.get(PINAPPS, Key("shop", "hello"))["spec"]["template"]
+    assert template["spec"]["containers"][0]["image"] == f"{WEB}:2@{B}"

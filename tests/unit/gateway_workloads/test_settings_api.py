@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import pytest
 from workload_gateway import Running
 
-from pincompute.api import labels
 from pincompute.api.builtin import SECRETS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
-from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.settings import KEPT, MOST, PINSECRETS
 
 DB = "/v1/projects/shop/secrets/db"
@@ -92,19 +91,42 @@ async def test_a_new_value_leaves_the_one_that_was_in_use(gateway: Running) -> N
     assert await rolled_back(gateway) == 1
 
 
+WEB = {"kind": "App", "name": "web", "replicas": 1, "containers": [{"name": "web", "image": "nginx"}]}
+
+
+def naming(secret: str) -> dict[str, object]:
+    variable = {"name": "DB", "valueFrom": {"secretKeyRef": {"name": secret, "key": "value"}}}
+    return {"spec": {"containers": [{"name": "web", "image": "nginx", "env": [variable]}]}}
+
+
 async def test_a_version_of_a_former_revision_is_kept(gateway: Running) -> None:
     """An update that fails goes back to it, and so may its user."""
     await set_times(gateway, 1)
-    variable = {"name": "DB", "valueFrom": {"secretKeyRef": {"name": "db.1", "key": "value"}}}
-    spec = {"containers": [{"name": "web", "image": "nginx", "env": [variable]}]}
-    body = {
-        "metadata": {"name": "pinapp-web-a", "namespace": "shop", "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}},
-        "spec": {"revision": "a", "number": 1, "template": {"spec": spec}},
-    }
-    made = gateway.host.store.create(PINREVISIONS, "shop", body)
-    await gateway.clusters.cache(HOST, PINREVISIONS).until(int(made["metadata"]["resourceVersion"]))
+    assert (await gateway.ask("dan", "POST", "/v1/projects/shop/apps", WEB))[0] == 201
+    await gateway.superseded("web", "a", naming("db.1"))
     await set_times(gateway, KEPT + 2)
     assert await rolled_back(gateway, to=1) == 1
+
+
+@pytest.mark.parametrize("secret", ["db", "db.1"])
+async def test_what_a_former_revision_names_is_not_removed(gateway: Running, secret: str) -> None:
+    """An update that is on its way may be undone."""
+    await set_times(gateway, 1)
+    await gateway.ask("dan", "POST", "/v1/projects/shop/apps", WEB)
+    await gateway.superseded("web", "a", naming(secret))
+    status, problem, _ = await gateway.ask("dan", "DELETE", DB)
+    assert (status, problem["detail"]) == (409, "secret db is used by app web, revision a")
+    assert (await gateway.ask("dan", "DELETE", "/v1/projects/shop/apps/web"))[0] == 202
+    assert (await gateway.ask("dan", "DELETE", DB))[0] == 204, "what a deleted app went back to needs nothing"
+
+
+async def test_a_rollback_to_what_names_a_secret_that_is_gone_is_refused(gateway: Running) -> None:
+    await set_times(gateway, 1)
+    await gateway.ask("dan", "POST", "/v1/projects/shop/apps", WEB)
+    await gateway.superseded("web", "a", naming("db.7"))
+    status, problem, _ = await gateway.ask("dan", "POST", "/v1/projects/shop/apps/web/rollback", {})
+    assert (status, problem["code"]) == (422, "invalid")
+    assert "the project has no version 7 of secret db" in problem["errors"][0]["message"]
 
 
 async def test_a_refused_set_leaves_nothing(gateway: Running) -> None:

@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 from gateway.served_gateway import WITHIN, free_port, populate
+from litestar import post
 
+from pincompute.api import kinds, labels
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key
@@ -36,19 +39,37 @@ from pincompute.gateway.images.stored_bytes import StoredBytes
 from pincompute.gateway.middleware import RequestGuards
 from pincompute.gateway.model import APP, UNIT
 from pincompute.gateway.openapi_document import OpenApiDocument
+from pincompute.gateway.operation import lifecycle_handlers
+from pincompute.gateway.operation.lifecycle_service import LifecycleService
+from pincompute.gateway.operation.replica_access import ReplicaAccess
+from pincompute.gateway.operation.replica_lookup import ReplicaLookup
+from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.gateway.workloads import object_handlers, project_handlers, setting_handlers
 from pincompute.gateway.workloads.read_service import ReadService
 from pincompute.gateway.workloads.write_service import UNRESOLVED, WriteService
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
+from pincompute.store.database import StoreUnavailable
+from pincompute.store.history_store import HistoryStore
 from pincompute.testing.apiserver.memory_server import MemoryServer
 
-ROUTES = (*object_handlers.routes(APP), *object_handlers.routes(UNIT), *project_handlers.ROUTES, *setting_handlers.ROUTES)
+ROUTES = (
+    *object_handlers.routes(APP),
+    *object_handlers.routes(UNIT),
+    *project_handlers.ROUTES,
+    *setting_handlers.ROUTES,
+    *(each for each in lifecycle_handlers.routes(kinds.KINDS) if isinstance(each, post) and "rollback" in str(each.paths)),
+)
 
 
 class _ByHeader:
     async def identify(self, scope: Any, *, basic: bool = False) -> Caller:
         return Caller(dict(scope["headers"]).get(b"x-caller", b"nobody").decode())
+
+
+class _NoHistory:
+    async def page(self, *_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("no store")
 
 
 class _Unlimited:
@@ -76,6 +97,20 @@ class Running:
         said = {"X-Caller": caller, "Content-Type": content_type}
         async with self.http.post(self.url + path, data=body, headers=said) as answer:
             return answer.status, await answer.json(content_type=None)
+
+    async def superseded(self, app: str, revision: str, template: Any = None) -> None:
+        """Keeps a former template of an app of shop, else its present one, as the federation does."""
+        obj = self.host.store.get(PINAPPS, Key("shop", app))
+        owner = {"apiVersion": obj["apiVersion"], "kind": "PinApp", "name": app, "uid": obj["metadata"]["uid"]}
+        metadata = {
+            "name": f"pinapp-{app}-{revision}",
+            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE},
+            "ownerReferences": [owner],
+        }
+        spec = {"revision": revision, "number": 1, "template": template or obj["spec"]["template"]}
+        made = self.host.store.create(PINREVISIONS, "shop", {"metadata": metadata, "spec": spec})
+        async with asyncio.timeout(WITHIN):
+            await self.clusters.cache(HOST, PINREVISIONS).until(int(made["metadata"]["resourceVersion"]))
 
     async def caught_up(self) -> None:
         """The gateway has seen everything that the host holds."""
@@ -129,6 +164,14 @@ def _app(clusters: Clusters, settings: GatewaySettings, audit: AuditLog, images:
         "authorizer": authorizer,
         "reader": ReadService(clusters, reads, authorizer),
         "writer": WriteService(reads, authorizer, images),
+        "verbs": LifecycleService(
+            reads,
+            ReplicaLookup(reads),
+            ReplicaAccess(clusters),
+            RollbackCandidates(reads, cast("HistoryStore", SimpleNamespace(history=_NoHistory()))),
+            authorizer,
+            images,
+        ),
         "stored": StoredBytes(RegistryStorage()),
     }
     guards = RequestGuards(_ByHeader(), _Unlimited(), authorizer, audit)

@@ -11,7 +11,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Manifest, Object, Resource
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.domain import image_pinning
-from pincompute.gateway import problems
+from pincompute.gateway import problems, workload_templates
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind
 from pincompute.gateway.problems import Problem
@@ -91,12 +91,10 @@ async def _listed(reads: CacheReads, resource: Resource[T], project: str) -> Seq
 
 
 def _of_workload(kind: SimpleKind[Any], obj: Any, revisions: Iterable[PinRevision]) -> Iterator[tuple[str, str]]:
-    word = f"{kind.noun} {obj.metadata.name}"
     present = frozenset(_images(obj.spec.template))
-    yield from ((image, word) for image in present)
-    for revision in revisions:
-        former = frozenset(_images(revision.spec.template)) - present
-        yield from ((image, f"{word}, revision {revision.spec.revision}") for image in former)
+    for each in workload_templates.of_workload(kind, obj, revisions):
+        found = frozenset(_images(each.template))
+        yield from ((image, each.user) for image in (found - present if each.revision else found))
 
 
 def _images(template: Manifest) -> Iterator[str]:

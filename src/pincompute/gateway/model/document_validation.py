@@ -56,7 +56,7 @@ class DocumentScope:
         if self._keeps_steps(manifest):
             found = [problem for problem in found if problem.message != validation_rules.STEPS_WITHIN_REPLICAS.problem]
         if self.settings is not None:
-            found += self._missing(manifest, self.settings)
+            found += _missing_settings(_template(manifest), self.settings)
         return found if self.sidecars is None else [*found, *_missing_sidecars(manifest, self.sidecars)]
 
     def _whole(self, manifest: Manifest) -> Manifest:
@@ -72,26 +72,37 @@ class DocumentScope:
             return False
         return _steps_and_replicas(self.present) == _steps_and_replicas(self._whole(manifest).get("spec"))
 
-    def _missing(self, manifest: Manifest, known: Mapping[str, Collection[str]]) -> Iterator[ManifestProblem]:
-        """Yields the names of secrets and configs that the project does not have."""
-        spec = manifest.get("spec")
-        template = cast("Data", spec).get("template") if isinstance(spec, dict) else None
-        suggested = dict[Reference, str]()
-        for place in template_settings.places(cast("Data", template)) if isinstance(template, dict) else ():
-            ref, names = place.reference, known[place.word]
-            if not ref.required or ref.stored in names or ref.stored == ROOT_CERTIFICATES:
-                continue
-            if ref not in suggested and len(suggested) < near_names.SUGGESTED:
-                suggested[ref] = object_validation.nearest(ref.name, [name for name in names if "." not in name])
-            near = suggested.get(ref, "")
-            meant = f"did you mean {near}? Or set it" if near else "set it first"
-            field = f"spec.template.{field_mapping.text(place.path)}"
-            yield ManifestProblem(field, f"the project has no {ref}", f"{meant} with `pin {ref.word} set {ref.name}`")
+
+def _template(manifest: Manifest) -> Manifest:
+    spec = manifest.get("spec")
+    template = cast("Data", spec).get("template") if isinstance(spec, dict) else None
+    return cast("Data", template) if isinstance(template, dict) else {}
 
 
 def _steps_and_replicas(spec: Any) -> tuple[Any, Any]:
     replicas = field_mapping.at(spec, ("replicas",))
     return field_mapping.at(spec, ("update", "steps")), 1 if replicas is field_mapping.NOTHING else replicas
+
+
+def check_settings(template: Manifest, known: Mapping[str, Collection[str]]) -> None:
+    """Raises Problem with every secret and config that a template of a workload names and that is not known."""
+    if found := list(_missing_settings(template, known)):
+        raise problems.invalid(*(_error(each.field, each) for each in found))
+
+
+def _missing_settings(template: Manifest, known: Mapping[str, Collection[str]]) -> Iterator[ManifestProblem]:
+    """Yields the names of secrets and configs that the project does not have."""
+    suggested = dict[Reference, str]()
+    for place in template_settings.places(template):
+        ref, names = place.reference, known[place.word]
+        if not ref.required or ref.stored in names or ref.stored == ROOT_CERTIFICATES:
+            continue
+        if ref not in suggested and len(suggested) < near_names.SUGGESTED:
+            suggested[ref] = object_validation.nearest(ref.name, [name for name in names if "." not in name])
+        near = suggested.get(ref, "")
+        meant = f"did you mean {near}? Or set it" if near else "set it first"
+        field = f"spec.template.{field_mapping.text(place.path)}"
+        yield ManifestProblem(field, f"the project has no {ref}", f"{meant} with `pin {ref.word} set {ref.name}`")
 
 
 def _missing_sidecars(manifest: Manifest, known: Collection[str]) -> Iterator[ManifestProblem]:

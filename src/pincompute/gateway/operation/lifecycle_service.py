@@ -8,8 +8,8 @@ from the workload's disruption account.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -24,7 +24,8 @@ from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.access import Authorizer, object_permissions
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
-from pincompute.gateway.model import SimpleKind, diff
+from pincompute.gateway.images.image_digests import ImageDigests
+from pincompute.gateway.model import SimpleKind, diff, document_validation
 from pincompute.gateway.model.simple_kind import stated_spec
 from pincompute.gateway.operation import lifecycle_rules, replica_lookup
 from pincompute.gateway.operation.lifecycle_rules import LifecycleChange, LifecycleRequest
@@ -32,7 +33,7 @@ from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.gateway.operation_annotation import OperationNote
-from pincompute.gateway.workloads import in_place_requirement
+from pincompute.gateway.workloads import in_place_requirement, known_settings
 from pincompute.kube import write_requests
 from pincompute.kube.api_errors import Conflict, NotFound
 
@@ -63,13 +64,14 @@ class LifecycleResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults
 
 @dataclass(frozen=True, slots=True)
 class LifecycleService:
-    """Carries out lifecycle verbs. Only rollbacks use `revisions`; `grants` judge each changed field of a spec."""
+    """Carries out lifecycle verbs. Only rollbacks use `revisions` and `images`; `grants` judge each changed field of a spec."""
 
     reads: CacheReads
     replicas: ReplicaLookup
     access: ReplicaAccess
     revisions: RollbackCandidates
     grants: Authorizer
+    images: ImageDigests
 
     async def execute(self, target: WorkloadRef, request: LifecycleRequest, call: Call) -> LifecycleResult:
         """Carry out a verb on the whole workload. Raises Problem, KubeError."""
@@ -80,8 +82,9 @@ class LifecycleService:
         """What a verb on the whole workload would change now, field by field, without a write. Raises Problem."""
         obj = self.workload(target)
         change = self._decide(target, obj, await self._with_history(target, request), call)
-        with self._reserved(target, obj, change, dry_run=True):
-            pass
+        async with self._checked(target, obj, change):
+            with self._reserved(target, obj, change, dry_run=True):
+                pass
         done = _result(target, obj, request, change, changed=bool(change.spec))
         return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
 
@@ -108,6 +111,20 @@ class LifecycleService:
             object_permissions.check(self.grants, call, target.kind.plural, target.project, before, after)
             in_place_requirement.check(self._form(target), before, after)
         return change
+
+    @asynccontextmanager
+    async def _checked(self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange) -> AsyncGenerator[None]:
+        """Within it, all images that a changed template names stay. Raises Problem where an image or a setting is not there,
+        as a deploy does.
+        """
+        if "template" not in change.spec:
+            yield
+            return
+        before = stated_spec(obj)
+        after = merge_patch.apply(before, change.spec)
+        document_validation.check_settings(after["template"], known_settings.of(self.reads, target.project, obj))
+        async with self.images.kept(after, before, whole=False, project=target.project):
+            yield
 
     def _reserved(
         self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange, *, dry_run: bool = False
@@ -173,8 +190,9 @@ class LifecycleService:
             if not change.spec:
                 return _result(target, obj, request, change)
             try:
-                with self._reserved(target, obj, change):
-                    made = await self._patch(target, lifecycle_rules.patch(obj, request, change))
+                async with self._checked(target, obj, change):
+                    with self._reserved(target, obj, change):
+                        made = await self._patch(target, lifecycle_rules.patch(obj, request, change))
             except Conflict:
                 await asyncio.sleep(PAUSE * attempt)
                 continue

@@ -8,10 +8,9 @@ the federation removes it, and a setting of which no version was ever recorded.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -25,11 +24,12 @@ from pincompute.api.settings import KEPT, MOST, MOST_VERSIONS, PinSecret, Settin
 from pincompute.api.template_settings import places, references
 from pincompute.domain import setting_versions
 from pincompute.domain.project_limits import SETTINGS
-from pincompute.gateway import NAME, problems
+from pincompute.gateway import NAME, problems, workload_templates
 from pincompute.gateway.cache_reads import BY_SETTING, CacheReads, setting_index_value
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.model import codecs
 from pincompute.gateway.problems import FieldError, Problem
+from pincompute.gateway.workload_templates import WorkloadTemplate
 from pincompute.kube import api_errors, write_requests
 
 _NAME_ONE = "name one with `--to`"
@@ -65,16 +65,10 @@ class SettingService:
 
     def workloads_using(self, kind: SettingKind, setting: Setting) -> list[tuple[str, WorkloadObject]]:
         """Returns the workloads whose templates name it, or that pull images with it, each with the word for its kind."""
-        project, name = setting.key
-        login = setting.spec.registry if isinstance(setting, PinSecret) else ""
-        values = [
-            setting_index_value(kind.word, project, name),
-            *([setting_index_value("registry", project, login)] if login else []),
-        ]
         found = {
             (each.word, obj.metadata.name): obj
             for each in self._reads.workloads
-            for value in values
+            for value in _index_values(kind, setting)
             for obj in self._reads.host(each.workload).by(BY_SETTING, value)
         }
         return [(word, obj) for (word, _), obj in sorted(found.items(), key=lambda item: item[0])]
@@ -132,12 +126,13 @@ class SettingService:
 
     async def remove(self, kind: SettingKind, call: Call) -> None:
         setting = self.one(kind, call.project, call.name)
-        using = self.workloads_using(kind, setting)
+        using = self._users(kind, setting)
         if using:
-            named = ", ".join(f"{word} {obj.metadata.name}" for word, obj in using[:10])
+            named = ", ".join(using[:10])
             more = f" and {len(using) - 10} more" if len(using) > 10 else ""
             raise problems.wrong_state(
-                f"{kind.word} {call.name} is used by {named}{more}", "change these first, so that they do not name it"
+                f"{kind.word} {call.name} is used by {named}{more}",
+                "change these first, so that they do not name it; old revisions end with later deploys",
             )
         cache = self._reads.clusters.cache(HOST, kind.resource)
         try:
@@ -164,13 +159,23 @@ class SettingService:
             raise problems.unavailable(f"version {number} of {kind.word} {setting.metadata.name} cannot be read")
         return found
 
+    def _naming(self, kind: SettingKind, setting: Setting) -> Iterator[WorkloadTemplate]:
+        """Yields the templates that name it, or pull images with it, which workloads have now or may go back to."""
+        for value in _index_values(kind, setting):
+            yield from workload_templates.naming(self._reads, value)
+
+    def _users(self, kind: SettingKind, setting: Setting) -> list[str]:
+        """Returns what needs it, in words. A workload that uses it now needs it for its former revisions as well."""
+        found = list(self._naming(kind, setting))
+        present = {each.workload for each in found if not each.revision}
+        return sorted(present) + sorted({each.user for each in found if each.workload not in present})
+
     def _kept(self, kind: SettingKind, setting: Setting) -> tuple[SettingVersion, ...]:
         """Returns the versions that stay when one more comes. Raises Problem where there is no room for it."""
-        project, name = setting.key
-        named = (obj.spec.template for _, obj in self.workloads_using(kind, setting))
-        former = (each.spec.template for each in self._reads.revisions_naming(kind.word, project, name))
-        versions = partial(_versions_in, kind.word, name)
-        kept = setting_versions.kept(setting, versions(named), versions(former))
+        name, templates = setting.metadata.name, list(self._naming(kind, setting))
+        named = _versions_in(kind.word, name, (each.template for each in templates if not each.revision))
+        former = _versions_in(kind.word, name, (each.template for each in templates if each.revision))
+        kept = setting_versions.kept(setting, named, former)
         if len(kept) >= MOST_VERSIONS:
             raise problems.conflict(
                 f"apps use {len(kept)} versions of {kind.word} {name}, and it has at most {MOST_VERSIONS}",
@@ -258,6 +263,14 @@ def rolls(obj: WorkloadObject, word: str, name: str) -> bool:
 
 def _preparing(project: str) -> Problem:
     return problems.unavailable(f"project {project} is being prepared", 1.0)
+
+
+def _index_values(kind: SettingKind, setting: Setting) -> list[str]:
+    """Returns the values under which templates are indexed that name it, or that pull images with it."""
+    project, name = setting.key
+    login = setting.spec.registry if isinstance(setting, PinSecret) else ""
+    named = setting_index_value(kind.word, project, name)
+    return [named, setting_index_value("registry", project, login)] if login else [named]
 
 
 def _unmade(kind: SettingKind, new: NewValue, call: Call) -> Setting:

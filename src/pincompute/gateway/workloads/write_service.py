@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +13,7 @@ from litestar import Response
 from pincompute.api import merge_patch
 from pincompute.api.meta import Object
 from pincompute.api.projects import PROJECTS, RESTRICTED, Project
-from pincompute.api.settings import SETTINGS, Setting, stored_name
 from pincompute.api.sidecars import PINSIDECARS, named_by
-from pincompute.api.template_settings import Reference, references
 from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.images.image_digests import ImageDigests, ResolvedImages
@@ -25,7 +23,7 @@ from pincompute.gateway.model.diff import changes as differences
 from pincompute.gateway.model.document_validation import DesiredResource, DocumentScope, read
 from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.simple_kind import stated_spec
-from pincompute.gateway.workloads import expected_effects, in_place_requirement, preserved_fields, responses
+from pincompute.gateway.workloads import expected_effects, in_place_requirement, known_settings, preserved_fields, responses
 from pincompute.gateway.workloads.expected_effects import SpecChange
 from pincompute.gateway.workloads.object_writer import ObjectWriter, WriteOptions, zones
 from pincompute.gateway.workloads.responses import Difference, EncodedWriteResponse, ObjectName
@@ -175,8 +173,8 @@ class WriteService:
         """A `version` of If-Match overrules the one in the document."""
         project: Project | None = self.reads.get(PROJECTS, "", names[0]) if names[0] else None
         level = project.status.pod_security if project is not None else RESTRICTED
-        settings = self._settings(kind, names) if kind.workload is not None else None
         present = self.reads.get(kind.resource, *names) if kind.workload is not None and names[1] else None
+        settings = known_settings.of(self.reads, names[0], present) if kind.workload is not None else None
         stated = stated_spec(present) if present is not None else None
         sidecars = self._sidecars(kind, names) if kind.workload is not None else None
         scope = DocumentScope(*names, zones(self.reads), self.reads.kinds, level, settings, stated, sidecars)
@@ -193,19 +191,6 @@ class WriteService:
         present = self.reads.get(kind.resource, project, name) if name else None
         named = named_by(present.spec.template) if present is not None else ()
         return {*named, *(each.metadata.name for each in self.reads.host(PINSIDECARS).list() if not each.deleting)}
-
-    def _settings(self, kind: SimpleKind[Any], names: ObjectName) -> Mapping[str, Collection[str]]:
-        """Returns the secrets and configs that a template may name: those of the project, and what it names already."""
-        project, name = names
-        present = self.reads.get(kind.resource, project, name) if name else None
-        named = references(present.spec.template) if present is not None else frozenset[Reference]()
-        return {
-            each.word: {
-                *(stored for obj in self.reads.host(each.resource).list(project) for stored in _stored(obj)),
-                *(ref.stored for ref in named if ref.word == each.word),
-            }
-            for each in SETTINGS
-        }
 
     def _written(
         self,
@@ -240,10 +225,3 @@ def _locate(kind: SimpleKind[Any], document: Data, desired: DesiredResource) -> 
     if document.get("kind") == kind.resource.kind and "apiVersion" in document:
         return str
     return lambda field: kind.locate(asked(kind.of_manifest(desired.manifest)), field)
-
-
-def _stored(setting: Setting) -> Iterator[str]:
-    """Yields the names by which a template may name a setting: its own, and those of the versions that are kept."""
-    if setting.spec.version and not setting.deleting:
-        yield setting.metadata.name
-        yield from (stored_name(setting.metadata.name, each.number) for each in setting.spec.versions)
