@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from pincompute.api.image_ownership import images
-from pincompute.api.meta import Manifest
-from pincompute.api.settings import CONFIG, ROOT_CERTIFICATES, SECRET, stored_name
+from pincompute.api.meta import Key, Manifest, Resource
+from pincompute.api.settings import CONFIG, ROOT_CERTIFICATES, SECRET, SETTINGS, Setting, stored_name
 
 _NUMBER = re.compile("[1-9][0-9]{0,8}")
+_RESOURCES: Mapping[str, Resource[Any]] = {kind.word: kind.resource for kind in SETTINGS}
 Path: TypeAlias = tuple[str | int, ...]
+Find: TypeAlias = Callable[[Resource[Any], Key], Setting | None]
 
 
 class Reference(NamedTuple):
@@ -62,6 +64,14 @@ def references(template: Manifest) -> frozenset[Reference]:
     """Returns what the template refers to. It never raises: whatever has another shape refers to nothing."""
     found = {place.reference for place in places(template)}
     return frozenset(ref for ref in found if ref != (CONFIG.word, ROOT_CERTIFICATES, 0, ref.required))
+
+
+def in_use(template: Manifest, namespace: str, find: Find) -> Iterator[Reference]:
+    """Yields what the template names without a version, each with the version in use, in order."""
+    for ref in sorted(references(template)):
+        setting = find(_RESOURCES[ref.word], Key(namespace, ref.name))
+        if not ref.version and setting is not None and setting.spec.version:
+            yield ref._replace(version=setting.spec.version)
 
 
 def places(template: Manifest) -> Iterator[Place]:

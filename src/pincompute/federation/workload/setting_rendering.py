@@ -11,17 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pincompute.api import template_hash
+from pincompute.api import template_hash, template_settings
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest, Resource
-from pincompute.api.settings import SETTINGS, Setting
-from pincompute.api.template_settings import Place, references, renamed
+from pincompute.api.settings import Setting
+from pincompute.api.template_settings import Place, renamed
 from pincompute.federation.settings import setting_references
 from pincompute.federation.workload.workload_model import Rendered, Workload
 from pincompute.kube.cache_views import Views
 
 REMEMBERED = 50_000  # workloads whose rendering is kept
-_RESOURCES: Mapping[str, Resource[Any]] = {kind.word: kind.resource for kind in SETTINGS}
 _rendered: dict[str, tuple[Rendered, tuple[Any, ...], Rendered]] = {}  # by uid, with what it was made from
 
 
@@ -30,7 +29,7 @@ def rendered(workload: Workload, views: Views) -> Workload:
     if workload.rendered.problem:
         return workload
     base = workload.rendered
-    versions = tuple(sorted(_versions(workload, views))) if workload.obj.spec.update.settings == "Roll" else ()
+    versions = tuple(_versions(workload, views)) if workload.obj.spec.update.settings == "Roll" else ()
     logins = tuple(_logins(workload, views))
     if not versions and not logins:
         return workload
@@ -45,10 +44,12 @@ def rendered(workload: Workload, views: Views) -> Workload:
 
 def _versions(workload: Workload, views: Views) -> Iterator[tuple[tuple[str, str], str]]:
     """Yields the names in the template that stand for the version in use, each with the name of that version."""
-    for ref in references(workload.rendered.template):
-        setting: Setting | None = views.view(HOST, _RESOURCES[ref.word]).get(Key(workload.key.namespace, ref.name))
-        if not ref.version and setting is not None and setting.spec.version:
-            yield (ref.word, ref.name), ref._replace(version=setting.spec.version).stored
+
+    def find(resource: Resource[Any], key: Key) -> Setting | None:
+        return views.view(HOST, resource).get(key)
+
+    for ref in template_settings.in_use(workload.rendered.template, workload.key.namespace, find):
+        yield (ref.word, ref.name), ref.stored
 
 
 def _logins(workload: Workload, views: Views) -> Iterator[str]:
