@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workload_gateway import Running
 
 from pincompute.api.builtin import SECRETS
 from pincompute.api.labels import HOST
-from pincompute.api.meta import Key
+from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.settings import KEPT, MOST, PINSECRETS
+from pincompute.api.workloads import PinApp, PinAppSpec
+from pincompute.gateway.workloads.setting_service import fixed_version
 
 DB = "/v1/projects/shop/secrets/db"
 VALUE = base64.b64encode(b"kestrel").decode()
@@ -145,3 +148,11 @@ async def test_only_settings_with_a_value_count(gateway: Running) -> None:
     await gateway.clusters.cache(HOST, PINSECRETS).until(int(made["metadata"]["resourceVersion"]))
     status, answer, _ = await gateway.ask("dan", "PUT", "/v1/projects/shop/secrets/begun-1", {"data": VALUE})
     assert (status, answer["version"]) == (200, 1)
+
+
+@pytest.mark.parametrize(("named", "version"), {"db": 0, "db.2": 2, "other.2": 0}.items())
+def test_a_workload_that_names_a_version_gets_no_new_value(named: str, version: int):
+    env = [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": named, "key": "value"}}}]
+    template: Any = {"spec": {"containers": [{"name": "web", "image": "a", "env": env}]}}
+    obj = PinApp(metadata=ObjectMeta(name="web"), spec=PinAppSpec(template=template))
+    assert fixed_version(obj, "secret", "db") == version

@@ -106,7 +106,7 @@ def change(name: str, changes: TemplateChanges, way: DeployWay, where: Where, no
         data = template_changes.noted(changes.apply(formats.plain(running)), note)
         carry_out(pin, project, data, way, explained)
     if way.output == "table" and not (way.dry_run or way.diff):
-        terminal.err(f"note: the file of {wanted} does not say this: write it there too, or its next deploy takes it back")
+        terminal.err(f"note: the next deploy of the file of {wanted} takes this back unless the file says it, too")
 
 
 def carry_out(pin: Client, project: str, data: dict[str, Any], way: DeployWay, explained: AbstractContextManager[None]) -> None:

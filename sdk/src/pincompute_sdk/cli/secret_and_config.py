@@ -65,10 +65,14 @@ class SettingCalls:
 
 def announced(word: Word, made: Secret | Config, content: str = "") -> str:
     """Says which version is in use now, what is in it, and when the workloads get it that use it."""
-    later = [user for user in made.used_by if user not in made.rolls]
+    own = {each.partition(" at version ")[0] for each in made.fixed}
+    later = [user for user in made.used_by if user not in made.rolls and user not in own]
     said = [f"{word} {made.name} is at version {made.version}{content}"]
     said += [f"{', '.join(made.rolls)} {_verb(made.rolls, 'roll')} it out"] if made.rolls else []
     said += [f"{', '.join(later)} {_verb(later, 'get')} it at the next start"] if later else []
+    if made.fixed:
+        stay = "stays as it is" if len(made.fixed) == 1 else "stay as they are"
+        said.append(f"{', '.join(made.fixed)} {stay} since a rollback, until the next `pin deploy`")
     return "; ".join(said)
 
 

@@ -316,6 +316,8 @@ class Config(Model):
     """What uses it, such as `app hello`."""
     rolls: tuple[str, ...] = ()
     """Of these, what a new value rolls out to at once, because it has `update.settings: Roll`."""
+    fixed: tuple[str, ...] = ()
+    """Of these, what stays at a version of its own until its next deploy, since a rollback: `app hello at version 2`."""
     deleting: datetime | None = None
     """Since when it is being deleted."""
     files: dict[str, str] | None = None
@@ -1377,6 +1379,8 @@ class Secret(Model):
     """What uses it, such as `app hello`."""
     rolls: tuple[str, ...] = ()
     """Of these, what a new value rolls out to at once, because it has `update.settings: Roll`."""
+    fixed: tuple[str, ...] = ()
+    """Of these, what stays at a version of its own until its next deploy, since a rollback: `app hello at version 2`."""
     deleting: datetime | None = None
     """Since when it is being deleted."""
     registry: str = ""

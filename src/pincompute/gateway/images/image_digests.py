@@ -30,6 +30,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 _OF_SOURCES = "source-"  # tags that a region gives its own images for itself
 _NEAREST = 3  # tags or names in a message
+_NAME = f"name another image of the platform, or one of the project: {REGISTRY}/PROJECT/NAME:TAG"
 _PUSH = "push it, for example with `pin image build`; `pin image list` shows the images of the project"
 
 
@@ -166,12 +167,19 @@ def _nearest_tags(each: NamedImage, tags: Sequence[str]) -> Sequence[str]:
     return near_names.nearest(image_pinning.tag_of(each.image), tags, _NEAREST, cutoff=0.0)
 
 
+def _advice(each: NamedImage) -> str:
+    """Nobody but an administrator pushes images of the platform."""
+    return _PUSH if project_of(each.repository) else _NAME
+
+
 def _no_repository(each: NamedImage, near: Sequence[str], locate: Callable[[str], str]) -> FieldError:
     meant = f"; did you mean {' or '.join(f'{REGISTRY}/{name}' for name in near)}?" if near else ":"
-    message = f"the registry has no image {each.repository}, so there is no {each.image}{meant} {_PUSH}"
+    message = f"the registry has no image {each.repository}, so there is no {each.image}{meant} {_advice(each)}"
     return FieldError(locate(each.field), "an image that was pushed", message)
 
 
 def _no_tag(each: NamedImage, near: Sequence[str], locate: Callable[[str], str]) -> FieldError:
     tags = f"; the nearest tags are {', '.join(near)}" if near else ""
-    return FieldError(locate(each.field), f"a tag of {each.repository}", f"there is no image {each.image}{tags}: {_PUSH}")
+    return FieldError(
+        locate(each.field), f"a tag of {each.repository}", f"there is no image {each.image}{tags}: {_advice(each)}"
+    )

@@ -152,4 +152,4 @@ def _in_use(wanted: NamedImages, users: Sequence[ImageUser]) -> Problem:
     named = ", ".join(f"{each.name} by tag {each.tag}" if each.tag else each.name for each in users)
     again = "" if all(not each.tag for each in users) else "deploy it again, which pins its digest, or "
     remedy = f"{again}deploy another image, or delete what uses it; old revisions end with later deploys"
-    return problems.conflict(f"{wanted} is in use: used by {named}", remedy)
+    return problems.wrong_state(f"{wanted} is in use: used by {named}", remedy)

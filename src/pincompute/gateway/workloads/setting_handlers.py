@@ -24,7 +24,7 @@ from pincompute.gateway.call_context import Call, Verb, may
 from pincompute.gateway.middleware import CALL
 from pincompute.gateway.problems import FieldError
 from pincompute.gateway.workloads.responses import IdempotencyKey
-from pincompute.gateway.workloads.setting_service import NewValue, SettingService, rolls
+from pincompute.gateway.workloads.setting_service import NewValue, SettingService, fixed_version, rolls
 
 LONGEST_NAME = 63
 MOST_FILES = 200
@@ -79,6 +79,10 @@ class Value(Struct):
     used_by: Annotated[tuple[str, ...], doc("What uses it, such as `app hello`.")] = ()
     rolls: Annotated[
         tuple[str, ...], doc("Of these, what a new value rolls out to at once, because it has `update.settings: Roll`.")
+    ] = ()
+    fixed: Annotated[
+        tuple[str, ...],
+        doc("Of these, what stays at a version of its own until its next deploy, since a rollback: `app hello at version 2`."),
     ] = ()
     deleting: Annotated[datetime | None, doc("Since when it is being deleted.")] = None
 
@@ -289,6 +293,11 @@ def _facts(service: SettingService, kind: SettingKind, setting: Setting) -> dict
         "author": used.author if used else "",
         "versions": versions,
         "used_by": tuple(f"{word} {obj.metadata.name}" for word, obj in using),
+        "fixed": tuple(
+            f"{word} {obj.metadata.name} at version {version}"
+            for word, obj in using
+            if (version := fixed_version(obj, kind.word, setting.metadata.name))
+        ),
         "rolls": tuple(f"{word} {obj.metadata.name}" for word, obj in using if rolls(obj, kind.word, setting.metadata.name)),
         "deleting": setting.metadata.deletion_timestamp,
     }

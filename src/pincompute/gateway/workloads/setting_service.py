@@ -261,6 +261,12 @@ def rolls(obj: WorkloadObject, word: str, name: str) -> bool:
     return any((ref.word, ref.name, ref.version) == (word, name, 0) for ref in named)
 
 
+def fixed_version(obj: WorkloadObject, word: str, name: str) -> int:
+    """Returns the version that the workload itself names, since a rollback; 0 where it gets new values."""
+    named = {ref.version for ref in references(obj.spec.template) if (ref.word, ref.name) == (word, name)}
+    return 0 if 0 in named else max(named, default=0)
+
+
 def _preparing(project: str) -> Problem:
     return problems.unavailable(f"project {project} is being prepared", 1.0)
 
