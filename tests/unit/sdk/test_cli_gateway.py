@@ -334,7 +334,7 @@ async def test_a_revision_has_a_number_an_author_and_a_note(pin: Pin) -> None:
     await pin("deploy", "--detach", "--note", "the first")
     said = await pin("rollout", "history", "hello")
     _, row = said.out.splitlines()
-    assert (row.split()[0], row.endswith("present  the first"), "alice" in row) == ("1", True, True), said
+    assert (row.split()[0], row.endswith("present, not all ready yet  the first"), "alice" in row) == ("1", True, True), said
     await pin("deploy", "hello", "--image", "registry.internal/hello:2", "--detach")
     assert "the first" not in (await pin("rollout", "history", "hello")).out
     said = await pin("rollout", "diff", "hello")
