@@ -10,7 +10,7 @@ from pincompute_sdk.generated.models import (
     ContainerFigures,
     ProjectUsage,
     ReplicaFigures,
-    ResourceUse,
+    ResourceUsage,
     UnknownFigures,
     WorkloadFigures,
     WorkloadUsage,
@@ -18,20 +18,22 @@ from pincompute_sdk.generated.models import (
 )
 
 MIB = 1 << 20
-CPU = ResourceUse(used=250, requested=100, limit=500)
-MEMORY = ResourceUse(used=16 * MIB, requested=64 * MIB)
-NOTHING = ResourceUse(requested=100)
+CPU = ResourceUsage(used=250, requested=100, limit=500)
+MEMORY = ResourceUsage(used=16 * MIB, requested=64 * MIB)
+NOTHING = ResourceUsage(requested=100)
 ZONES = (
     ZoneFigures(zone="a", replicas=1, known=1, cpu=CPU, memory=MEMORY),
-    ZoneFigures(zone="b", replicas=1, known=0, cpu=NOTHING, memory=ResourceUse()),
+    ZoneFigures(zone="b", replicas=1, known=0, cpu=NOTHING, memory=ResourceUsage()),
 )
 HELLO = WorkloadFigures(kind="app", name="hello", replicas=2, known=1, cpu=CPU, memory=MEMORY, zones=ZONES)
 NOTEBOOK = WorkloadFigures(kind="unit", name="notebook", replicas=1, known=1, cpu=CPU, memory=MEMORY)
 WEB = ContainerFigures(name="web", cpu=CPU, memory=MEMORY)
-SIDE = ContainerFigures(name="side", cpu=ResourceUse(used=0), memory=ResourceUse(used=512))
+SIDE = ContainerFigures(name="side", cpu=ResourceUsage(used=0), memory=ResourceUsage(used=512))
 REPLICAS = (
     ReplicaFigures(name="hello/0", zone="a", cpu=CPU, memory=MEMORY, containers=(WEB, SIDE)),
-    ReplicaFigures(name="hello/1", zone="b", cpu=NOTHING, memory=ResourceUse(), containers=(WEB,), reason="cannot be reached"),
+    ReplicaFigures(
+        name="hello/1", zone="b", cpu=NOTHING, memory=ResourceUsage(), containers=(WEB,), reason="cannot be reached"
+    ),
 )
 PROJECT = ProjectUsage(items=(HELLO, NOTEBOOK))
 APP = WorkloadUsage(total=HELLO, replicas=REPLICAS)
@@ -39,15 +41,15 @@ APP = WorkloadUsage(total=HELLO, replicas=REPLICAS)
 FULL = "█████░░░░░ 250m 100m 500m ██░░░░░░░░ 16Mi 64Mi -"
 UNKNOWN = "unknown 100m - unknown - -"
 CASES: dict[str, tuple[ProjectUsage | WorkloadUsage, str, bool, list[str]]] = {
-    "a project": (PROJECT, "", False, [f"hello 2 {FULL} use of 1 unknown", f"unit/notebook 1 {FULL} -"]),
-    "a project by zone": (PROJECT, "", True, [f"hello a 1 {FULL} -", f"hello b 1 {UNKNOWN} use of 1 unknown"]),
+    "a project": (PROJECT, "", False, [f"hello 2 {FULL} usage of 1 unknown", f"unit/notebook 1 {FULL} -"]),
+    "a project by zone": (PROJECT, "", True, [f"hello a 1 {FULL} -", f"hello b 1 {UNKNOWN} usage of 1 unknown"]),
     "an app": (
         APP,
         "hello",
         False,
         [f"hello/0 a {FULL} -", f"└ web - {FULL} -", "└ side - 0 - - 512 - - -", f"hello/1 b {UNKNOWN} cannot be reached"],
     ),
-    "an app by zone": (APP, "hello", True, [f"hello a 1 {FULL} -", f"hello b 1 {UNKNOWN} use of 1 unknown"]),
+    "an app by zone": (APP, "hello", True, [f"hello a 1 {FULL} -", f"hello b 1 {UNKNOWN} usage of 1 unknown"]),
     "a replica": (
         WorkloadUsage(total=HELLO, replicas=REPLICAS[1:]),
         "hello/1",
@@ -88,12 +90,12 @@ def test_what_is_unknown_is_named_with_its_place() -> None:
 @pytest.mark.parametrize(
     ("use", "style"),
     [
-        (ResourceUse(), "dim"),
-        (ResourceUse(used=5), "green"),
-        (ResourceUse(used=100, requested=100), "green"),
-        (ResourceUse(used=101, requested=100, limit=500), "yellow"),
-        (ResourceUse(used=450, requested=100, limit=500), "red"),
+        (ResourceUsage(), "dim"),
+        (ResourceUsage(used=5), "green"),
+        (ResourceUsage(used=100, requested=100), "green"),
+        (ResourceUsage(used=101, requested=100, limit=500), "yellow"),
+        (ResourceUsage(used=450, requested=100, limit=500), "red"),
     ],
 )
-def test_a_figure_near_its_limit_is_red(use: ResourceUse, style: str) -> None:
+def test_a_figure_near_its_limit_is_red(use: ResourceUsage, style: str) -> None:
     assert _style(use) == style

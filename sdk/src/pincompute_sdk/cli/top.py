@@ -20,7 +20,7 @@ from pincompute_sdk.cli.output.human_values import bar, cores, count, memory
 from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.cli.status_tree import TreeLine
 from pincompute_sdk.cli.target import WorkloadTarget
-from pincompute_sdk.generated.models import ProjectUsage, ResourceUse, UnknownFigures, WorkloadFigures, WorkloadUsage
+from pincompute_sdk.generated.models import ProjectUsage, ResourceUsage, UnknownFigures, WorkloadFigures, WorkloadUsage
 
 if TYPE_CHECKING:
     from pincompute_sdk.client import Client
@@ -38,8 +38,8 @@ class UsageRow:
 
     name: str
     zone: str
-    cpu: ResourceUse
-    memory: ResourceUse
+    cpu: ResourceUsage
+    memory: ResourceUsage
     replicas: str = ""
     note: str = ""
 
@@ -172,7 +172,7 @@ class UsageTable:
         name = each.name if each.kind == target.USUAL.word else f"{each.kind}/{each.name}"
         parts = [(zone.zone, zone) for zone in each.zones] if self.zones else [("", each)]
         for zone, part in parts:
-            lacking = f"use of {part.replicas - part.known} unknown" if part.known < part.replicas else ""
+            lacking = f"usage of {part.replicas - part.known} unknown" if part.known < part.replicas else ""
             yield UsageRow(name, zone, part.cpu, part.memory, str(part.replicas), lacking)
 
     def _of_replicas(self, usage: WorkloadUsage) -> Iterator[UsageRow]:
@@ -198,7 +198,7 @@ def _note(alike: Sequence[UnknownFigures]) -> str:
     return f"zone {first.zone}: the usage of {count(replicas, 'replica')} is unknown: {place}{first.reason}"
 
 
-def _used(use: ResourceUse, shown: Callable[[int], str]) -> str:
+def _used(use: ResourceUsage, shown: Callable[[int], str]) -> str:
     """Shows what is used, with a bar of the limit, or of the request where there is no limit."""
     if use.used is None:
         return "unknown"
@@ -210,7 +210,7 @@ def _amount(amount: int | None, shown: Callable[[int], str]) -> str:
     return shown(amount) if amount else ""
 
 
-def _style(use: ResourceUse) -> str:
+def _style(use: ResourceUsage) -> str:
     """Red near the limit, yellow beyond the request."""
     if use.used is None:
         return "dim"

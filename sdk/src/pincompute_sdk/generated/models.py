@@ -362,8 +362,8 @@ class Container(Model):
     """Volumes it sees, and where."""
 
 
-class ResourceUse(Model):
-    """Used by replicas whose use of it is known; requests and limits of all."""
+class ResourceUsage(Model):
+    """Used by replicas whose usage of it is known; requests and limits of all."""
 
     used: int | None = None
     """What is used now; absent when that is unknown."""
@@ -376,9 +376,9 @@ class ResourceUse(Model):
 class ContainerFigures(Model):
     name: str
     """Container."""
-    cpu: ResourceUse = ResourceUse()
+    cpu: ResourceUsage = ResourceUsage()
     """CPU, averaged over the last seconds."""
-    memory: ResourceUse = ResourceUse()
+    memory: ResourceUsage = ResourceUsage()
     """Memory that cannot be taken back (the working set)."""
 
 
@@ -1166,14 +1166,14 @@ class ReplicaFigures(Model):
     """Replica, as `hello/3`."""
     zone: str
     """Its zone."""
-    cpu: ResourceUse = ResourceUse()
+    cpu: ResourceUsage = ResourceUsage()
     """Of all its containers."""
-    memory: ResourceUse = ResourceUse()
+    memory: ResourceUsage = ResourceUsage()
     """Of all its containers."""
     containers: tuple[ContainerFigures, ...] = ()
     """Its containers, then its sidecars."""
     reason: str = ""
-    """If its use is unknown: why."""
+    """If its usage is unknown: why."""
 
 
 class ReplicaList(Model):
@@ -1778,11 +1778,11 @@ class WorkloadFigures(Model):
     replicas: int = 0
     """Replicas that exist."""
     known: int = 0
-    """Of how many the use of both is known."""
-    cpu: ResourceUse = ResourceUse()
-    """Used by replicas whose use of it is known; requests and limits of all."""
-    memory: ResourceUse = ResourceUse()
-    """Used by replicas whose use of it is known; requests and limits of all."""
+    """Of how many the usage of both is known."""
+    cpu: ResourceUsage = ResourceUsage()
+    """Used by replicas whose usage of it is known; requests and limits of all."""
+    memory: ResourceUsage = ResourceUsage()
+    """Used by replicas whose usage of it is known; requests and limits of all."""
     zones: tuple[ZoneFigures, ...] = ()
     """By zone."""
 
@@ -1804,11 +1804,11 @@ class ZoneFigures(Model):
     replicas: int = 0
     """Replicas there."""
     known: int = 0
-    """Of how many the use of both is known."""
-    cpu: ResourceUse = ResourceUse()
-    """Used by replicas whose use of it is known; requests and limits of all."""
-    memory: ResourceUse = ResourceUse()
-    """Used by replicas whose use of it is known; requests and limits of all."""
+    """Of how many the usage of both is known."""
+    cpu: ResourceUsage = ResourceUsage()
+    """Used by replicas whose usage of it is known; requests and limits of all."""
+    memory: ResourceUsage = ResourceUsage()
+    """Used by replicas whose usage of it is known; requests and limits of all."""
 
 
 class ZoneStatus(Model):

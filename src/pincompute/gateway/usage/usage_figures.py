@@ -20,7 +20,7 @@ from pincompute.api.usage import ContainerUsage, NodeUsage, UsageReport
 MOST_UNKNOWN = 50  # entries of what is not known
 
 
-class ResourceUse(Struct):
+class ResourceUsage(Struct):
     """One resource: cpu in milli-cores, memory in bytes."""
 
     used: Annotated[int | None, doc("What is used now; absent when that is unknown.")] = None
@@ -30,26 +30,28 @@ class ResourceUse(Struct):
 
 class ContainerFigures(Struct):
     name: Annotated[str, doc("Container.")]
-    cpu: Annotated[ResourceUse, doc("CPU, averaged over the last seconds.")] = ResourceUse()
-    memory: Annotated[ResourceUse, doc("Memory that cannot be taken back (the working set).")] = ResourceUse()
+    cpu: Annotated[ResourceUsage, doc("CPU, averaged over the last seconds.")] = ResourceUsage()
+    memory: Annotated[ResourceUsage, doc("Memory that cannot be taken back (the working set).")] = ResourceUsage()
 
 
 class ReplicaFigures(Struct):
     name: Annotated[str, doc("Replica, as `hello/3`.")]
     zone: Annotated[str, doc("Its zone.")]
-    cpu: Annotated[ResourceUse, doc("Of all its containers.")] = ResourceUse()
-    memory: Annotated[ResourceUse, doc("Of all its containers.")] = ResourceUse()
+    cpu: Annotated[ResourceUsage, doc("Of all its containers.")] = ResourceUsage()
+    memory: Annotated[ResourceUsage, doc("Of all its containers.")] = ResourceUsage()
     containers: Annotated[tuple[ContainerFigures, ...], doc("Its containers, then its sidecars.")] = ()
-    reason: Annotated[str, doc("If its use is unknown: why.")] = ""
+    reason: Annotated[str, doc("If its usage is unknown: why.")] = ""
 
 
 class ZoneFigures(Struct):
     zone: Annotated[str, doc("Zone.")]
     replicas: Annotated[int, doc("Replicas there.")] = 0
-    known: Annotated[int, doc("Of how many the use of both is known.")] = 0
-    cpu: Annotated[ResourceUse, doc("Used by replicas whose use of it is known; requests and limits of all.")] = ResourceUse()
-    memory: Annotated[ResourceUse, doc("Used by replicas whose use of it is known; requests and limits of all.")] = (
-        ResourceUse()
+    known: Annotated[int, doc("Of how many the usage of both is known.")] = 0
+    cpu: Annotated[ResourceUsage, doc("Used by replicas whose usage of it is known; requests and limits of all.")] = (
+        ResourceUsage()
+    )
+    memory: Annotated[ResourceUsage, doc("Used by replicas whose usage of it is known; requests and limits of all.")] = (
+        ResourceUsage()
     )
 
 
@@ -57,10 +59,12 @@ class WorkloadFigures(Struct):
     kind: Annotated[str, doc("What it is, such as app.")]
     name: Annotated[str, doc("Workload.")]
     replicas: Annotated[int, doc("Replicas that exist.")] = 0
-    known: Annotated[int, doc("Of how many the use of both is known.")] = 0
-    cpu: Annotated[ResourceUse, doc("Used by replicas whose use of it is known; requests and limits of all.")] = ResourceUse()
-    memory: Annotated[ResourceUse, doc("Used by replicas whose use of it is known; requests and limits of all.")] = (
-        ResourceUse()
+    known: Annotated[int, doc("Of how many the usage of both is known.")] = 0
+    cpu: Annotated[ResourceUsage, doc("Used by replicas whose usage of it is known; requests and limits of all.")] = (
+        ResourceUsage()
+    )
+    memory: Annotated[ResourceUsage, doc("Used by replicas whose usage of it is known; requests and limits of all.")] = (
+        ResourceUsage()
     )
     zones: Annotated[tuple[ZoneFigures, ...], doc("By zone.")] = ()
 
@@ -144,8 +148,8 @@ class Measurements:
         cpu, memory = (0, 0) if idle else (row.cpu, row.memory) if row is not None else (None, None)
         return ContainerFigures(
             name=container.name,
-            cpu=ResourceUse(used=cpu, requested=requests.get(CPU), limit=limits.get(CPU)),
-            memory=ResourceUse(used=memory, requested=requests.get(MEMORY), limit=limits.get(MEMORY)),
+            cpu=ResourceUsage(used=cpu, requested=requests.get(CPU), limit=limits.get(CPU)),
+            memory=ResourceUsage(used=memory, requested=requests.get(MEMORY), limit=limits.get(MEMORY)),
         )
 
     def _amounts(self, resources: ResourceRequirements) -> tuple[Mapping[str, int], Mapping[str, int]]:
@@ -159,8 +163,8 @@ class Measurements:
 
 @dataclass(frozen=True, slots=True)
 class PodFigures:
-    cpu: ResourceUse
-    memory: ResourceUse
+    cpu: ResourceUsage
+    memory: ResourceUsage
     containers: tuple[ContainerFigures, ...]
     reason: str
 
@@ -181,10 +185,10 @@ def _is_idle(pod: Pod, name: str) -> bool:
     return state is not None and state.running is None
 
 
-def _sum_of(parts: Iterable[ResourceUse]) -> ResourceUse:
+def _sum_of(parts: Iterable[ResourceUsage]) -> ResourceUsage:
     """Unknown when a part is; without a limit when a part has none."""
     found = list(parts)
-    return ResourceUse(
+    return ResourceUsage(
         used=_all([part.used for part in found]),
         requested=sum(part.requested or 0 for part in found) or None,
         limit=_all([part.limit for part in found]),
@@ -196,28 +200,28 @@ def _all(amounts: list[int | None]) -> int | None:
     return sum(known) if known and len(known) == len(amounts) else None
 
 
-def _of_whole(summed: ResourceUse, name: str, requests: Mapping[str, int], limits: Mapping[str, int]) -> ResourceUse:
+def _of_whole(summed: ResourceUsage, name: str, requests: Mapping[str, int], limits: Mapping[str, int]) -> ResourceUsage:
     """What is declared for the pod as a whole stands before the sum of its containers."""
-    return ResourceUse(used=summed.used, requested=requests.get(name, summed.requested), limit=limits.get(name, summed.limit))
+    return ResourceUsage(used=summed.used, requested=requests.get(name, summed.requested), limit=limits.get(name, summed.limit))
 
 
 @dataclass(slots=True)
-class UseSum:
+class UsageSum:
     """Sums one resource over replicas; what is used over those of which it is known."""
 
     used: int | None = None
     requested: int = 0
     limit: int | None = 0
 
-    def add(self, use: ResourceUse) -> None:
+    def add(self, use: ResourceUsage) -> None:
         if use.used is not None:
             self.used = (self.used or 0) + use.used
         self.requested += use.requested or 0
         self.limit = None if self.limit is None or use.limit is None else self.limit + use.limit
 
     @property
-    def total(self) -> ResourceUse:
-        return ResourceUse(used=self.used, requested=self.requested or None, limit=self.limit)
+    def total(self) -> ResourceUsage:
+        return ResourceUsage(used=self.used, requested=self.requested or None, limit=self.limit)
 
 
 @dataclass(slots=True)
@@ -226,8 +230,8 @@ class ReplicaSum:
 
     replicas: int = 0
     known: int = 0
-    cpu: UseSum = field(default_factory=UseSum)
-    memory: UseSum = field(default_factory=UseSum)
+    cpu: UsageSum = field(default_factory=UsageSum)
+    memory: UsageSum = field(default_factory=UsageSum)
 
     def add(self, figures: PodFigures) -> None:
         self.replicas += 1
