@@ -22,7 +22,7 @@ from pincompute.api.workloads import PINAPPS, PinApp
 from pincompute.testing.laws import SimulatedWorld
 from pincompute.testing.laws.simulated_world import ObjectVersion, since
 
-EXCUSED = timedelta(seconds=5)  # after a loss that nobody decided on; a member's report and its next allotment fit into it
+EXCUSED = timedelta(seconds=5)  # after a loss that nobody decided on; a member's report and its next budget fit into it
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ BUGS: dict[str, Bug] = {
         "        made = _divided(grant, made, _proven(made) - whole.promised + 1)\n",
         sure=(Edit("image", number=2),),
     ),
-    "an allotment that was lowered counts as taken back at once": Bug(
+    "a budget that was lowered counts as taken back at once": Bug(
         disruption_account,
         PROMISE,
         TAKEN,
@@ -132,17 +132,17 @@ BUGS: dict[str, Bug] = {
         storms=True,
         sure=(Edit("leave"),),
     ),
-    "an operator disturbs more than its allotment": Bug(
+    "an operator disturbs more than its budget": Bug(
         rolling_update,
         PROMISE,
         TAKEN,
-        "            if replica.ready and self._ready + allotted <= 0:\n",
-        "            if replica.ready and self._ready + allotted < 0:\n",
+        "            if replica.ready and self._ready + budget <= 0:\n",
+        "            if replica.ready and self._ready + budget < 0:\n",
         also=(
             (
                 rolling_update,
-                "            if replica.available and self._available + allotted <= 0:\n",
-                "            if replica.available and self._available + allotted < 0:\n",
+                "            if replica.available and self._available + budget <= 0:\n",
+                "            if replica.available and self._available + budget < 0:\n",
             ),
         ),
         sure=(Edit("image", number=2),),

@@ -66,7 +66,7 @@ def drain_and_update(region: Region, project: str) -> None:
 
 
 def drain(region: Region, project: str) -> None:
-    """`kubectl drain` of the only node of a member ends: the cordon is the request, the allotment follows."""
+    """`kubectl drain` of the only node of a member ends: the cordon is the request, the budget follows."""
     with drained(region, next(iter(region.members))):
         pass
     region.settled(project, "web")

@@ -2,11 +2,11 @@
 
 The account promises that of `replicas` at least `replicas - unavailable` are ready at any instant, as far as that depends on
 the platform. Every disruption that the platform causes draws on it: updates, restarts, drains, moves between clusters. The
-federation hands each member a part of it in absolute numbers, an allotment. The member's operator keeps within its allotment
-without asking again, and the federation makes the next allotment when the last one has come back.
+federation hands each member a part of it in absolute numbers, a budget. The member's operator keeps within its budget
+without asking again, and the federation makes the next budget when the last one has come back.
 
 What a member *guarantees* is the number of replicas that stay ready there whatever its operator does: of those that are ready
-now, as many as its allotment does not give away. A member that does not answer guarantees nothing. A lowered allotment counts
+now, as many as its budget does not give away. A member that does not answer guarantees nothing. A lowered budget counts
 as the former one until the operator has confirmed it, because until then the operator may still use the former one.
 
 A replica is *available* when it has been ready for long enough. Only available replicas free a part of the account for the next
@@ -66,7 +66,7 @@ class Part:
 
     `target`: replicas it should have in the end; `replicas`: those its shard asks for now. `ready` and `available`: of the
     pods there.
-    `unavailable` and `updating`: its allotment now, for evictions and for restarts in place. `guaranteed`: the least that
+    `unavailable` and `updating`: its budget now, for evictions and for restarts in place. `guaranteed`: the least that
     its operator last confirmed; `settled`: it confirmed that of the shard as it is now. `known`: the member answers.
     `evictions`, `updates` and `drains` are replicas that wait there for a disruption.
     """
@@ -102,13 +102,13 @@ class Part:
 
     @property
     def updating_needed(self) -> int:
-        """Returns the allotment with which everything that waits can restart; it must also cover what is missing there
+        """Returns the budget with which everything that waits can restart; it must also cover what is missing there
         already.
         """
         return self.updates + max(0, self.replicas - self.available) if self.updates else 0
 
     def unavailable_needed(self, waiting: int) -> int:
-        """Returns the allotment with which everything that waits can be evicted, likewise."""
+        """Returns the budget with which everything that waits can be evicted, likewise."""
         return waiting + max(0, self.replicas - self.available) if waiting else 0
 
     @property
@@ -120,15 +120,15 @@ class Part:
 
 
 _Grant: TypeAlias = Callable[[Part, int], Part | None]
-"""Returns a part with at most so many more of one kind of allotment; None when it waits for none."""
+"""Returns a part with at most so many more of one kind of budget; None when it waits for none."""
 
 
 def allot(whole: Account, parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Returns the parts with the replicas and allotments that each member should get now.
+    """Returns the parts with the replicas and budgets that each member should get now.
 
     No step takes the sum of all guarantees below the promise; what does not fit is left for later. First members grow and
     give back what they no longer need, then those that have too many shrink, then the rest of the account is handed out.
-    While replicas are lost, unspent allotments are withdrawn first.
+    While replicas are lost, unspent budgets are withdrawn first.
     """
     grown = _grown(whole, [_returned(part) for part in parts])
     if guaranteed(grown) < whole.promised:
@@ -145,7 +145,7 @@ def _proven(parts: Iterable[Part]) -> int:
 
 
 def _returned(part: Part) -> Part:
-    """Returns the part without the allotment that nothing there waits for."""
+    """Returns the part without the budget that nothing there waits for."""
     if not part.can_be_raised:
         return part
     return replace(
@@ -169,7 +169,7 @@ def _grown(whole: Account, parts: list[Part]) -> list[Part]:
 
 
 def _withdrawn(part: Part) -> Part:
-    """Returns the parts without unspent allotments: nothing else is disrupted until what was lost is back."""
+    """Returns the parts without unspent budgets: nothing else is disrupted until what was lost is back."""
     unspent = max(0, part.ready - part.floor) if part.can_be_raised else 0
     evictions = min(part.unavailable, unspent)
     updates = min(part.updating, unspent - evictions)
@@ -226,7 +226,7 @@ def _handed_out(whole: Account, parts: list[Part]) -> tuple[Part, ...]:
 
 
 def _divided(grant: _Grant, parts: list[Part], spare: int) -> list[Part]:
-    """Returns the parts with the spare part of the account, divided evenly over those that wait for this kind of allotment."""
+    """Returns the parts with the spare part of the account, divided evenly over those that wait for this kind of budget."""
     made = list(parts)
     waiting = [i for i, part in enumerate(made) if grant(part, 1) is not None]
     for left, i in zip(range(len(waiting), 0, -1), waiting, strict=True):

@@ -2,7 +2,7 @@
 
 Every reconciliation compares the mix with the live pods and takes the steps that the shard's budget affords. Nothing remembers
 an update in progress, so a new mix in the middle of one, a rollback included, is only a new comparison. A step that disrupts a
-serving replica needs an allotment. A step for a replica that does not serve costs nothing and goes first, so a workload can
+serving replica needs a budget. A step for a replica that does not serve costs nothing and goes first, so a workload can
 always leave a broken revision (S-124, S-159). The operator requests what it was not allotted, and the federation, which knows
 all members, hands it out.
 """
@@ -48,7 +48,7 @@ class ReplicaState:
 
 
 @dataclass(frozen=True, slots=True)
-class DisruptionLimits:
+class MemberBudget:
     """The shard's budget: `unavailable` replicas may be missing for evictions, `updating` for restarts in place.
 
     Without `in_place` every replica of another revision is replaced by a new pod.
@@ -65,7 +65,7 @@ class Moves:
     `delete` pods.
 
     `updates` and `evictions` count all replicas that wait to be changed in place and to be replaced, the present steps
-    included. A surplus replica that serves waits for no allotment, unless another one waits for its room.
+    included. A surplus replica that serves waits for no budget, unless another one waits for its room.
     """
 
     create: tuple[str, ...] = ()
@@ -81,22 +81,22 @@ def victims(replicas: Iterable[ReplicaState]) -> list[ReplicaState]:
     return sorted(replicas, key=lambda r: (r.ready, r.available, -r.created, not r.draining, -r.ordinal, r.name))
 
 
-def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], limit: DisruptionLimits) -> Moves:
+def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], budget: MemberBudget) -> Moves:
     """Returns the steps to take now; none when the mix is there and there are no requests."""
     total = sum(wanted.replicas for wanted in mix)
     missing, surplus = _differences(mix, replicas)
     excess = max(0, len(surplus) - len(missing))
     movers = surplus[excess:]
-    pairs = _same_shape(movers, missing) if limit.in_place else []
+    pairs = _same_shape(movers, missing) if budget.in_place else []
     revisions = {replica.name: revision for replica, revision in pairs}
     gone = {replica.name for replica in surplus}
     restarts = [r for r in replicas if r.restart and r.name not in gone]
     replaced = [r for r in movers if r.name not in revisions] + [r for r in replicas if r.replace and r.name not in gone]
     allowance = _Allowance(replicas, total)
-    deleted = allowance.take(surplus[:excess], limit.unavailable)
-    updated = allowance.take([replica for replica, _ in pairs], limit.updating)
-    restarted = allowance.take(restarts, limit.updating)
-    deleted += allowance.take(replaced, limit.unavailable)
+    deleted = allowance.take(surplus[:excess], budget.unavailable)
+    updated = allowance.take([replica for replica, _ in pairs], budget.updating)
+    restarted = allowance.take(restarts, budget.updating)
+    deleted += allowance.take(replaced, budget.unavailable)
     blocking = min(sum(r.ready for r in surplus[:excess]), sum(r.unschedulable for r in replicas))
     to_make = _without(missing, revisions.values())
     return Moves(
@@ -123,13 +123,13 @@ class _Allowance:
         self._ready = sum(r.ready for r in replicas) - total
         self._available = sum(r.available for r in replicas) - total
 
-    def take(self, replicas: Iterable[ReplicaState], allotted: int) -> list[ReplicaState]:
-        """Returns those that may be disrupted now when `allotted` replicas may be missing."""
+    def take(self, replicas: Iterable[ReplicaState], budget: int) -> list[ReplicaState]:
+        """Returns those that may be disrupted now when `budget` replicas may be missing."""
         chosen: list[ReplicaState] = []
         for replica in replicas:
-            if replica.ready and self._ready + allotted <= 0:
+            if replica.ready and self._ready + budget <= 0:
                 continue
-            if replica.available and self._available + allotted <= 0:
+            if replica.available and self._available + budget <= 0:
                 continue
             self._ready -= replica.ready
             self._available -= replica.available

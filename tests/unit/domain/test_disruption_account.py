@@ -57,7 +57,7 @@ CASES = {
         (part("a", available=0, guaranteed=0, updating=1), part("b", updates=1), part("c", updates=1)),
         {"a": (1, 0, 0), "b": (1, 0, 0), "c": (1, 0, 0)},
     ),
-    "an allotment that was given back counts until the operator has acted on it": (
+    "a budget that was given back counts until the operator has acted on it": (
         ONE,
         (part("a", guaranteed=0, settled=False), part("b", updates=1), part("c", updates=1)),
         {"a": (1, 0, 0), "b": (1, 0, 0), "c": (1, 0, 0)},
@@ -148,7 +148,7 @@ CASES = {
         (part("a", 3, target=0, available=0, ready=3), part("b", 0, target=3)),
         {"a": (3, 0, 0), "b": (3, 0, 0)},
     ),
-    "an allotment stays while what it has disrupted proves itself": (
+    "a budget stays while what it has disrupted proves itself": (
         ONE,
         (part("a", 2, available=0, ready=1, updating=1, updates=2), part("b")),
         {"a": (2, 0, 1), "b": (1, 0, 0)},
@@ -157,7 +157,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("whole", "parts", "expected"), CASES.values(), ids=CASES.keys())
-def test_allotments(whole, parts, expected):
+def test_budgets(whole, parts, expected):
     assert allotted(whole, *parts) == expected
 
 
@@ -188,7 +188,7 @@ class AccountMember:
     st.randoms(use_true_random=False),
 )
 def test_no_sequence_of_looks_and_reports_breaks_the_promise(sizes: list[int], unavailable: int, rng: random.Random) -> None:
-    """Operators use their allotments at any time, reports come late, members fall silent; nothing else takes replicas away."""
+    """Operators use their budgets at any time, reports come late, members fall silent; nothing else takes replicas away."""
     whole = Account(sum(sizes), unavailable, surge=1)
     members = [AccountMember(part(f"m{n}", size), part(f"m{n}", size)) for n, size in enumerate(sizes)]
     for _ in range(40):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pincompute.domain.rolling_update import DisruptionLimits, Moves, ReplicaState, WantedRevision, moves, victims
+from pincompute.domain.rolling_update import MemberBudget, Moves, ReplicaState, WantedRevision, moves, victims
 
 OLD, NEW, OTHER = WantedRevision("old", "s", 0), WantedRevision("new", "s", 0), WantedRevision("other", "t", 0)
 
@@ -25,8 +25,8 @@ def some(count: int, kind: WantedRevision = OLD, *, up: bool = True, stem: str =
     return [pod(f"{stem}{n}", kind, up=up, ordinal=n) for n in range(count)]
 
 
-STRICT = DisruptionLimits(unavailable=1, updating=1)
-NONE = DisruptionLimits()
+STRICT = MemberBudget(unavailable=1, updating=1)
+NONE = MemberBudget()
 CASES = {
     "nothing to do when the mix is there": ([want(OLD, 2)], some(2), STRICT, Moves()),
     "what is missing is made": ([want(OLD, 3)], some(1), STRICT, Moves(create=("old", "old"))),
@@ -36,7 +36,7 @@ CASES = {
         STRICT,
         Moves(update=(("p2", "new"),), updates=3),
     ),
-    "without an allotment nothing that serves is touched, and what waits is told": (
+    "without a budget nothing that serves is touched, and what waits is told": (
         [want(NEW, 3)],
         some(3),
         NONE,
@@ -54,7 +54,7 @@ CASES = {
         NONE,
         Moves(),
     ),
-    "a surplus whose room another one needs waits for an allotment": (
+    "a surplus whose room another one needs waits for a budget": (
         [want(NEW, 2)],
         [pod("a"), pod("b", NEW), pod("c", NEW, up=False, unschedulable=True)],
         NONE,
@@ -78,13 +78,13 @@ CASES = {
         STRICT,
         Moves(delete=("p1",), evictions=2),
     ),
-    "an allotment for restarts in place is none for evictions": (
+    "a budget for restarts in place is none for evictions": (
         [want(OTHER, 2)],
         some(2),
-        DisruptionLimits(updating=2),
+        MemberBudget(updating=2),
         Moves(evictions=2),
     ),
-    "and the other way round": ([want(NEW, 2)], some(2), DisruptionLimits(unavailable=2), Moves(updates=2)),
+    "and the other way round": ([want(NEW, 2)], some(2), MemberBudget(unavailable=2), Moves(updates=2)),
     "one that is more than the mix asks for goes when as many others serve": (
         [want(OTHER, 2)],
         [*some(1), pod("m", OTHER), pod("n", OTHER)],
@@ -136,10 +136,10 @@ CASES = {
     "without in place every replica of another revision is replaced": (
         [want(NEW, 2)],
         some(2),
-        DisruptionLimits(unavailable=1, updating=1, in_place=False),
+        MemberBudget(unavailable=1, updating=1, in_place=False),
         Moves(delete=("p1",), evictions=2),
     ),
-    "a restart of one container waits for an allotment": (
+    "a restart of one container waits for a budget": (
         [want(OLD, 2)],
         [pod("a", restart=True), pod("b")],
         NONE,
@@ -151,13 +151,13 @@ CASES = {
         STRICT,
         Moves(restart=("a",), updates=2),
     ),
-    "a replica that somebody wants to end goes with an allotment for evictions": (
+    "a replica that somebody wants to end goes with a budget for evictions": (
         [want(OLD, 2)],
         [pod("a", replace=True), pod("b")],
         STRICT,
         Moves(delete=("a",), evictions=1),
     ),
-    "what is ready and not yet available waits for an allotment as well": (
+    "what is ready and not yet available waits for a budget as well": (
         [want(NEW, 2)],
         [pod("a", available=False), pod("b", available=False)],
         NONE,
@@ -207,7 +207,7 @@ MIXES = st.lists(st.sampled_from([OLD, NEW, OTHER]), unique=True, min_size=0, ma
     lambda kinds: st.tuples(*(st.integers(0, 4).map(lambda n, k=k: want(k, n)) for k in kinds))
 )
 FLEETS = st.lists(st.tuples(st.sampled_from([OLD, NEW, OTHER]), st.booleans()), max_size=7)
-LIMITS = st.builds(DisruptionLimits, st.integers(1, 4), st.integers(1, 4), st.booleans())
+LIMITS = st.builds(MemberBudget, st.integers(1, 4), st.integers(1, 4), st.booleans())
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)

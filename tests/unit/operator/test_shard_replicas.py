@@ -131,7 +131,7 @@ def test_recreate_is_never_in_place():
     assert (names(plan, Evict), names(plan, Patch)) == (["hello-a1-1"], [])
 
 
-def test_nothing_that_serves_is_disturbed_without_an_allotment_and_what_waits_is_reported():
+def test_nothing_that_serves_is_disturbed_without_a_budget_and_what_waits_is_reported():
     """S-123: who may be disturbed is decided over all clusters, not here."""
     plan = decide(seen(shard(V2, budget=ShardBudget()), pod(0, V1), pod(1, V1)))
     assert (names(plan, Evict), names(plan, Patch), names(plan, Delete)) == ([], [], [])
@@ -140,7 +140,7 @@ def test_nothing_that_serves_is_disturbed_without_an_allotment_and_what_waits_is
     assert told["guaranteed"] == 2
 
 
-def test_the_disruption_budget_follows_the_allotment():
+def test_the_disruption_budget_follows_the_budget():
     """S-232, S-233: and is there before the shard says that it has acted on it."""
     of = shard(V1, budget=ShardBudget(unavailable=1))
     plan = decide(seen(of, pod(0, V1), pod(1, V1), budget=disruption_budget(shard(V1, budget=ShardBudget()))))
@@ -162,7 +162,7 @@ def request(container: str = "", **facts: str) -> dict[str, str]:
     return {RESTART_REQUEST: msgspec.json.encode([asked]).decode()}
 
 
-def test_a_restart_by_request_waits_for_an_allotment():
+def test_a_restart_by_request_waits_for_a_budget():
     """S-166: two at once do not take more than one."""
     asked = (pod(0, V1, annotations=request("web")), pod(1, V1, annotations=request("web")))
     assert names(decide(seen(shard(V1, budget=ShardBudget()), *asked)), Patch) == []

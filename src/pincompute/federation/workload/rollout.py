@@ -1,7 +1,7 @@
 """Decides the rollout: each member's revisions with their replicas, and its part of the disruption account.
 
-A *mix* is the list of (revision, replicas) that one member should run; an *allotment* is how many replicas may be disrupted
-there. Every change is a new mix and a new allotment. Nothing remembers an update in progress: the rollout compares what runs
+A *mix* is the list of (revision, replicas) that one member should run; an *budget* is how many replicas may be disrupted
+there. Every change is a new mix and a new budget. Nothing remembers an update in progress: the rollout compares what runs
 with what should run, so another change in the middle of one, a rollback included, is only another comparison (S-124).
 
 A new revision first runs as a **canary**, in one replica: a surge replica if the account has surge, else one that does not
@@ -49,7 +49,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """The decision. `account` is the sum that the members' allotments may reach. `without_surge` is the revision that goes
+    """The decision. `account` is the sum that the members' budgets may reach. `without_surge` is the revision that goes
     on without surge, because no node took its surge replica. `waiting`: replicas that wait for the account. `lacks_room`: no
     node has room for a replica of the target, and none is known to have it when one that serves leaves. `room_unknown`: it is
     not known whether one has. `blocked`: what an update waits for besides the account, in a sentence.
@@ -457,7 +457,7 @@ def _waiting_surge(state: _State) -> dict[str, int]:
 
 
 def _has_canary(state: _State, site: MemberShard) -> bool:
-    """Returns whether a replica there is or can become the canary without any allotment."""
+    """Returns whether a replica there is or can become the canary without any budget."""
     return _has_begun(state, site) or site.replicas > state.serving.get(site.name, 0)
 
 

@@ -1,7 +1,7 @@
-"""Keeps the shard's PodDisruptionBudget: what others may evict follows the shard's allotment.
+"""Keeps the shard's PodDisruptionBudget: what others may evict follows the shard's budget.
 
 The budget keeps as many replicas as the mix asks for, less those that may be missing for evictions. The API server refuses a
-drain that is not allotted yet, and the drain retries; the shard reports what the drain waits for, and the allotment follows.
+drain that is not allotted yet, and the drain retries; the shard reports what the drain waits for, and the budget follows.
 Pods that do not serve may always be evicted.
 """
 

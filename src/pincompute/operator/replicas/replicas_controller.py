@@ -49,7 +49,7 @@ from pincompute.domain import (
     unready_reason,
 )
 from pincompute.domain.container_restart import Impossible
-from pincompute.domain.rolling_update import DisruptionLimits, Moves, ReplicaState, WantedRevision
+from pincompute.domain.rolling_update import MemberBudget, Moves, ReplicaState, WantedRevision
 from pincompute.domain.sidecar_injection import Chosen
 from pincompute.domain.unready_reason import UnreadyPods
 from pincompute.engine.api_refusals import ApiRefusals
@@ -190,8 +190,8 @@ def _moves(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[Repli
     spec = seen.shard.spec
     if spec.paused:
         return rolling_update.kept(mix, replicas)
-    limits = DisruptionLimits(spec.budget.unavailable, spec.budget.updating, in_place=spec.in_place != "Never")
-    return rolling_update.moves(mix, replicas, limits)
+    budget = MemberBudget(spec.budget.unavailable, spec.budget.updating, in_place=spec.in_place != "Never")
+    return rolling_update.moves(mix, replicas, budget)
 
 
 def _requests(moves: Moves, replicas: tuple[ReplicaState, ...]) -> DisruptionRequests:
