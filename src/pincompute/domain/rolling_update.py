@@ -1,10 +1,10 @@
-"""Decides a member's rolling update: the steps from the present replicas to the wanted mix of revisions.
+"""Decides a member's rolling update: which pods to create, change and delete, from the present replicas to the wanted mix.
 
-Every reconciliation compares the mix with the live pods and takes the steps that the shard's budget affords. Nothing remembers
-an update in progress, so a new mix in the middle of one, a rollback included, is only a new comparison. A step that disrupts a
-serving replica needs a budget. A step for a replica that does not serve costs nothing and goes first, so a workload can
-always leave a broken revision (S-124, S-159). The operator requests what it was not allotted, and the federation, which knows
-all members, hands it out.
+Every reconciliation compares the mix with the live pods and takes the actions that the shard's budget affords. Nothing
+remembers an update in progress, so a new mix in the middle of one, a rollback included, is only a new comparison. An action
+that disrupts a serving replica spends budget. An action on a replica that does not serve costs nothing and goes first, so a
+workload can always leave a broken revision (S-124, S-159). The operator requests what its budget lacks, and the federation,
+which knows all members, hands it out.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class MemberBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
-    """The steps to take now: `create` holds a revision per new pod, `update` pairs of pod and revision, `restart` and
+class PodActions:
+    """The actions to take now: `create` holds a revision per new pod, `update` pairs of pod and revision, `restart` and
     `delete` pods.
 
-    `updates` and `evictions` count all replicas that wait to be changed in place and to be replaced, the present steps
+    `updates` and `evictions` count all replicas that wait to be changed in place and to be replaced, the present actions
     included. A surplus replica that serves waits for no budget, unless another one waits for its room.
     """
 
@@ -81,8 +81,8 @@ def victims(replicas: Iterable[ReplicaState]) -> list[ReplicaState]:
     return sorted(replicas, key=lambda r: (r.ready, r.available, -r.created, not r.draining, -r.ordinal, r.name))
 
 
-def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], budget: MemberBudget) -> Moves:
-    """Returns the steps to take now; none when the mix is there and there are no requests."""
+def actions(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], budget: MemberBudget) -> PodActions:
+    """Returns the actions to take now; none when the mix is there and there are no requests."""
     total = sum(wanted.replicas for wanted in mix)
     missing, surplus = _differences(mix, replicas)
     excess = max(0, len(surplus) - len(missing))
@@ -99,7 +99,7 @@ def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], budge
     deleted += allowance.take(replaced, budget.unavailable)
     blocking = min(sum(r.ready for r in surplus[:excess]), sum(r.unschedulable for r in replicas))
     to_make = _without(missing, revisions.values())
-    return Moves(
+    return PodActions(
         create=tuple(to_make[: max(0, total - len(replicas))]),
         update=tuple((replica.name, revisions[replica.name]) for replica in updated),
         restart=tuple(replica.name for replica in restarted),
@@ -109,11 +109,11 @@ def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], budge
     )
 
 
-def kept(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState]) -> Moves:
-    """Returns the steps of a paused shard: what is missing altogether is created, nothing is changed or removed (S-258)."""
+def kept(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState]) -> PodActions:
+    """Returns the actions of a paused shard: what is missing altogether is created, nothing is changed or removed (S-258)."""
     missing, _surplus = _differences(mix, replicas)
     lacking = max(0, sum(wanted.replicas for wanted in mix) - len(replicas))
-    return Moves(create=tuple(wanted.revision for wanted in missing[:lacking]))
+    return PodActions(create=tuple(wanted.revision for wanted in missing[:lacking]))
 
 
 class _Allowance:

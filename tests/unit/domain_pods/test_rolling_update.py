@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pincompute.domain.rolling_update import MemberBudget, Moves, ReplicaState, WantedRevision, moves, victims
+from pincompute.domain.rolling_update import MemberBudget, PodActions, ReplicaState, WantedRevision, actions, victims
 
 OLD, NEW, OTHER = WantedRevision("old", "s", 0), WantedRevision("new", "s", 0), WantedRevision("other", "t", 0)
 
@@ -28,166 +28,166 @@ def some(count: int, kind: WantedRevision = OLD, *, up: bool = True, stem: str =
 STRICT = MemberBudget(unavailable=1, updating=1)
 NONE = MemberBudget()
 CASES = {
-    "nothing to do when the mix is there": ([want(OLD, 2)], some(2), STRICT, Moves()),
-    "what is missing is made": ([want(OLD, 3)], some(1), STRICT, Moves(create=("old", "old"))),
+    "nothing to do when the mix is there": ([want(OLD, 2)], some(2), STRICT, PodActions()),
+    "what is missing is made": ([want(OLD, 3)], some(1), STRICT, PodActions(create=("old", "old"))),
     "an image change is taken in place, one at a time": (
         [want(NEW, 3)],
         some(3),
         STRICT,
-        Moves(update=(("p2", "new"),), updates=3),
+        PodActions(update=(("p2", "new"),), updates=3),
     ),
     "without a budget nothing that serves is touched, and what waits is told": (
         [want(NEW, 3)],
         some(3),
         NONE,
-        Moves(updates=3),
+        PodActions(updates=3),
     ),
     "a pod that is down for another reason uses up the budget (S-159)": (
         [want(NEW, 3)],
         [*some(2), pod("broken", NEW, up=False)],
         STRICT,
-        Moves(updates=2),
+        PodActions(updates=2),
     ),
     "a surplus that serves stays until the others do": (
         [want(NEW, 2)],
         [pod("a"), pod("b", NEW), pod("c", NEW, up=False)],
         NONE,
-        Moves(),
+        PodActions(),
     ),
     "a surplus whose room another one needs waits for a budget": (
         [want(NEW, 2)],
         [pod("a"), pod("b", NEW), pod("c", NEW, up=False, unschedulable=True)],
         NONE,
-        Moves(evictions=1),
+        PodActions(evictions=1),
     ),
     "and goes with it": (
         [want(NEW, 2)],
         [pod("a"), pod("b", NEW), pod("c", NEW, up=False, unschedulable=True)],
         STRICT,
-        Moves(delete=("a",), evictions=1),
+        PodActions(delete=("a",), evictions=1),
     ),
     "pods that do not serve go first and cost nothing (S-159)": (
         [want(NEW, 3)],
         [pod("a"), pod("b", up=False), pod("c", up=False)],
         NONE,
-        Moves(update=(("b", "new"), ("c", "new")), updates=3),
+        PodActions(update=(("b", "new"), ("c", "new")), updates=3),
     ),
     "another shape is replaced: the old goes when it may": (
         [want(OTHER, 2)],
         some(2),
         STRICT,
-        Moves(delete=("p1",), evictions=2),
+        PodActions(delete=("p1",), evictions=2),
     ),
     "a budget for restarts in place is none for evictions": (
         [want(OTHER, 2)],
         some(2),
         MemberBudget(updating=2),
-        Moves(evictions=2),
+        PodActions(evictions=2),
     ),
-    "and the other way round": ([want(NEW, 2)], some(2), MemberBudget(unavailable=2), Moves(updates=2)),
+    "and the other way round": ([want(NEW, 2)], some(2), MemberBudget(unavailable=2), PodActions(updates=2)),
     "one that is more than the mix asks for goes when as many others serve": (
         [want(OTHER, 2)],
         [*some(1), pod("m", OTHER), pod("n", OTHER)],
         NONE,
-        Moves(delete=("p0",)),
+        PodActions(delete=("p0",)),
     ),
     "it stays while one of the others does not serve": (
         [want(OTHER, 2)],
         [*some(1), pod("m", OTHER), pod("n", OTHER, up=False)],
         NONE,
-        Moves(),
+        PodActions(),
     ),
     "back to the old spec kills the new pending pod, never the old good one (S-124)": (
         [want(OLD, 2)],
         [*some(2), pod("n", OTHER, up=False)],
         NONE,
-        Moves(delete=("n",)),
+        PodActions(delete=("n",)),
     ),
     "back in the middle of an update in place goes in place at once (S-155)": (
         [want(OLD, 3)],
         [*some(2), pod("n", NEW, up=False)],
         NONE,
-        Moves(update=(("n", "old"),), updates=1),
+        PodActions(update=(("n", "old"),), updates=1),
     ),
     "scaling down takes those that do not serve": (
         [want(OLD, 2)],
         [pod("a"), pod("b", up=False), pod("c")],
         NONE,
-        Moves(delete=("b",)),
+        PodActions(delete=("b",)),
     ),
     "scaling down is not an update: all surplus goes at once": (
         [want(OLD, 2)],
         some(9),
         NONE,
-        Moves(delete=("p8", "p7", "p6", "p5", "p4", "p3", "p2")),
+        PodActions(delete=("p8", "p7", "p6", "p5", "p4", "p3", "p2")),
     ),
     "scaling up while updating makes the new revision": (
         [want(NEW, 4)],
         some(2),
         NONE,
-        Moves(create=("new", "new"), updates=2),
+        PodActions(create=("new", "new"), updates=2),
     ),
     "two revisions side by side each get their replicas": (
         [want(OLD, 1), want(OTHER, 2)],
         some(1),
         NONE,
-        Moves(create=("other", "other")),
+        PodActions(create=("other", "other")),
     ),
     "without in place every replica of another revision is replaced": (
         [want(NEW, 2)],
         some(2),
         MemberBudget(unavailable=1, updating=1, in_place=False),
-        Moves(delete=("p1",), evictions=2),
+        PodActions(delete=("p1",), evictions=2),
     ),
     "a restart of one container waits for a budget": (
         [want(OLD, 2)],
         [pod("a", restart=True), pod("b")],
         NONE,
-        Moves(updates=1),
+        PodActions(updates=1),
     ),
     "and is done with one": (
         [want(OLD, 2)],
         [pod("a", restart=True), pod("b", restart=True)],
         STRICT,
-        Moves(restart=("a",), updates=2),
+        PodActions(restart=("a",), updates=2),
     ),
     "a replica that somebody wants to end goes with a budget for evictions": (
         [want(OLD, 2)],
         [pod("a", replace=True), pod("b")],
         STRICT,
-        Moves(delete=("a",), evictions=1),
+        PodActions(delete=("a",), evictions=1),
     ),
     "what is ready and not yet available waits for a budget as well": (
         [want(NEW, 2)],
         [pod("a", available=False), pod("b", available=False)],
         NONE,
-        Moves(updates=2),
+        PodActions(updates=2),
     ),
     "and its room is no room that nothing uses": (
         [want(OTHER, 2)],
         [pod("a", available=False), pod("b", OTHER), pod("c", OTHER, up=False, unschedulable=True)],
         NONE,
-        Moves(evictions=1),
+        PodActions(evictions=1),
     ),
     "the next replica waits until the last one is available": (
         [want(NEW, 3)],
         [pod("a"), pod("b"), pod("c", NEW, available=False)],
         STRICT,
-        Moves(updates=2),
+        PodActions(updates=2),
     ),
     "a failing revision is left at once, also by what does not prove itself": (
         [want(OLD, 2)],
         [pod("a"), pod("b", NEW, available=False)],
         STRICT,
-        Moves(update=(("b", "old"),), updates=1),
+        PodActions(update=(("b", "old"),), updates=1),
     ),
-    "to nothing": ([], some(2), NONE, Moves(delete=("p1", "p0"))),
+    "to nothing": ([], some(2), NONE, PodActions(delete=("p1", "p0"))),
 }
 
 
 @pytest.mark.parametrize(("mix", "present", "limit", "expected"), CASES.values(), ids=CASES.keys())
-def test_moves(mix, present, limit, expected):
-    assert moves(mix, present, limit) == expected
+def test_actions(mix, present, limit, expected):
+    assert actions(mix, present, limit) == expected
 
 
 def test_victims_are_not_ready_then_youngest_then_draining_then_the_highest_ordinal():
@@ -216,11 +216,11 @@ def test_every_fleet_reaches_every_mix_and_serves_all_the_way(mix, fleet, limit)
     total = sum(wanted.replicas for wanted in mix)
     present = [pod(f"p{n}", kind, up=up, ordinal=n) for n, (kind, up) in enumerate(fleet)]
     for turn in range(100):
-        step = moves(mix, present, limit)
-        if step == Moves() and all(r.available for r in present):
+        made = actions(mix, present, limit)
+        if made == PodActions() and all(r.available for r in present):
             break
         before = sum(r.available for r in present)
-        present = _carried_out(step, present, mix, turn)
+        present = _carried_out(made, present, mix, turn)
         lost = before - sum(r.available for r in present)
         assert lost <= max(0, before - (total - limit.unavailable - limit.updating))
         assert len(present) <= max(len(fleet), total)
@@ -232,13 +232,15 @@ def test_every_fleet_reaches_every_mix_and_serves_all_the_way(mix, fleet, limit)
     assert len(present) == total
 
 
-def _carried_out(step: Moves, present: list[ReplicaState], mix: tuple[WantedRevision, ...], turn: int) -> list[ReplicaState]:
+def _carried_out(
+    made: PodActions, present: list[ReplicaState], mix: tuple[WantedRevision, ...], turn: int
+) -> list[ReplicaState]:
     """What kubelets make of it: what is new or updated does not serve yet."""
     kinds = {w.revision: w for w in mix}
-    updated = dict(step.update)
+    updated = dict(made.update)
     kept = [
         pod(r.name, kinds[updated[r.name]], up=False, ordinal=r.ordinal) if r.name in updated else r
         for r in present
-        if r.name not in step.delete
+        if r.name not in made.delete
     ]
-    return kept + [pod(f"t{turn}-{n}", kinds[revision], up=False, created=turn) for n, revision in enumerate(step.create)]
+    return kept + [pod(f"t{turn}-{n}", kinds[revision], up=False, created=turn) for n, revision in enumerate(made.create)]

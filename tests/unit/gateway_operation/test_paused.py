@@ -9,7 +9,7 @@ from pincompute.api.kinds import PINAPP
 from pincompute.api.meta import Manifest
 from pincompute.api.workloads import ClusterReplicas, PinApp, Scheduling
 from pincompute.domain import rolling_update
-from pincompute.domain.rolling_update import Moves, ReplicaState, WantedRevision
+from pincompute.domain.rolling_update import PodActions, ReplicaState, WantedRevision
 from pincompute.engine.plan import Replace
 from pincompute.federation.scheduling import demand
 from pincompute.federation.scheduling.placement import place
@@ -95,9 +95,10 @@ OLD, NEW = WantedRevision("old", "shape", 0), WantedRevision("new", "shape", 3)
 
 def test_in_the_middle_of_an_update_its_pods_stay_and_only_a_missing_one_is_made() -> None:
     there = [ReplicaState("p0", "old", "shape"), ReplicaState("p1", "new", "shape")]
-    assert rolling_update.kept([NEW], there) == Moves(create=("new",))
+    assert rolling_update.kept([NEW], there) == PodActions(create=("new",))
     assert (
-        rolling_update.kept([NEW], [*there, ReplicaState("p2", "old", "shape"), ReplicaState("p3", "old", "shape")]) == Moves()
+        rolling_update.kept([NEW], [*there, ReplicaState("p2", "old", "shape"), ReplicaState("p3", "old", "shape")])
+        == PodActions()
     )
 
 

@@ -49,7 +49,7 @@ from pincompute.domain import (
     unready_reason,
 )
 from pincompute.domain.container_restart import Impossible
-from pincompute.domain.rolling_update import MemberBudget, Moves, ReplicaState, WantedRevision
+from pincompute.domain.rolling_update import MemberBudget, PodActions, ReplicaState, WantedRevision
 from pincompute.domain.sidecar_injection import Chosen
 from pincompute.domain.unready_reason import UnreadyPods
 from pincompute.engine.api_refusals import ApiRefusals
@@ -137,14 +137,14 @@ def decide(seen: ObservedShard) -> Plan:
         return shard_deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked, in_project=seen.in_project)
     census = _census(seen)
     mix = _mix(seen, census)
-    moves = _moves(seen, mix, census.replicas)
+    actions = _actions(seen, mix, census.replicas)
     if not seen.in_project:
-        return _left_alone(seen, mix, census, moves)
-    creates = _creates(seen, moves, mix)
-    touched = (*_updates(seen, moves), *_restarts(seen, moves), *_ends(seen, moves, census))
-    blocked = len(moves.create) - len(creates)
+        return _left_alone(seen, mix, census, actions)
+    creates = _creates(seen, actions, mix)
+    touched = (*_updates(seen, actions), *_restarts(seen, actions), *_ends(seen, actions, census))
+    blocked = len(actions.create) - len(creates)
     count = shard_status.count(mix, census.replicas)
-    status = _report(seen, count, census, _requests(moves, census.replicas), seen.refused or _lacking(seen, moves))
+    status = _report(seen, count, census, _requests(actions, census.replicas), seen.refused or _lacking(seen, actions))
     wake = shard_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
     ends = any(isinstance(a, Delete | Evict) for a in touched)
@@ -154,17 +154,17 @@ def decide(seen: ObservedShard) -> Plan:
     return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
 
 
-def _lacking(seen: ObservedShard, moves: Moves) -> str:
+def _lacking(seen: ObservedShard, actions: PodActions) -> str:
     """Returns why no pod of a wanted revision is made, if its template names a sidecar that is not here."""
-    wanted = [share for share in seen.shard.spec.mix if share.revision in moves.create]
+    wanted = [share for share in seen.shard.spec.mix if share.revision in actions.create]
     names = [name for share in wanted for name in _sidecars(seen, share).missing]
     return f"sidecar {names[0]} is not there yet: wait, or ask an administrator whether it exists" if names else ""
 
 
-def _left_alone(seen: ObservedShard, mix: list[WantedRevision], census: _Census, moves: Moves) -> Plan:
+def _left_alone(seen: ObservedShard, mix: list[WantedRevision], census: _Census, actions: PodActions) -> Plan:
     """Reports the shard's status, and nothing else: in a namespace that is no project's, pods and budgets stay as they are."""
-    refused = unready_reason.NO_PROJECT if moves.create else ""
-    status = _report(seen, shard_status.count(mix, census.replicas), census, _requests(Moves(), census.replicas), refused)
+    refused = unready_reason.NO_PROJECT if actions.create else ""
+    status = _report(seen, shard_status.count(mix, census.replicas), census, _requests(PodActions(), census.replicas), refused)
     return plan(status.write, wake_after=shard_status.earliest(census.wake_after, status.wake_after))
 
 
@@ -186,17 +186,17 @@ def _mix(seen: ObservedShard, census: _Census) -> list[WantedRevision]:
     return [WantedRevision(share.revision, shapes[share.revision], share.replicas) for share in shares]
 
 
-def _moves(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[ReplicaState, ...]) -> Moves:
+def _actions(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[ReplicaState, ...]) -> PodActions:
     spec = seen.shard.spec
     if spec.paused:
         return rolling_update.kept(mix, replicas)
     budget = MemberBudget(spec.budget.unavailable, spec.budget.updating, in_place=spec.in_place != "Never")
-    return rolling_update.moves(mix, replicas, budget)
+    return rolling_update.actions(mix, replicas, budget)
 
 
-def _requests(moves: Moves, replicas: tuple[ReplicaState, ...]) -> DisruptionRequests:
+def _requests(actions: PodActions, replicas: tuple[ReplicaState, ...]) -> DisruptionRequests:
     return DisruptionRequests(
-        drains=sum(replica.draining for replica in replicas), evictions=moves.evictions, updates=moves.updates
+        drains=sum(replica.draining for replica in replicas), evictions=actions.evictions, updates=actions.updates
     )
 
 
@@ -345,16 +345,16 @@ def _guard(seen: ObservedShard, *, moved: bool, ends: bool, touched: bool) -> St
     return (shard, whole)
 
 
-def _creates(seen: ObservedShard, moves: Moves, mix: list[WantedRevision]) -> list[Create]:
+def _creates(seen: ObservedShard, actions: PodActions, mix: list[WantedRevision]) -> list[Create]:
     """Pods with the lowest free ordinals; fewer than wanted when a name is not free yet."""
     taken = seen.taken | {pod.metadata.name for pod in seen.pods}
     chosen = {share.revision: _sidecars(seen, share) for share in seen.shard.spec.mix}
     shares = {share.revision: share for share in seen.shard.spec.mix}
     shapes = {wanted.revision: wanted.shape for wanted in mix}
-    free = shard_pods.free_names(seen.resource, seen.shard, taken, len(moves.create))
+    free = shard_pods.free_names(seen.resource, seen.shard, taken, len(actions.create))
     return [
         _create(seen, _Birth(shares[revision], shapes[revision], chosen[revision]), ordinal, name)
-        for revision, (ordinal, name) in zip(moves.create, free, strict=False)
+        for revision, (ordinal, name) in zip(actions.create, free, strict=False)
         if not chosen[revision].missing
     ]
 
@@ -385,10 +385,10 @@ def _create(seen: ObservedShard, birth: _Birth, ordinal: int, name: str) -> Crea
     return Create(ref, body, f"a replica of {share.revision} is missing")
 
 
-def _updates(seen: ObservedShard, moves: Moves) -> list[Patch]:
+def _updates(seen: ObservedShard, actions: PodActions) -> list[Patch]:
     by_name = {pod.metadata.name: pod for pod in seen.pods}
     shares = {share.revision: share for share in seen.shard.spec.mix}
-    return [_update(seen, by_name[name], shares[revision]) for name, revision in moves.update]
+    return [_update(seen, by_name[name], shares[revision]) for name, revision in actions.update]
 
 
 def _update(seen: ObservedShard, pod: Pod, share: Share) -> Patch:
@@ -403,9 +403,9 @@ def _update(seen: ObservedShard, pod: Pod, share: Share) -> Patch:
     )
 
 
-def _restarts(seen: ObservedShard, moves: Moves) -> list[Patch]:
+def _restarts(seen: ObservedShard, actions: PodActions) -> list[Patch]:
     by_name = {pod.metadata.name: pod for pod in seen.pods}
-    return [_restart(by_name[name], seen.sidecars) for name in moves.restart]
+    return [_restart(by_name[name], seen.sidecars) for name in actions.restart]
 
 
 def _restart(pod: Pod, sidecars: tuple[PinSidecarShard, ...]) -> Patch:
@@ -424,13 +424,16 @@ def _restart(pod: Pod, sidecars: tuple[PinSidecarShard, ...]) -> Patch:
     return Patch(Ref(LOCAL, PODS, pod.key), body, pod.metadata.uid, pod.metadata.resource_version, why)
 
 
-def _ends(seen: ObservedShard, moves: Moves, census: _Census) -> list[Delete | Evict]:
+def _ends(seen: ObservedShard, actions: PodActions, census: _Census) -> list[Delete | Evict]:
     """What does not serve is deleted; what serves is evicted, so that a drain at the same time is counted (S-159)."""
     by_name = {pod.metadata.name: pod for pod in seen.pods}
     serving = {replica.name for replica in census.replicas if replica.ready}
     return [
         *(_delete(pod, f"ended: {pod.status.reason or pod.status.phase}") for pod in census.ended),
-        *(_evict(by_name[name]) if name in serving else _delete(by_name[name], "surplus of the mix") for name in moves.delete),
+        *(
+            _evict(by_name[name]) if name in serving else _delete(by_name[name], "surplus of the mix")
+            for name in actions.delete
+        ),
     ]
 
 
