@@ -142,7 +142,7 @@ async def test_what_is_deleted_counts_until_it_is_freed(
     assert (status, body["code"]) == (403, "limit-exceeded")
     assert "3073Mi of it is deleted already and will be freed within 40 minutes" in body["detail"]
     for _ in range(2):
-        await gateway.gateway.collection.collect()
+        await gateway.gateway.garbage_collector.collect()
     assert (await token(gateway, "dan", "shop/web:push"))[0] == 200
 
 

@@ -24,8 +24,8 @@ from pincompute.gateway.gateway_settings import GatewaySettings
 from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder, history_handlers
 from pincompute.gateway.host_clock import HostClock
 from pincompute.gateway.images import image_handlers, registry_handlers
-from pincompute.gateway.images.image_collection import ImageCollection, freed_within
 from pincompute.gateway.images.image_digests import ImageDigests
+from pincompute.gateway.images.image_garbage_collection import ImageGarbageCollector, freed_within
 from pincompute.gateway.images.image_inventory import ImageInventory
 from pincompute.gateway.images.image_leases import ImageLeases
 from pincompute.gateway.images.image_removal import ImageRemoval
@@ -115,14 +115,14 @@ class Composition:
     permissions: StreamPermissions
     anchors: HeadAnchors
     ownership: RepositoryOwnership
-    collection: ImageCollection
+    garbage_collector: ImageGarbageCollector
 
     @property
     def address(self) -> str:
         return f"{self.settings.listen.address}:{self.settings.listen.port}"
 
     def background(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        images = self.ownership.run(), self.collection.run()
+        images = self.ownership.run(), self.garbage_collector.run()
         return self.tokens.run(), self.recorder.run(), self.document.make(), self.anchors.run(), *images
 
     def missing(self) -> tuple[str, ...]:
@@ -173,14 +173,16 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         registry = RegistryReader(settings.registry, signer)
         storage = RegistryStorage(settings.path(settings.registry.storage) if settings.registry.storage else None)
         owners, manifests = OwnerFiles(storage), StoredManifests(storage)
-        within = freed_within(settings.registry.collect_every)
+        within = freed_within(settings.registry.garbage_collection_period)
         stored, inventory = StoredBytes(storage, within), ImageInventory(storage, manifests)
         closing.push_async_callback(stored.close)
         ownership = RepositoryOwnership(clusters, owners)
         leases = ImageLeases(storage)
         digests = ImageDigests(registry, ownership, storage, leases)
         verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store), authorizer, digests)
-        collection = ImageCollection(reads, storage, owners, leases, time.time, settings.registry.collect_every)
+        garbage_collector = ImageGarbageCollector(
+            reads, storage, owners, leases, time.time, settings.registry.garbage_collection_period
+        )
         given: Mapping[str, Any] = {
             "roles": roles,
             "tokens": tokens,
@@ -203,7 +205,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
         yield Composition(
-            settings, clusters, built, store, tokens, recorder, served, permissions, anchors, ownership, collection
+            settings, clusters, built, store, tokens, recorder, served, permissions, anchors, ownership, garbage_collector
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 import yaml
@@ -111,7 +111,7 @@ class RegistrySettings(_Section):
 
     `ca` is a file with the authority of its certificate, for clients that do not know it. `platform` is that of the nodes.
     `storage` is the folder in which it stores images; without one, images are not listed, counted, deleted or collected.
-    `collect_every`: seconds between two passes that free what nothing uses.
+    `garbage_collection_period`: seconds between two passes that free what nothing uses.
     """
 
     address: str = ""
@@ -119,11 +119,11 @@ class RegistrySettings(_Section):
     ca: str = ""
     platform: str = "linux/amd64"
     storage: str = ""
-    collect_every: float = 600.0
+    garbage_collection_period: float = 600.0
 
     def __post_init__(self) -> None:
-        if self.collect_every <= 0:
-            raise ValueError("`collectEvery` must be more than 0 seconds")
+        if self.garbage_collection_period <= 0:
+            raise ValueError("`garbageCollectionPeriod` must be more than 0 seconds")
 
     def authority(self) -> str:
         """The content of `ca`; empty without one. Raises SettingsError."""
@@ -167,10 +167,14 @@ class GatewaySettings(_Section):
         return self.store or f"sqlite+aiosqlite:///{self.path('gateway.db')}"
 
 
+_RENAMED = {("registry", "collectEvery"): "garbageCollectionPeriod"}
+
+
 def load(file: Path) -> GatewaySettings:
     """Raises SettingsError."""
     try:
         content: Any = yaml.safe_load(file.read_text("utf-8")) or {}
+        _check_names(file, content)
         return msgspec.structs.replace(msgspec.convert(content, GatewaySettings), folder=str(file.parent.resolve()))
     except OSError as problem:
         raise SettingsError(f"{file} cannot be read: {problem.strerror}; name the gateway's settings with --config") from None
@@ -178,3 +182,11 @@ def load(file: Path) -> GatewaySettings:
         raise SettingsError(f"{file} is not YAML: {problem}") from None
     except msgspec.ValidationError as problem:
         raise SettingsError(f"{file}: {problem}; see docs/gateway.md for the settings") from None
+
+
+def _check_names(file: Path, content: Any) -> None:
+    """Raises SettingsError for a name that a setting had once."""
+    for (section, former), name in _RENAMED.items():
+        given = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+        if former in (given.get(section) or ()):
+            raise SettingsError(f"{file}: `{section}.{former}` is called `{section}.{name}` now: write that")

@@ -21,7 +21,7 @@ from pincompute.region.process.program import HttpReady, Program, TcpReady
 GATEWAY = "gateway"
 ISSUER = "issuer"
 PASSWORDS = "passwords"  # in the issuer's folder, of the users it made
-COLLECT_EVERY = 20.0  # seconds; one machine has little room for images that nothing uses
+GARBAGE_COLLECTION_PERIOD = 20.0  # seconds; one machine has little room for images that nothing uses
 ROLES = {"admin": ["group:admins", "pincompute:admin"], "project-creator": ["group:developers"]}
 CLIENT = "client.yaml"  # in the home: what a client of this region must know, read by `pin`
 
@@ -62,7 +62,7 @@ def _settings(layout: Layout) -> dict[str, Any]:
             "ca": str(_authority(layout)),
             "platform": image_recipe.here(),
             "storage": str(image_registry.storage(layout)),
-            "collectEvery": COLLECT_EVERY,
+            "garbageCollectionPeriod": GARBAGE_COLLECTION_PERIOD,
         },
     }
 

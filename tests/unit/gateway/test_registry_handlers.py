@@ -13,7 +13,7 @@ from gateway.served_gateway import Running, running
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from pincompute.gateway.gateway_settings import RegistrySettings, SettingsError
+from pincompute.gateway.gateway_settings import RegistrySettings, SettingsError, load
 from pincompute.gateway.images.registry_tokens import RegistryTokens
 
 TOKEN = "/v1/registry/token"
@@ -132,3 +132,10 @@ def test_a_key_that_cannot_be_used_ends_the_start(tmp_path: Path):
     for name in ("token.key", "absent.key"):
         with pytest.raises(SettingsError, match=rf"registry.key: .*{name}"):
             RegistryTokens(RegistrySettings(key=str(tmp_path / name)), lambda: 0.0)
+
+
+def test_a_setting_that_has_another_name_now_is_refused_with_that_name(tmp_path: Path):
+    file = tmp_path / "gateway.yaml"
+    file.write_text("registry: {collectEvery: 20}")
+    with pytest.raises(SettingsError, match=r"`registry\.collectEvery` is called `registry\.garbageCollectionPeriod` now"):
+        load(file)

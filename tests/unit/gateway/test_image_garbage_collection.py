@@ -14,7 +14,7 @@ from gateway.registry_double import RegistryDouble, digest
 from gateway.served_gateway import WITHIN, Running, running
 
 from pincompute.api.labels import HOST
-from pincompute.gateway.images.image_collection import ImageCollection
+from pincompute.gateway.images.image_garbage_collection import ImageGarbageCollector
 from pincompute.gateway.images.owner_files import OwnerFiles
 from pincompute.gateway.images.registry_storage import RegistryStorage
 
@@ -58,12 +58,12 @@ async def test_former_contents_of_a_tag_go_unless_a_workload_names_them(served: 
     gateway, registry = served
     first, second, third = pushed(registry)
     await deploy(gateway, f"shop/web@{first}")
-    collection: ImageCollection = gateway.gateway.collection
-    await collection.collect()
+    garbage_collector: ImageGarbageCollector = gateway.gateway.garbage_collector
+    await garbage_collector.collect()
     stored = registry.storage.read("shop/web")
     assert (stored.manifests.keys(), stored.tags) == ({first, third}, {"1": third})
     assert stored.layers.keys() == {digest(name) for name in (b"base", b"own0", b"own2")}
-    await collection.collect()
+    await garbage_collector.collect()
     assert [registry.storage.size(each) > 0 for each in (first, second, digest(b"own1"))] == [True, False, False]
 
 
@@ -72,7 +72,7 @@ async def test_contents_of_former_projects_are_freed(served: tuple[Running, Regi
     pushed(registry)
     registry.storage.remove_project("shop")
     for _ in range(2):
-        await gateway.gateway.collection.collect()
+        await gateway.gateway.garbage_collector.collect()
     assert not any(registry.storage.size(digest(name)) for name in (b"base", b"own0"))
 
 
@@ -82,16 +82,16 @@ async def test_no_push_is_cut(served: tuple[Running, RegistryDouble]):
     before = registry.storage.read("shop/web")
     scope = "/v1/registry/token?scope=repository:shop/other:pull,push"
     assert (await gateway.ask("dan", "GET", scope))[0] == 200
-    await gateway.gateway.collection.collect()
+    await gateway.gateway.garbage_collector.collect()
     assert registry.storage.read("shop/web") == before
     quiet(registry)
     registry.age = 0
     registry.upload("shop/web", 1)  # a long one, for which no token is needed while it goes on
-    await gateway.gateway.collection.collect()
+    await gateway.gateway.garbage_collector.collect()
     assert registry.storage.read("shop/web").manifests == before.manifests
     registry.age = DAY
     registry.upload("shop/web", 1)
-    await gateway.gateway.collection.collect()
+    await gateway.gateway.garbage_collector.collect()
     assert len(registry.storage.read("shop/web").manifests) == 1
 
 
@@ -101,7 +101,7 @@ async def test_while_the_use_is_not_known_nothing_goes(served: tuple[Running, Re
     before = registry.storage.read("shop/web")
     answers = gateway.gateway.clusters.answers
     monkeypatch.setattr(gateway.gateway.clusters, "answers", lambda name: name != HOST and answers(name))
-    await gateway.gateway.collection.collect()
+    await gateway.gateway.garbage_collector.collect()
     assert registry.storage.read("shop/web") == before
 
 
@@ -115,7 +115,7 @@ async def test_a_manifest_that_cannot_be_read_stops_its_repository_alone(served:
     registry.age = 2 * DAY
     registry.push_manifest("shop/odd", "1", odd)
     registry.push_layer("shop/odd", digest(b"left"), 1)
-    await gateway.gateway.collection.collect()
+    await gateway.gateway.garbage_collector.collect()
     assert registry.storage.read("shop/odd").layers.keys() == {digest(b"left")}
     assert len(registry.storage.read("shop/web").manifests) == 1
 

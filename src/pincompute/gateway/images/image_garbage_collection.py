@@ -47,7 +47,7 @@ def freed_within(every: float) -> float:
     return max(CONTENT, PUSH + every) + 2 * every
 
 
-class ImageCollection:
+class ImageGarbageCollector:
     """`now` is in seconds since the epoch. `run` looks at all projects again and again, `every` so many seconds."""
 
     def __init__(
