@@ -15,7 +15,7 @@ from pincompute.api.template_settings import Reference
 from pincompute.gateway.model import APP
 from pincompute.gateway.operation import kept_revisions
 from pincompute.gateway.operation.kept_revisions import KeptRevision
-from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
+from pincompute.gateway.operation.rollback_target import RollbackRevision
 from pincompute.gateway.problems import Problem
 
 
@@ -58,7 +58,7 @@ def test_what_came_back_stands_once():
 
 def test_the_history_says_who_made_it_and_whether_it_ran_well():
     one = kept("a", 1)
-    known = RollbackRevision(one.spec.revision, {}, NOW, good=True, author="ann")
+    known = RollbackRevision(one.spec.revision, {}, NOW, ran_well=True, author="ann")
     (_, row) = rows(one, of=present("b"), known=(known,))
     assert (row.author, row.ran_well) == ("ann", True)
     assert rows(one, of=present("b"))[1].ran_well is None
@@ -68,7 +68,7 @@ def test_a_revision_that_a_new_value_of_a_secret_made_says_so():
     """Nobody deployed it, and the note of the object is that of the deploy before."""
     (of,) = (present("b", "a note of the deploy"),)
     name = rows(of=of)[0].revision
-    known = RollbackRevision(name, {}, NOW, good=True, rolls=True, rolled_by="version 2 of secret db")
+    known = RollbackRevision(name, {}, NOW, ran_well=True, rolls=True, rolled_by="version 2 of secret db")
     assert rows(of=of, known=(known,))[0].note == "version 2 of secret db"
 
 
@@ -100,7 +100,7 @@ def test_another_version_of_a_secret_is_the_only_difference():
     there = (PinRevision(metadata=ObjectMeta(name="v2", creation_timestamp=NOW), spec=spec),)
     of = present("a")
     of = msgspec.structs.replace(of, spec=msgspec.structs.replace(of.spec, template=secretly("db")))
-    known = (RollbackRevision("v2", secretly("db"), NOW, good=True, rolls=True),)
+    known = (RollbackRevision("v2", secretly("db"), NOW, ran_well=True, rolls=True),)
     (now, former) = rows(*there, of=of, known=known)
     templates = kept_revisions.templates(of, there, known, [Reference("secret", "db", 3)])
     (change,) = kept_revisions.difference(APP, of, templates, former, now).changes

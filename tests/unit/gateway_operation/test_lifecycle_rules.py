@@ -163,7 +163,7 @@ def _history() -> tuple[RollbackRevision, ...]:
         template = {"spec": {"containers": [{"name": "main", "image": f"r/web:{tag}"}]}}
         return RollbackRevision(template_hash.revision(template), template, NOW, good)
 
-    present = RollbackRevision(template_hash.revision(TEMPLATE), TEMPLATE, NOW, good=False)
+    present = RollbackRevision(template_hash.revision(TEMPLATE), TEMPLATE, NOW, ran_well=False)
     return (present, revision("broken", good=False), revision("good", good=True))
 
 
@@ -176,7 +176,7 @@ def test_a_rollback_goes_to_the_newest_that_ran_well_and_leaves_nothing_of_the_p
 def test_a_rollback_leads_away_from_the_present_template_whatever_an_earlier_version_called_it() -> None:
     """S-131: after an upgrade what runs keeps its name, so the history has the present template under two names."""
     present, former, *rest = _history()
-    renamed = replace(present, name="0123456789", good=True)
+    renamed = replace(present, name="0123456789", ran_well=True)
     decided = lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=(renamed, present, former, *rest)))
     assert decided.to == lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=(present, former, *rest))).to
     assert lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=(renamed, former), to="0123456789")).spec == {}

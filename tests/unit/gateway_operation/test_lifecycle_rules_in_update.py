@@ -41,7 +41,7 @@ def updating(*, taken_up: bool = True, **spec: Any) -> PinApp:
 
 
 def history(*tags: str, good: tuple[str, ...] = ()) -> tuple[RollbackRevision, ...]:
-    return tuple(RollbackRevision(name(tag), template(tag), NOW, good=tag in good) for tag in tags)
+    return tuple(RollbackRevision(name(tag), template(tag), NOW, ran_well=tag in good) for tag in tags)
 
 
 def images(change: lifecycle_rules.LifecycleChange) -> list[str]:
@@ -78,19 +78,19 @@ def test_a_rollback_passes_over_a_former_one_that_never_ran_well() -> None:
 
 
 def test_without_the_history_it_is_the_one_before_and_says_so() -> None:
-    unjudged = tuple(RollbackRevision(name(tag), template(tag), NOW, good=None) for tag in ("2", "1"))
+    unjudged = tuple(RollbackRevision(name(tag), template(tag), NOW, ran_well=None) for tag in ("2", "1"))
     change = lifecycle_rules.decide(PINAPP, updating(), asked("rollback", history=unjudged))
     assert (change.to, images(change)) == (name("2"), ["r/web:2"])
     assert "whether that ran well is not known now" in change.outcome
 
 
 def test_what_ran_well_counts_more_than_what_nobody_can_judge() -> None:
-    known = (RollbackRevision(name("2"), template("2"), NOW, good=None), *history("1", good=("1",)))
+    known = (RollbackRevision(name("2"), template("2"), NOW, ran_well=None), *history("1", good=("1",)))
     assert lifecycle_rules.decide(PINAPP, updating(), asked("rollback", history=known)).to == name("1")
 
 
 def test_before_the_update_was_taken_up_the_former_revision_may_not_be_kept_yet() -> None:
-    older = (RollbackRevision(name("1"), template("1"), NOW, good=None),)
+    older = (RollbackRevision(name("1"), template("1"), NOW, ran_well=None),)
     with pytest.raises(Problem, match="has not observed the last change"):
         lifecycle_rules.decide(PINAPP, updating(taken_up=False), asked("rollback", history=older))
     known = lifecycle_rules.decide(PINAPP, updating(taken_up=False), asked("rollback", history=history("3", "2", good=("2",))))

@@ -13,8 +13,8 @@ from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.projects import Project
 from pincompute.api.revisions import PinRevision, PinRevisionSpec
 from pincompute.gateway.operation import rollback_candidates
-from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
 from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
+from pincompute.gateway.operation.rollback_target import RollbackRevision
 from pincompute.gateway.problems import Problem
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_table import ProjectLifetime, RecordFilter
@@ -34,7 +34,7 @@ def kept(*names: str) -> tuple[PinRevision, ...]:
 
 
 def told(**good: bool) -> tuple[RollbackRevision, ...]:
-    return tuple(RollbackRevision(name, template(name, "history"), NOW, good=well) for name, well in good.items())
+    return tuple(RollbackRevision(name, template(name, "history"), NOW, ran_well=well) for name, well in good.items())
 
 
 def template(name: str, source: str) -> Manifest:
@@ -60,7 +60,7 @@ def test_each_stands_once_and_the_newest_first(case: str) -> None:
 
 def test_the_history_adds_who_ran_well_and_how_its_author_wrote_it() -> None:
     found = {r.name: r for r in rollback_candidates.merged(kept("c", "b", "a"), told(c=False, a=True))}
-    assert {name: revision.good for name, revision in found.items()} == {"c": False, "b": None, "a": True}
+    assert {name: revision.ran_well for name, revision in found.items()} == {"c": False, "b": None, "a": True}
     sources = {name: revision.template["spec"]["containers"][0]["name"] for name, revision in found.items()}
     assert sources == {"c": "history", "b": "host", "a": "history"}
 
@@ -70,9 +70,9 @@ def test_the_former_value_of_a_secret_is_in_the_template_that_the_members_ran() 
     written, ran = ({"spec": {"volumes": [{"secret": {"secretName": name}}]}} for name in ("db", "db.1"))
     (there,) = kept("a")
     there = msgspec.structs.replace(there, spec=msgspec.structs.replace(there.spec, template={**ran, "metadata": {"more": 1}}))
-    recorded = RollbackRevision("a", written, NOW, good=True, rolls=True)
+    recorded = RollbackRevision("a", written, NOW, ran_well=True, rolls=True)
     (found,) = rollback_candidates.merged([there], [recorded])
-    assert (found.template, found.good) == (ran, True)
+    assert (found.template, found.ran_well) == (ran, True)
 
 
 def test_what_nobody_deployed_names_the_versions_of_settings_that_made_it() -> None:
@@ -110,7 +110,7 @@ class Away:
 async def test_a_rollback_needs_no_database() -> None:
     there: Any = Away("b", "a")
     found = await RollbackCandidates(there, there).of(TARGET, app())
-    assert [(revision.name, revision.good) for revision in found] == [("b", None), ("a", None)]
+    assert [(revision.name, revision.ran_well) for revision in found] == [("b", None), ("a", None)]
 
 
 async def test_where_nothing_can_be_known_that_is_said() -> None:

@@ -29,10 +29,10 @@ from pincompute.gateway import problems
 from pincompute.gateway.call_context import may
 from pincompute.gateway.model import SimpleKind, diff
 from pincompute.gateway.observed_revision import observed_revision
-from pincompute.gateway.operation import lifecycle_rules, rollback_candidates
-from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
+from pincompute.gateway.operation import rollback_candidates, rollback_target
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
+from pincompute.gateway.operation.rollback_target import RollbackRevision
 from pincompute.gateway.operation.route_paths import named, path
 from pincompute.gateway.problems import FieldError
 from pincompute.gateway.settings_in_use import settings_in_use
@@ -106,7 +106,7 @@ def _row(number: int, name: str, template: Manifest, known: RollbackRevision | N
     row = KeptRevision(number=number, revision=name, images=images)
     if known is None:
         return row
-    return msgspec.structs.replace(row, at=_at(known), author=known.author, ran_well=known.good)
+    return msgspec.structs.replace(row, at=_at(known), author=known.author, ran_well=known.ran_well)
 
 
 def _rolled_by(known: RollbackRevision | None) -> str:
@@ -124,7 +124,7 @@ def find(rows: Sequence[KeptRevision], field: str, asked: str) -> KeptRevision:
     found = exact or [row for row in rows if row.revision.startswith(asked)]
     if len(found) == 1:
         return found[0]
-    numbers = ", ".join(str(row.number) for row in rows[: lifecycle_rules.SHOWN])
+    numbers = ", ".join(str(row.number) for row in rows[: rollback_target.SHOWN])
     expected = f"one of {numbers}, {PRESENT}, or the beginning of a revision's name"
     how = "begins several revisions" if found else "is no kept revision"
     raise problems.invalid(FieldError(field, expected, f"{asked[:64]} {how}: write {expected}"))
@@ -173,11 +173,13 @@ def _simple(kind: SimpleKind[Any], obj: WorkloadObject, template: Manifest) -> d
 
 def _list(kind: WorkloadKind) -> HTTPRouteHandler:
     @get(path(kind, "revisions"), opt=may("history", "list"), **named("list", kind, "Revisions"))
-    async def handle(project: FromPath[str], name: FromPath[str], verbs: NamedDependency[LifecycleService]) -> KeptRevisions:
+    async def handle(
+        project: FromPath[str], name: FromPath[str], lifecycle: NamedDependency[LifecycleService]
+    ) -> KeptRevisions:
         """The present revision and those that are kept, with numbers, notes and authors."""
         target = WorkloadRef(kind, project, name)
-        obj = verbs.workload(target)
-        return KeptRevisions(listed(obj, verbs.reads.revisions(obj), await verbs.revisions.known(target, obj)))
+        obj = lifecycle.workload(target)
+        return KeptRevisions(listed(obj, lifecycle.reads.revisions(obj), await lifecycle.revisions.known(target, obj)))
 
     return handle
 
@@ -187,7 +189,7 @@ def _difference(kind: WorkloadKind) -> HTTPRouteHandler:
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
-        verbs: NamedDependency[LifecycleService],
+        lifecycle: NamedDependency[LifecycleService],
         before: Annotated[
             str,
             QueryParameter(name="from", description="A number or a revision; empty for the one before `to`.", max_length=64),
@@ -198,17 +200,17 @@ def _difference(kind: WorkloadKind) -> HTTPRouteHandler:
     ) -> RevisionDifference:
         """What differs between two kept revisions."""
         target = WorkloadRef(kind, project, name)
-        obj = verbs.workload(target)
-        kept = verbs.reads.revisions(obj)
-        known = await verbs.revisions.known(target, obj)
+        obj = lifecycle.workload(target)
+        kept = lifecycle.reads.revisions(obj)
+        known = await lifecycle.revisions.known(target, obj)
         rows = listed(obj, kept, known)
         to = find(rows, "to", after or PRESENT)
         older = [row for row in rows if row.number < to.number]
         if not before and not older:
             raise problems.wrong_state(f"{name} has no revision before {to.number}", "name one with `from`")
         start = find(rows, "from", before) if before else older[0]
-        simple: SimpleKind[Any] = next(each for each in verbs.reads.kinds if each.workload is kind)
-        in_use = settings_in_use(obj, lambda resource, key: verbs.reads.get(resource, key.namespace, key.name))
+        simple: SimpleKind[Any] = next(each for each in lifecycle.reads.kinds if each.workload is kind)
+        in_use = settings_in_use(obj, lambda resource, key: lifecycle.reads.get(resource, key.namespace, key.name))
         there = templates(obj, kept, known, in_use)
         return await asyncio.to_thread(difference, simple, obj, there, start, to)  # large templates take long
 

@@ -15,7 +15,7 @@ from litestar.types import ControllerRouterHandler
 from pincompute.api.kinds import Kinds, WorkloadKind
 from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.operation import kept_revisions, replica_status
-from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, Verb
+from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, LifecycleVerb
 from pincompute.gateway.operation.lifecycle_service import LifecycleResult, LifecycleService
 from pincompute.gateway.operation.logs import log_handlers
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
@@ -27,7 +27,7 @@ IdempotencyKey = Annotated[
     str,
     HeaderParameter(name="Idempotency-Key", description="The same key again is the same wish.", max_length=128),
 ]
-_PLAIN: tuple[Verb, ...] = ("pause", "resume", "stop", "start", "approve", "abort", "retry")
+_PLAIN: tuple[LifecycleVerb, ...] = ("pause", "resume", "stop", "start", "approve", "abort", "retry")
 
 
 class _LifecycleBody(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
@@ -65,19 +65,19 @@ class RollbackOptions(_LifecycleBody):
     reason: str = ""
 
 
-def _plain(kind: WorkloadKind, verb: Verb) -> HTTPRouteHandler:
+def _plain(kind: WorkloadKind, verb: LifecycleVerb) -> HTTPRouteHandler:
     @post(path(kind, verb), opt=may(kind.plural, verb, noun=kind.word), status_code=200, **named(verb, kind))
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
         call: NamedDependency[Call],
-        verbs: NamedDependency[LifecycleService],
+        lifecycle: NamedDependency[LifecycleService],
         data: JSONBody[Reason | None] = None,
         key: IdempotencyKey = "",
     ) -> Response[LifecycleResult]:
         """Answers what will be, and where to watch it come about; a second time it changes nothing."""
         asked = _request(verb, call, key, data.reason if data else "")
-        return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked, call))
+        return _answer(await lifecycle.execute(WorkloadRef(kind, project, name), asked, call))
 
     return handle
 
@@ -88,7 +88,7 @@ def _restart(kind: WorkloadKind) -> HTTPRouteHandler:
         project: FromPath[str],
         name: FromPath[str],
         call: NamedDependency[Call],
-        verbs: NamedDependency[LifecycleService],
+        lifecycle: NamedDependency[LifecycleService],
         data: JSONBody[RestartOptions | None] = None,
         key: IdempotencyKey = "",
     ) -> Response[LifecycleResult]:
@@ -96,8 +96,8 @@ def _restart(kind: WorkloadKind) -> HTTPRouteHandler:
         body, target = data or RestartOptions(), WorkloadRef(kind, project, name)
         asked = _request("restart", call, key, body.reason)
         if body.replica or (body.container and not kind.scalable):
-            return _answer(await verbs.restart(target, body.replica, body.container, asked))
-        return _answer(await verbs.execute(target, replace(asked, container=body.container), call))
+            return _answer(await lifecycle.restart(target, body.replica, body.container, asked))
+        return _answer(await lifecycle.execute(target, replace(asked, container=body.container), call))
 
     return handle
 
@@ -108,13 +108,13 @@ def _scale(kind: WorkloadKind) -> HTTPRouteHandler:
         project: FromPath[str],
         name: FromPath[str],
         call: NamedDependency[Call],
-        verbs: NamedDependency[LifecycleService],
+        lifecycle: NamedDependency[LifecycleService],
         data: JSONBody[ScaleOptions],
         key: IdempotencyKey = "",
     ) -> Response[LifecycleResult]:
         """So many replicas; of what is stopped, so many once it is started."""
         asked = _request("scale", call, key, data.reason, replicas=data.replicas)
-        return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked, call))
+        return _answer(await lifecycle.execute(WorkloadRef(kind, project, name), asked, call))
 
     return handle
 
@@ -125,7 +125,7 @@ def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
         project: FromPath[str],
         name: FromPath[str],
         call: NamedDependency[Call],
-        verbs: NamedDependency[LifecycleService],
+        lifecycle: NamedDependency[LifecycleService],
         data: JSONBody[RollbackOptions | None] = None,
         key: IdempotencyKey = "",
         dry_run: DryRun = False,
@@ -133,14 +133,14 @@ def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
         """To an earlier revision; a dry run tells which, and field by field what it would change."""
         body = data or RollbackOptions()
         asked = _request("rollback", call, key, body.reason, to=body.revision, force=body.force)
-        act = verbs.dry_run_of if call.judged_only(dry_run) else verbs.execute
+        act = lifecycle.dry_run_of if call.judged_only(dry_run) else lifecycle.execute
         return _answer(await act(WorkloadRef(kind, project, name), asked, call))
 
     return handle
 
 
 def _request(
-    verb: Verb, call: Call, key: str, why: str, *, replicas: int | None = None, to: str = "", force: bool = False
+    verb: LifecycleVerb, call: Call, key: str, why: str, *, replicas: int | None = None, to: str = "", force: bool = False
 ) -> LifecycleRequest:
     """Without a key every request is a new one. A reason in the body replaces the header's."""
     why = why or call.reason

@@ -11,7 +11,6 @@ whose state is already reached changes nothing, nor does a request that is repea
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,34 +25,18 @@ from pincompute.api.workloads import UNDOING, RolloutControl, RolloutStatus
 from pincompute.domain import in_place_update, shard_pods
 from pincompute.gateway import operation_annotation, problems
 from pincompute.gateway.observed_revision import observed_revision
+from pincompute.gateway.operation import rollback_target
 from pincompute.gateway.operation.replica_lookup import Replica
+from pincompute.gateway.operation.rollback_target import RollbackRevision
 from pincompute.gateway.operation_annotation import OperationNote
 from pincompute.gateway.problems import FieldError
 
-Verb: TypeAlias = Literal["pause", "resume", "stop", "start", "restart", "scale", "rollback", "approve", "abort", "retry"]
+LifecycleVerb: TypeAlias = Literal[
+    "pause", "resume", "stop", "start", "restart", "scale", "rollback", "approve", "abort", "retry"
+]
 
 MOST_REPLICAS = 100_000
 LONGEST_REASON = 1024  # characters
-SHOWN = 10  # revisions that a message names
-
-
-@dataclass(frozen=True, slots=True)
-class RollbackRevision:
-    """An earlier revision. `good`: all its replicas were ready once; None when that is not known. Of a revision that the host
-    keeps, also its number, its note, and why its update failed, if it did. `rolls`: the versions of the settings that it names
-    belong to it. `rolled_by` names those that made it, where nobody deployed it: `version 3 of secret db`.
-    """
-
-    name: str
-    template: Manifest
-    at: datetime
-    good: bool | None
-    author: str = ""
-    number: int = 0
-    note: str = ""
-    failure: str = ""
-    rolls: bool = False
-    rolled_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +47,7 @@ class LifecycleRequest:
     `history` is the newest revision first.
     """
 
-    verb: Verb
+    verb: LifecycleVerb
     by: str
     why: str
     at: datetime
@@ -239,7 +222,11 @@ def _rollback(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest
     """Restore the template before the present one, also in the middle of an update."""
     same = [revision.name for revision in request.history if template_hash.same(revision.template, obj.spec.template)]
     present = observed_revision(obj) or (same[0] if same else template_hash.revision(obj.spec.template))
-    target = _named(obj, request) if request.to else _former(obj, request, (present, *same))
+    target = (
+        rollback_target.named(obj, request.to, request.history)
+        if request.to
+        else rollback_target.former(obj, request.history, (present, *same))
+    )
     if target.name in (present, *same):
         return LifecycleChange({}, f"{_name(obj)} has revision {present} already", present)
     _not_paused(kind, obj)
@@ -249,59 +236,13 @@ def _rollback(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest
             "choose another revision, or force the rollback",
         )
     difference = merge_patch.merge_patch(obj.spec.template, target.template)
-    unsure = "" if target.good is not None else ", the one before it; whether that ran well is not known now"
+    unsure = "" if target.ran_well is not None else ", the one before it; whether that ran well is not known now"
     return LifecycleChange(
         {"template": difference},
         f"{_name(obj)} goes back from revision {present} to {target.name}{unsure}",
         target.name,
         target.note,
     )
-
-
-def _former(obj: WorkloadObject, request: LifecycleRequest, present: tuple[str, ...]) -> RollbackRevision:
-    """The newest earlier revision that ran well; if nothing is known of any, the newest.
-
-    The present one may have several names, because versions of this program name the same template differently.
-    """
-    former = [revision for revision in request.history if revision.name not in present]
-    if _unobserved(obj, present) and all(revision.name != obj.status.revision for revision in former):
-        raise problems.wrong_state(
-            f"the platform has not observed the last change of {_name(obj)} yet, so the previous revision is not kept yet",
-            "try again in a moment",
-        )
-    good = next((revision for revision in former if revision.good), None)
-    found = good or next((revision for revision in former if revision.good is None and not revision.failure), None)
-    if found is None:
-        names = ", ".join(revision.name for revision in former[:SHOWN])
-        remedy = f"name one of {names}" if names else "deploy a corrected version, or delete it"
-        raise problems.wrong_state(f"no earlier revision of {_name(obj)} is known to have run well", remedy)
-    return found
-
-
-def _unobserved(obj: WorkloadObject, present: tuple[str, ...]) -> bool:
-    """Whether the federation has not observed the present template yet, and so has not kept the former one."""
-    status = obj.status
-    return status.observed_generation < obj.metadata.generation and status.revision not in ("", *present)
-
-
-def _named(obj: WorkloadObject, request: LifecycleRequest) -> RollbackRevision:
-    """The revision with this number or name, or the only one whose name begins so, with or without the version of the
-    naming.
-    """
-    exact = [r for r in request.history if r.name == request.to or (r.number and str(r.number) == request.to)]
-    found = exact or [r for r in request.history if r.name.startswith(request.to) or _bare(r.name).startswith(request.to)]
-    if len({revision.name for revision in found}) == 1:
-        return found[0]
-    names = ", ".join(r.name for r in (found or request.history)[:SHOWN]) or "none is known"
-    if found:
-        error = FieldError("revision", f"a longer beginning of one of {names}", f"{request.to} begins several revisions")
-    else:
-        error = FieldError("revision", f"one of the history: {names}", f"{request.to} is not in the history of {_name(obj)}")
-    raise problems.invalid(error)
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"^v\d+(?=.{10})", "", name)
 
 
 def _approve(kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
@@ -356,7 +297,7 @@ def _rollout_in_progress(kind: WorkloadKind, obj: WorkloadObject) -> RolloutStat
     return record
 
 
-_VERBS: Mapping[Verb, Callable[[WorkloadKind, WorkloadObject, LifecycleRequest], LifecycleChange]] = {
+_VERBS: Mapping[LifecycleVerb, Callable[[WorkloadKind, WorkloadObject, LifecycleRequest], LifecycleChange]] = {
     "pause": _pause,
     "resume": _resume,
     "stop": _stop,

@@ -64,13 +64,13 @@ class LifecycleResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults
 
 @dataclass(frozen=True, slots=True)
 class LifecycleService:
-    """Carries out lifecycle verbs. Only rollbacks use `revisions` and `images`; `grants` judge each changed field of a spec."""
+    """Carries out lifecycle verbs. Only rollbacks use `revisions` and `images`; `authorizer` judges each changed field."""
 
     reads: CacheReads
     replicas: ReplicaLookup
     access: ReplicaAccess
     revisions: RollbackCandidates
-    grants: Authorizer
+    authorizer: Authorizer
     images: ImageDigests
 
     async def execute(self, target: WorkloadRef, request: LifecycleRequest, call: Call) -> LifecycleResult:
@@ -108,7 +108,7 @@ class LifecycleService:
         if change.spec:
             before = stated_spec(obj)
             after = merge_patch.apply(before, change.spec)
-            object_permissions.check(self.grants, call, target.kind.plural, target.project, before, after)
+            object_permissions.check(self.authorizer, call, target.kind.plural, target.project, before, after)
             in_place_requirement.check(self._form(target), before, after)
         return change
 

@@ -1,7 +1,7 @@
 """Lists the revisions that a workload can be rolled back to: PinRevisions on the host, completed by the history.
 
 A rollback needs no database. While the store is away, the templates are known from the host, and only which of them ran well is
-unknown. A revision counts as good if the workload was Running while the revision was the newest.
+unknown. A revision ran well if the workload was Running while the revision was the newest.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PinRevision
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
+from pincompute.gateway.operation.rollback_target import RollbackRevision
 from pincompute.store import records
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
@@ -110,7 +110,7 @@ def _with_versions(recorded: RollbackRevision, ran: Manifest) -> RollbackRevisio
 
 def _unjudged(kept: PinRevision) -> RollbackRevision:
     at = kept.metadata.creation_timestamp or LONG_AGO
-    return RollbackRevision(kept.spec.revision, kept.spec.template, at, good=None)
+    return RollbackRevision(kept.spec.revision, kept.spec.template, at, ran_well=None)
 
 
 def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]:
@@ -127,12 +127,12 @@ def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]
                 good |= {record.revision} if ran else set[str]()
                 ran = False
                 template = record.spec.get("template", {})
-                made = RollbackRevision(record.revision, template, record.at, good=False, author=record.author)
+                made = RollbackRevision(record.revision, template, record.at, ran_well=False, author=record.author)
                 made = replace(made, rolls=bool(record.settings), rolled_by=new_settings.get(record.identity, ""))
                 found.setdefault(record.revision, made)
             case _:
                 continue
-    return tuple(replace(revision, good=revision.name in good) for revision in found.values())
+    return tuple(replace(revision, ran_well=revision.name in good) for revision in found.values())
 
 
 def _new_settings(newest_first: Sequence[AnyRecord]) -> Mapping[Hashable, str]:
