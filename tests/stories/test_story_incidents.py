@@ -251,7 +251,7 @@ FIRST: dict[str, Incident] = {
     ),
     "i50-no-room": Incident(
         {"resources": {"cpu": ALL_CPU, "memory": "32Mi"}},
-        ["1 of 1 replica waits for room", "the largest free place now has cpu", "zones a, b and c", "free some"],
+        ["1 of 1 replica waits for room", "the node with the most room left now has cpu", "zones a, b and c", "free some"],
         ["no node that is large enough"],
     ),
     "i52-no-such-zone": Incident(

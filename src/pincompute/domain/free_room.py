@@ -1,5 +1,6 @@
-"""Says how much room the largest free place has, where a workload waits for room: beside what a replica asks for, it shows what
-would help.
+"""Says how much room the node with the most has left, where a workload waits for room.
+
+Beside what a replica asks for, it shows what would help.
 
 The figures are those of this moment, so they are said to who asks and never stored: a status would change with every pod.
 """
@@ -38,8 +39,8 @@ def lacking(status: WorkloadStatus) -> frozenset[str]:
     return frozenset((*full, *(row.cluster for row in decision.placement if waits)))
 
 
-def largest_place(request: Requests, rooms: Iterable[ClusterRoom]) -> str:
-    """Returns what the place has that comes closest to the request, as a sentence without a full stop; empty where one is
+def roomiest_node(request: Requests, rooms: Iterable[ClusterRoom]) -> str:
+    """Returns what the node has left that comes closest to the request, as a sentence without a full stop; empty where one is
     large enough already, so that it is promised to others, and where nobody reports the shape of the free room.
     """
     seen = [room for room in rooms if room.capacity.allocatable]
@@ -49,11 +50,11 @@ def largest_place(request: Requests, rooms: Iterable[ClusterRoom]) -> str:
     zone, best = max(places, key=lambda place: _share(place[1], request))
     if replica_fit.fit(best, request):
         return ""
-    return f"the largest free place now has {_amounts(best, request)}, in zone {zone}"
+    return f"the node with the most room left now has {_amounts(best, request)}, in zone {zone}"
 
 
 def _share(free: Requests, request: Requests) -> tuple[float, ...]:
-    """Returns which part of the request the place holds: first of what is scarcest there, then of the rest."""
+    """Returns which part of the request the node has left: first of what is scarcest there, then of the rest."""
     return tuple(sorted(min(1.0, free.get(name, 0) / wanted) for name, wanted in request.items() if wanted > 0))
 
 

@@ -28,18 +28,21 @@ def place(cpu: int, memory: int, pods: int = 9, **more: int) -> dict[str, int]:
 
 
 PLACES = {
-    "what is left is less": ([room(place(200, 512))], "the largest free place now has cpu 200m and memory 512Mi, in zone a"),
+    "what is left is less": (
+        [room(place(200, 512))],
+        "the node with the most room left now has cpu 200m and memory 512Mi, in zone a",
+    ),
     "the one that comes closest, of all zones": (
         [room(place(200, 512), place(100, 2048)), room(place(400, 200), zone="b")],
-        "the largest free place now has cpu 400m and memory 200Mi, in zone b",
+        "the node with the most room left now has cpu 400m and memory 200Mi, in zone b",
     ),
     "two nodes of which each lacks another resource": (
         [room(place(4000, 10), place(300, 128))],
-        "the largest free place now has cpu 300m and memory 128Mi, in zone a",
+        "the node with the most room left now has cpu 300m and memory 128Mi, in zone a",
     ),
     "no slot for another pod": (
         [room(place(4000, 1024, 0))],
-        "the largest free place now has cpu 4, memory 1Gi and no pods, in zone a",
+        "the node with the most room left now has cpu 4, memory 1Gi and no pods, in zone a",
     ),
     "it is promised to others": ([room(place(600, 512))], ""),
     "all nodes are full": ([room()], "no node there has anything left"),
@@ -51,12 +54,12 @@ PLACES = {
 @pytest.mark.parametrize("case", PLACES)
 def test_the_place_that_comes_closest_to_the_request_is_named(case: str) -> None:
     rooms, said = PLACES[case]
-    assert free_room.largest_place(ASKED, rooms) == said
+    assert free_room.roomiest_node(ASKED, rooms) == said
 
 
-def test_a_device_that_no_free_place_has_is_named() -> None:
-    said = free_room.largest_place({**ASKED, "nvidia.com/gpu": 1}, [room(place(4000, 1024))])
-    assert said == "the largest free place now has cpu 4, memory 1Gi and no nvidia.com/gpu, in zone a"
+def test_a_device_that_no_node_has_left_is_named() -> None:
+    said = free_room.roomiest_node({**ASKED, "nvidia.com/gpu": 1}, [room(place(4000, 1024))])
+    assert said == "the node with the most room left now has cpu 4, memory 1Gi and no nvidia.com/gpu, in zone a"
 
 
 def status(unplaced: int, *rejections: tuple[str, str], update: str = "") -> WorkloadStatus:

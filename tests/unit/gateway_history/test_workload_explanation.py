@@ -40,9 +40,15 @@ def test_a_cluster_that_has_left_since_the_decision_is_not_named() -> None:
 
 def test_what_waits_for_room_is_told_how_much_there_is() -> None:
     seen = ExplainedWorkload(
-        PINAPP, app(scheduling=scheduling(unplaced=3)), (), (), (), after(1000), room="the largest free place now has cpu 200m"
+        PINAPP,
+        app(scheduling=scheduling(unplaced=3)),
+        (),
+        (),
+        (),
+        after(1000),
+        room="the node with the most room left now has cpu 200m",
     )
-    assert "The largest free place now has cpu 200m." in workload_explanation.explain_present(seen)
+    assert "The node with the most room left now has cpu 200m." in workload_explanation.explain_present(seen)
 
 
 def test_a_stopped_workload_is_said_to_be_stopped() -> None:

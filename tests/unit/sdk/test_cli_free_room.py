@@ -6,11 +6,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from pincompute_sdk.cli import free_place
+from pincompute_sdk.cli import free_room
 from pincompute_sdk.core.errors import UnreachableError
 from pincompute_sdk.generated.models import App, Explanation, Status
 
-ROOM = "the largest free place now has cpu 200m"
+ROOM = "the node with the most room left now has cpu 200m"
 
 
 def app(**status: Any) -> App:
@@ -24,18 +24,18 @@ def server(room: str) -> Any:
 
 @pytest.mark.parametrize("waits", [{"unplaced": 1}, {"stalled": "InsufficientCapacity"}])
 def test_an_app_that_waits_for_room_is_told_how_much_there_is(waits: dict[str, Any]) -> None:
-    assert free_place.of(server(ROOM), app(**waits)) == (ROOM,)
-    assert free_place.of(server(""), app(**waits)) == ()
+    assert free_room.of(server(ROOM), app(**waits)) == (ROOM,)
+    assert free_room.of(server(""), app(**waits)) == ()
 
 
 def test_an_app_that_has_room_asks_nothing() -> None:
-    assert free_place.of(cast("Any", None), app(stalled="ErrImagePull")) == ()
-    assert free_place.of(cast("Any", None), App(name="web", project="demo")) == ()
+    assert free_room.of(cast("Any", None), app(stalled="ErrImagePull")) == ()
+    assert free_room.of(cast("Any", None), App(name="web", project="demo")) == ()
 
 
 def test_that_nobody_answers_is_said() -> None:
     def explain(*_names: str) -> Explanation:
         raise UnreachableError("no answer")
 
-    (said,) = free_place.of(cast("Any", SimpleNamespace(explain=explain)), app(unplaced=1))
-    assert said.startswith("the largest free place cannot be read now: no answer")
+    (said,) = free_room.of(cast("Any", SimpleNamespace(explain=explain)), app(unplaced=1))
+    assert said.startswith("the room that nodes have left cannot be read now: no answer")

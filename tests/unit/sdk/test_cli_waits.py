@@ -13,7 +13,7 @@ import pytest
 from pincompute_sdk.cli import registry_command, wait, wait_conditions
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.wait import FollowedChange
-from pincompute_sdk.cli.wait_conditions import STEADY, ReplicaRestarted, RolledOut, Settled, SteadyRun
+from pincompute_sdk.cli.wait_conditions import STEADY, ReplicaRestarted, RolledOut, Settled, SteadyReadyCount, SteadyRun
 from pincompute_sdk.generated.kinds import Workload
 from pincompute_sdk.generated.models import (
     App,
@@ -107,10 +107,10 @@ def test_replicas_run_steadily_after_they_are_seen_to_run_for_a_while(region_is_
 
 def test_replicas_that_are_ready_beside_those_that_crash_are_said_to_serve_when_they_have_run_for_a_while() -> None:
     """Without a health check, all of them are ready for a moment."""
-    count, unchecked = wait.ReadyCount(), msgspec.structs.replace(app(ready=2, wanted=3), containers=APP.containers)
+    count, unchecked = SteadyReadyCount(), msgspec.structs.replace(app(ready=2, wanted=3), containers=APP.containers)
     assert not count.stands(unchecked, 60)
     assert count.stands(unchecked, 60 + STEADY)
-    assert wait.ReadyCount().stands(app(ready=2, wanted=3), 60)
+    assert SteadyReadyCount().stands(app(ready=2, wanted=3), 60)
     assert count.stands(msgspec.structs.replace(app(ready=0, wanted=3), containers=APP.containers), 61 + STEADY)
     assert not count.stands(unchecked, 62 + STEADY)
 

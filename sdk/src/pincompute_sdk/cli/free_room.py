@@ -1,4 +1,4 @@
-"""Asks how much room the largest free place has, for an app that waits for room."""
+"""Asks how much room is left on the node with the most, for an app that waits for room."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ NO_ROOM = "InsufficientCapacity"  # why an app is stalled
 
 
 def of(them: WorkloadsResource, app: Workload) -> tuple[str, ...]:
-    """Returns what the largest free place has, or why it cannot be read; nothing for an app that has room."""
+    """Returns what the node with the most room has left, or why it cannot be read; nothing for an app that has room."""
     status = app.status
     if status is None or not (status.unplaced or status.stalled == NO_ROOM):
         return ()
     try:
         room = them.explain(app.project, app.name).room
     except PinError as error:
-        return (f"the largest free place cannot be read now: {error}",)
+        return (f"the room that nodes have left cannot be read now: {error}",)
     return (room,) if room else ()

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pincompute_sdk.cli import free_place, last_lines, status_tree, target
+from pincompute_sdk.cli import free_room, last_lines, status_tree, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import FAILURE, INTERRUPTED, TIMEOUT
 from pincompute_sdk.cli.output.human_values import count
-from pincompute_sdk.cli.wait_conditions import STEADY
+from pincompute_sdk.cli.wait_conditions import SteadyReadyCount
 from pincompute_sdk.core.errors import PinError
 from pincompute_sdk.generated.models import RevisionRecord
 
@@ -58,7 +58,7 @@ def follow(
     """
     them, app = condition.them, written
     old = OldStall(written.status.stalled if written.status else "", change.patience)
-    count_of_ready = ReadyCount()
+    count_of_ready = SteadyReadyCount()
     for app in versions(them, written.project, written.name, seconds):
         met = condition.met(app)
         draw(app)
@@ -99,23 +99,6 @@ class OldStall:
         if reason != self.reason or now - self.since > self.patience:
             self.reason = ""
         return not self.reason
-
-
-@dataclass(slots=True)
-class ReadyCount:
-    """How long the same number of replicas has been ready. Without a health check a replica is ready when it starts, so what
-    is said to serve may be about to crash as the others did.
-    """
-
-    ready: int = 0
-    since: float = 0.0
-
-    def stands(self, app: Workload, now: float) -> bool:
-        """Tells whether the number may be told."""
-        ready = app.status.ready if app.status is not None else 0
-        if ready != self.ready:
-            self.ready, self.since = ready, now
-        return not ready or all(each.health for each in app.containers) or now - self.since >= STEADY
 
 
 def versions(them: WorkloadsResource, project: str, name: str, seconds: float) -> Iterator[Workload]:
@@ -181,7 +164,7 @@ def details(them: WorkloadsResource, app: Workload) -> tuple[str, ...]:
         replicas = them.replicas(app.project, app.name).items
     except PinError as error:
         return (f"the replicas of {app.name} cannot be read now: {error}",)
-    return (*last_lines.reported(replicas), *free_place.of(them, app), *last_lines.of(them, app, replicas))
+    return (*last_lines.reported(replicas), *free_room.of(them, app), *last_lines.of(them, app, replicas))
 
 
 def late(app: Workload, seconds: float, missing: str, undo: str, more: Sequence[str] = ()) -> CommandError:

@@ -62,6 +62,23 @@ class SteadyRun:
         return len(running) == len(watched) and all(now - since >= STEADY for since in self.seen.values())
 
 
+@dataclass(slots=True)
+class SteadyReadyCount:
+    """How long the same number of replicas has been ready. Without a health check a replica is ready when it starts, so what
+    is said to serve may be about to crash as the others did.
+    """
+
+    ready: int = 0
+    since: float = 0.0
+
+    def stands(self, app: Workload, now: float) -> bool:
+        """Tells whether the number may be told."""
+        ready = app.status.ready if app.status is not None else 0
+        if ready != self.ready:
+            self.ready, self.since = ready, now
+        return not ready or all(each.health for each in app.containers) or now - self.since >= STEADY
+
+
 @dataclass
 class Settled:
     """All replicas run in the present revision, and none of an older one is left; or the update waits for an approval."""

@@ -38,7 +38,7 @@ REVISIONS = 100  # earlier revisions that are compared with a changed one
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """`state` is the phase, or Deleted. `missing`: history could not be asked, so only the present speaks.
 
-    `room` is what the largest free place has, while it waits for room.
+    `room` is what the node with the most room has left, while it waits for room.
     """
 
     name: str
@@ -198,7 +198,7 @@ class HistoryService:
         )
 
     def _room(self, obj: WorkloadObject, members: Iterable[MemberCluster]) -> str:
-        """What the largest free place has, if the workload waits for room."""
+        """What the node with the most room has left, if the workload waits for room."""
         lacking = free_room.lacking(obj.status)
         if not lacking:
             return ""
@@ -208,7 +208,7 @@ class HistoryService:
             wants = resource_requests.requests(obj.spec.template, resource_requests.DEFAULTS)
         except InvalidQuantityError:
             return ""  # it was changed since; its status says what is wrong
-        return free_room.largest_place(wants, rooms)
+        return free_room.roomiest_node(wants, rooms)
 
     def _past(self, project: str, name: str, records: tuple[AnyRecord, ...]) -> Explanation:
         """Explain the last workload that had the name."""

@@ -41,8 +41,8 @@ _QUIET_REASONS = ("BackOff", "Unhealthy", "FailedScheduling", "ProbeWarning")
 class ExplainedWorkload:
     """`records` are of this workload, the newest last; `silent` are those of the members that do not answer now.
 
-    `troubles` are replicas that are not ready, each with what its kubelet last reported. `room` is what the largest free place
-    has, if it waits for room.
+    `troubles` are replicas that are not ready, each with what its kubelet last reported. `room` is what the node with the most
+    room has left, if it waits for room.
     """
 
     kind: WorkloadKind
