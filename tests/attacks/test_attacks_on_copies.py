@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import pytest
-from pincompute_sdk.cli import tar_archive, tar_packing
+from pincompute_sdk.cli import tar_packing, tar_unpacking
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.core.tar_headers import ArchiveError
 
@@ -93,7 +93,7 @@ REFUSED: dict[str, bytes] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_hostile_archive_is_refused_and_nothing_of_it_is_written(case: str, tmp_path: Path):
     with pytest.raises(ArchiveError):
-        tar_archive.unpack(REFUSED[case], "log", tmp_path / "log")
+        tar_unpacking.unpack(REFUSED[case], "log", tmp_path / "log")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -104,7 +104,7 @@ def test_files_and_folders_come_out_with_safe_modes(tmp_path: Path):
             member = tarfile.TarInfo(name)
             member.size, member.mode, member.mtime = len(content), 0o6777, 1_000_000_000.5
             archive.addfile(member, io.BytesIO(content))
-    assert tar_archive.unpack(made.getvalue(), "log", tmp_path / "there") == []
+    assert tar_unpacking.unpack(made.getvalue(), "log", tmp_path / "there") == []
     assert (tmp_path / "there/ü" / ("n" * 200)).read_bytes() == b"a" * 1000
     assert (tmp_path / "there/b").stat().st_mode & 0o7777 == 0o755
     assert (tmp_path / "there/b").stat().st_mtime == 1_000_000_000
@@ -113,7 +113,7 @@ def test_files_and_folders_come_out_with_safe_modes(tmp_path: Path):
 def test_links_and_devices_are_left_out_and_named(tmp_path: Path):
     kinds = {"s": tarfile.SYMTYPE, "h": tarfile.LNKTYPE, "d": tarfile.CHRTYPE, "f": tarfile.FIFOTYPE}
     links = b"".join(header(f"log/{name}", 0, kind, "/etc/passwd") for name, kind in kinds.items())
-    assert tar_archive.unpack(links + file("log/s/x") + END, "log", tmp_path / "log") == [f"log/{n}" for n in kinds]
+    assert tar_unpacking.unpack(links + file("log/s/x") + END, "log", tmp_path / "log") == [f"log/{n}" for n in kinds]
     assert (tmp_path / "log/s/x").read_bytes() == b"x", "a file below a link is below a folder"
 
 
@@ -121,7 +121,7 @@ def test_a_second_name_of_a_file_has_its_content(tmp_path: Path):
     """A hard link is a file to its user. Its target is taken from the archive alone."""
     links = {"again": "log/a", "out": "log/../../secret", "absolute": "/etc/passwd", "later": "log/z", "no file": "log"}
     hard = b"".join(header(f"log/{name}", 0, tarfile.LNKTYPE, target) for name, target in links.items())
-    left_out = tar_archive.unpack(
+    left_out = tar_unpacking.unpack(
         header("log", 0, tarfile.DIRTYPE) + file("log/a") + hard + file("log/z") + END, "log", tmp_path / "log"
     )
     assert (tmp_path / "log/again").read_bytes() == b"x"
@@ -130,10 +130,10 @@ def test_a_second_name_of_a_file_has_its_content(tmp_path: Path):
 
 
 def test_second_names_count_as_much_as_first_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(tar_archive, "LARGEST", 1000)
+    monkeypatch.setattr(tar_unpacking, "LARGEST", 1000)
     hard = b"".join(header(f"log/{n}", 0, tarfile.LNKTYPE, "log/a") for n in range(9))
     with pytest.raises(ArchiveError, match="once for each name"):
-        tar_archive.unpack(file("log/a", b"x" * 600) + hard + END, "log", tmp_path / "log")
+        tar_unpacking.unpack(file("log/a", b"x" * 600) + hard + END, "log", tmp_path / "log")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -166,19 +166,19 @@ def test_a_link_that_was_here_before_leads_nowhere(tmp_path: Path):
     (tmp_path / "log/out").symlink_to(tmp_path)
     (tmp_path / "log/file").symlink_to(tmp_path / "secret")
     with pytest.raises(ArchiveError, match="leads"):
-        tar_archive.unpack(file("log/out/secret") + END, "log", tmp_path / "log")
+        tar_unpacking.unpack(file("log/out/secret") + END, "log", tmp_path / "log")
     with pytest.raises(OSError, match="symbolic links"):
-        tar_archive.unpack(file("log/file") + END, "log", tmp_path / "log")
+        tar_unpacking.unpack(file("log/file") + END, "log", tmp_path / "log")
     assert (tmp_path / "secret").read_text() == "mine"
 
 
 def test_sums_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(tar_archive, "LARGEST", 1000)
+    monkeypatch.setattr(tar_unpacking, "LARGEST", 1000)
     with pytest.raises(ArchiveError, match="1000 bytes"):
-        tar_archive.unpack(file("log/a", b"x" * 600) + file("log/b", b"x" * 600) + END, "log", tmp_path / "log")
-    monkeypatch.setattr(tar_archive, "MOST", 5)
+        tar_unpacking.unpack(file("log/a", b"x" * 600) + file("log/b", b"x" * 600) + END, "log", tmp_path / "log")
+    monkeypatch.setattr(tar_unpacking, "MOST", 5)
     with pytest.raises(ArchiveError, match="more than 5 members"):
-        tar_archive.unpack(b"".join(file(f"log/{i}") for i in range(9)) + END, "log", tmp_path / "log")
+        tar_unpacking.unpack(b"".join(file(f"log/{i}") for i in range(9)) + END, "log", tmp_path / "log")
 
 
 def test_work_is_bounded_by_the_archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -186,7 +186,7 @@ def test_work_is_bounded_by_the_archive(monkeypatch: pytest.MonkeyPatch, tmp_pat
     parsed, original = [], tarfile.TarInfo.frombuf
     monkeypatch.setattr(tarfile.TarInfo, "frombuf", staticmethod(counting(parsed, original)))
     keys = extended(*(record(f"k{i}", "v") for i in range(4000)))
-    tar_archive.unpack(b"".join(keys + file(f"log/{i}") for i in range(20)) + END, "log", tmp_path / "log")
+    tar_unpacking.unpack(b"".join(keys + file(f"log/{i}") for i in range(20)) + END, "log", tmp_path / "log")
     assert len(parsed) == 40
 
 
@@ -200,7 +200,7 @@ def counting(calls: list[int], original: Callable[..., tarfile.TarInfo]) -> Call
 
 def test_a_folder_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path):
     with (tmp_path / "large").open("wb") as sparse:
-        sparse.truncate(tar_archive.LARGEST + 1)
+        sparse.truncate(tar_unpacking.LARGEST + 1)
     with pytest.raises(CommandError, match="one copy has at most"):
         tar_packing.pack(tmp_path, "x")
 
@@ -241,7 +241,7 @@ async def test_the_gateway_passes_no_hostile_archive_to_a_user(case: str):
 async def test_what_the_gateway_passes_to_a_user_is_unpacked(tmp_path: Path):
     given = extended(record("path", "log/ü" + "n" * 200), record("size", "1")) + file("ignored") + file("log/b")
     link = header("log/l", 0, tarfile.SYMTYPE, "/etc/passwd")
-    assert tar_archive.unpack(await downloaded(given + link + END), "log", tmp_path / "log") == ["log/l"]
+    assert tar_unpacking.unpack(await downloaded(given + link + END), "log", tmp_path / "log") == ["log/l"]
     assert {p.name for p in (tmp_path / "log").iterdir()} == {"ü" + "n" * 200, "b"}
 
 

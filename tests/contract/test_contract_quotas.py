@@ -102,7 +102,7 @@ def rendered(name: str, spec: Manifest) -> Manifest:
     shard = PinAppShard(
         metadata=meta, spec=ShardSpec(origin=Origin(uid="o", generation=1), cluster="a1", zone="a", mix=(share,))
     )
-    marks = shard_pods.marks(PINAPPSHARDS, shard, share, "shape", 0)
+    marks = shard_pods.metadata(PINAPPSHARDS, shard, share, "shape", 0)
     pod = shard_pods.render(PINAPPSHARDS, shard, share, marks, name, "restricted")
     metadata = {key: value for key, value in pod["metadata"].items() if key in ("labels", "annotations")}
     return {"metadata": {**metadata, "name": name}, "spec": {k: v for k, v in pod["spec"].items() if k != "priorityClassName"}}

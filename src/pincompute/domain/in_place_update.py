@@ -20,7 +20,7 @@ from pincompute.api import labels, template_hash
 from pincompute.api.builtin import Container, Pod
 from pincompute.api.meta import Manifest, Struct
 from pincompute.domain import container_restart, shard_pods
-from pincompute.domain.shard_pods import Marks
+from pincompute.domain.shard_pods import PodMetadata
 
 _REFERENCE = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
@@ -32,23 +32,23 @@ class Replaced(Struct):
     image: str
 
 
-def patch(pod: Pod, template: Manifest, marks: Marks) -> Manifest:
+def patch(pod: Pod, template: Manifest, carried: PodMetadata) -> Manifest:
     """Returns a strategic merge patch that turns the pod into one of this template. Both must have the same shape."""
     wanted = template_hash.images(template)
     present = _images(pod)
     changed = {name: image for name, image in wanted.items() if present.get(name) != image}
     renamed = {
         c.name: name
-        for c in restarting(pod, template, marks)
+        for c in restarting(pod, template, carried)
         if c.name not in changed and (name := container_restart.other_name(pod, c))
     }
     record = _record(pod, wanted, changed, renamed)
-    notes: dict[str, str | None] = {**_change(pod.metadata.annotations, marks.annotations, _stale(pod, "annotations"))}
+    notes: dict[str, str | None] = {**_change(pod.metadata.annotations, carried.annotations, _stale(pod, "annotations"))}
     notes[labels.IN_PLACE] = msgspec.json.encode(record).decode() if record else None
     if labels.IN_PLACE not in pod.metadata.annotations and not record:
         del notes[labels.IN_PLACE]
     metadata = {
-        "labels": _change(pod.metadata.labels, marks.labels, _stale(pod, "labels")),
+        "labels": _change(pod.metadata.labels, carried.labels, _stale(pod, "labels")),
         "annotations": notes | _renamed(pod, wanted, renamed),
     }
     images = changed | renamed
@@ -59,16 +59,16 @@ def patch(pod: Pod, template: Manifest, marks: Marks) -> Manifest:
     return {"metadata": _filled(metadata), "spec": _filled(spec)} if images else {"metadata": _filled(metadata)}
 
 
-def is_possible(pod: Pod, template: Manifest, marks: Marks) -> bool:
+def is_possible(pod: Pod, template: Manifest, carried: PodMetadata) -> bool:
     """Returns whether a pod of the template's shape can take it in place: the node tells what the containers to restart run."""
-    return all(container_restart.other_name(pod, container) for container in restarting(pod, template, marks))
+    return all(container_restart.other_name(pod, container) for container in restarting(pod, template, carried))
 
 
-def restarting(pod: Pod, template: Manifest, marks: Marks) -> tuple[Container, ...]:
+def restarting(pod: Pod, template: Manifest, carried: PodMetadata) -> tuple[Container, ...]:
     """Returns the containers of the template that have started and that it restarts whatever their image."""
-    asked, before = restarts_asked(marks.annotations), restarts_asked(pod.metadata.annotations)
+    asked, before = restarts_asked(carried.annotations), restarts_asked(pod.metadata.annotations)
     again = {name for name, at in asked.items() if at > before.get(name, "")}
-    again |= {name for name, where, key in _references(template) if _changes(pod, marks, where, key)}
+    again |= {name for name, where, key in _references(template) if _changes(pod, carried, where, key)}
     ids, own = _ids(pod), template_hash.images(template)  # a container that the platform injected is in no template
     return tuple(c for c in _replaceable(pod) if c.name in again and c.name in own and ids.get(c.name))
 
@@ -92,10 +92,10 @@ def _references(template: Manifest) -> Iterator[tuple[str, str, str]]:
                 yield container["name"], found[1], found[2]
 
 
-def _changes(pod: Pod, marks: Marks, where: str, key: str) -> bool:
+def _changes(pod: Pod, carried: PodMetadata, where: str, key: str) -> bool:
     """Returns whether the label or annotation gets another value; what others wrote on the pod, as its node's zone, stays."""
     present: dict[str, str] = getattr(pod.metadata, where)
-    wanted: dict[str, str] = getattr(marks, where)
+    wanted: dict[str, str] = getattr(carried, where)
     if key in wanted or key in _stale(pod, where):
         return present.get(key, "") != wanted.get(key, "")
     return False

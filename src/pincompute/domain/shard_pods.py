@@ -30,7 +30,7 @@ _FINISHED = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class PodMetadata:
     """What a pod carries in its metadata for one revision of its shard."""
 
     labels: dict[str, str]
@@ -69,7 +69,7 @@ def _fit(stem: str, suffix: str) -> str:
 
 
 def render(
-    resource: Resource[Any], shard: Shard, share: Share, marks: Marks, name: str, level: PodSecurityLevel = RESTRICTED
+    resource: Resource[Any], shard: Shard, share: Share, carried: PodMetadata, name: str, level: PodSecurityLevel = RESTRICTED
 ) -> Manifest:
     """Returns the pod of one replica, with what the project's level of Pod Security requires and with its tier's priority.
 
@@ -84,8 +84,8 @@ def render(
         "metadata": {
             "name": name,
             "namespace": shard.metadata.namespace,
-            "labels": marks.labels,
-            "annotations": marks.annotations,
+            "labels": carried.labels,
+            "annotations": carried.annotations,
             "ownerReferences": [owner(resource, shard)],
         },
         "spec": {**spec, "priorityClassName": labels.priority_class(shard.spec.tier)},
@@ -104,10 +104,10 @@ def owner(resource: Resource[Any], shard: Shard) -> Manifest:
     }
 
 
-def marks(resource: Resource[Any], shard: Shard, share: Share, shape: str, ordinal: int) -> Marks:
+def metadata(resource: Resource[Any], shard: Shard, share: Share, shape: str, ordinal: int) -> PodMetadata:
     """Returns the template's labels and annotations, and ours, which win."""
-    metadata: Manifest = share.template.get("metadata") or {}
-    from_template = Marks(dict(metadata.get("labels") or {}), dict(metadata.get("annotations") or {}))
+    given: Manifest = share.template.get("metadata") or {}
+    from_template = PodMetadata(dict(given.get("labels") or {}), dict(given.get("annotations") or {}))
     ours = {
         labels.MANAGED_BY: labels.PINCOMPUTE,
         labels.APP: shard.metadata.name,
@@ -122,10 +122,10 @@ def marks(resource: Resource[Any], shard: Shard, share: Share, shape: str, ordin
     notes = {labels.ORDINAL: str(ordinal), labels.SHAPE: shape}
     if from_template.labels or from_template.annotations:
         notes[labels.TEMPLATE_KEYS] = _keys(from_template)
-    return Marks(from_template.labels | ours, from_template.annotations | notes)
+    return PodMetadata(from_template.labels | ours, from_template.annotations | notes)
 
 
-def _keys(given: Marks) -> str:
+def _keys(given: PodMetadata) -> str:
     return msgspec.json.encode({"labels": sorted(given.labels), "annotations": sorted(given.annotations)}).decode()
 
 

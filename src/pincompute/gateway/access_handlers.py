@@ -1,37 +1,29 @@
-"""Handles requests about the session, service tokens, roles and the audit log.
+"""Handles requests about the session, service tokens and roles.
 
 Nobody creates a token with more permissions than their own. Callers see only their own tokens, administrators see all.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
-import msgspec
-from litestar import Response, delete, get, post
-from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar import delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 
 from pincompute.api.meta import Struct, doc
-from pincompute.gateway import parameter_values, problems
+from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles, ServiceToken, ServiceTokens, TokenScope
 from pincompute.gateway.access.permissions import UnknownPermission
 from pincompute.gateway.access.roles import BEYOND_TOKENS
 from pincompute.gateway.access.service_tokens import LONGEST, NAME_PATTERN, scope_permissions
-from pincompute.gateway.audit import AuditError, AuditPage, AuditQuery, AuditReport, HeadAnchors, search, verify
-from pincompute.gateway.audit.record_search import LONGEST_PAGE
 from pincompute.gateway.call_context import Call, Caller, Operation, RecordedChange, may
-from pincompute.gateway.gateway_settings import GatewaySettings
 from pincompute.gateway.problems import FieldError
-
-_HEAD = "The head of an earlier report, kept elsewhere: a log that was cut off at its end since then lacks it."
-Head: TypeAlias = Annotated[str, QueryParameter(description=_HEAD, pattern="^([0-9a-f]{64})?$")]
 
 LONGEST_NAME = 63
 MOST_OPERATIONS = 100
@@ -49,7 +41,7 @@ class Session(Struct):
     groups: Annotated[tuple[str, ...], doc("Groups that the issuer named.")] = ()
     roles: Annotated[tuple[str, ...], doc("Platform roles.")] = ()
     expires: Annotated[datetime | None, doc("When the credential ends.")] = None
-    limit: Annotated[str, doc("What the service token is limited to, such as viewer in project demo; empty for a login.")] = ""
+    scope: Annotated[str, doc("What the service token is limited to, such as viewer in project demo; empty for a login.")] = ""
 
 
 class NewToken(Struct):
@@ -108,7 +100,7 @@ async def get_session(call: NamedDependency[Call], authorizer: NamedDependency[A
         groups=() if authorizer.groups_ended(caller) else tuple(sorted(caller.groups)),
         roles=held.roles,
         expires=expires,
-        limit=held.limit,
+        scope=held.scope,
     )
 
 
@@ -163,70 +155,6 @@ async def delete_token(
 async def list_roles(roles: NamedDependency[Roles]) -> RolePage:
     """Every role that a member of a project may carry."""
     return RolePage(items=tuple(Role(name=name, operations=allowed) for name, allowed in sorted(roles.described().items())))
-
-
-@post("/v1/admin/audit/verify", opt=may("audit", "get", cost=20), operation_id="verifyAudit", tags=["admin"], status_code=200)
-async def verify_audit(
-    settings: NamedDependency[GatewaySettings], anchors: NamedDependency[HeadAnchors], head: Head = ""
-) -> Response[AuditReport]:
-    """Read the whole audit log of this gateway, name every line that is not as it was written, and say what anchors prove."""
-    anchored = await anchors.read()
-    try:
-        return Response(await asyncio.to_thread(verify, settings.path(settings.audit.file), head, anchored))
-    except (AuditError, OSError) as problem:
-        raise problems.unavailable(str(problem)) from None
-
-
-def _audit_query(
-    call: NamedDependency[Call],
-    who: Annotated[str, QueryParameter(description="Only what this caller did or tried.")] = "",
-    what: Annotated[str, QueryParameter(description="Only this operation: shells, or open shells.")] = "",
-    project: Annotated[str, QueryParameter(description="Only in this project.")] = "",
-    name: Annotated[str, QueryParameter(description="Only on the workload of this name.")] = "",
-    identity: Annotated[str, QueryParameter(name="request", description="Only the request with this id.")] = "",
-    since: Annotated[str, QueryParameter(description="Only at or after this: RFC 3339, or an age as 15m, 2h, 3d.")] = "",
-    until: Annotated[str, QueryParameter(description="Only at or before this: RFC 3339, or an age.")] = "",
-    denied: Annotated[bool, QueryParameter(description="Only requests that permissions denied.")] = False,
-) -> AuditQuery:
-    """Raises Problem."""
-    verb, _, resource = what.strip().rpartition(" ")
-    return AuditQuery(
-        caller=who,
-        resource=resource,
-        verb=verb.strip(),
-        project=project,
-        name=name,
-        request=identity,
-        since=parameter_values.moment("since", since, call.at),
-        until=parameter_values.moment("until", until, call.at),
-        denied=denied,
-    )
-
-
-@get(
-    "/v1/admin/audit",
-    opt=may("audit", "list", cost=20),
-    operation_id="searchAudit",
-    tags=["admin"],
-    dependencies={"asked": Provide(_audit_query, sync_to_thread=False)},
-)
-async def search_audit(
-    settings: NamedDependency[GatewaySettings],
-    anchors: NamedDependency[HeadAnchors],
-    asked: NamedDependency[AuditQuery],
-    limit: Annotated[int, QueryParameter(description=f"Records of a page, 1 to {LONGEST_PAGE}.")] = 100,
-    cursor: Annotated[str, QueryParameter(description="The cursor of the page before.")] = "",
-) -> Response[AuditPage]:
-    """Search the audit log of this gateway from its newest record backwards. A page reads a bounded part of it."""
-    if not 1 <= limit <= LONGEST_PAGE:
-        raise problems.invalid(FieldError("limit", f"1 to {LONGEST_PAGE}", f"{limit} is outside"))
-    try:
-        page = await asyncio.to_thread(search, settings.path(settings.audit.file), asked, cursor, limit)
-    except ValueError as problem:
-        raise problems.malformed(f"cursor: {problem}", "send the cursor of the last answer, or none to start again") from None
-    except OSError as problem:
-        raise problems.unavailable(str(problem)) from None
-    return Response(msgspec.structs.replace(page, gateway=anchors.name))
 
 
 def _check(data: NewToken, roles: Roles) -> None:
@@ -286,6 +214,4 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     create_token,
     delete_token,
     list_roles,
-    verify_audit,
-    search_audit,
 )

@@ -16,7 +16,7 @@ from litestar.types import ControllerRouterHandler
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS, Project
-from pincompute.gateway import administration_handlers, application, cluster_handlers, openapi_document
+from pincompute.gateway import access_handlers, application, audit_handlers, cluster_handlers, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
 from pincompute.gateway.audit import AuditLog, HeadAnchors
 from pincompute.gateway.cache_reads import CacheReads
@@ -70,7 +70,8 @@ def routes(kinds: SimpleKinds = KINDS) -> Sequence[ControllerRouterHandler]:
         *setting_handlers.ROUTES,
         *lifecycle_handlers.routes(workloads),
         *history_handlers.routes(workloads),
-        *administration_handlers.ROUTES,
+        *access_handlers.ROUTES,
+        *audit_handlers.ROUTES,
         *cluster_handlers.ROUTES,
         *sidecar_handlers.ROUTES,
         *registry_handlers.ROUTES,
@@ -83,7 +84,7 @@ GIVEN = (
     "roles",
     "tokens",
     "authorizer",
-    "verbs",
+    "lifecycle",
     "logs",
     "shells",
     "troubles",
@@ -179,7 +180,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         ownership = RepositoryOwnership(clusters, owners)
         leases = ImageLeases(storage)
         digests = ImageDigests(registry, ownership, storage, leases)
-        verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store), authorizer, digests)
+        lifecycle = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store), authorizer, digests)
         garbage_collector = ImageGarbageCollector(
             reads, storage, owners, leases, time.time, settings.registry.garbage_collection_period
         )
@@ -187,9 +188,9 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "roles": roles,
             "tokens": tokens,
             "authorizer": authorizer,
-            "verbs": verbs,
-            "logs": LogService(verbs, replicas, access, permissions),
-            "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings, auditor),
+            "lifecycle": lifecycle,
+            "logs": LogService(lifecycle, replicas, access, permissions),
+            "shells": ReplicaStreamService(reads, lifecycle, replicas, access, permissions, settings, auditor),
             "history": HistoryService(reads, store, replicas, clock),
             "troubles": PodTroubles(store),
             "reader": ReadService(clusters, reads, authorizer),

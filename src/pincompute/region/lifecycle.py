@@ -49,18 +49,18 @@ class RegionOptions:
     new_encryption_key: bool = False
 
 
-def up(place: Path, wish: RegionOptions, progress: Progress) -> list[example_app.ZoneAnswer]:
+def up(place: Path, options: RegionOptions, progress: Progress) -> list[example_app.ZoneAnswer]:
     """Everything runs, and hello answers in every zone, when this returns."""
     doctor.check_up()
     with home.changing(place):
-        layout = _specify(place, wish)
-        if wish.new_encryption_key:
+        layout = _specify(place, options)
+        if options.new_encryption_key:
             spec = layout.spec
             layout = Layout(place, msgspec.structs.replace(spec, encryption_key=spec.encryption_key + 1))
-        programs = find_binaries(progress, extra_components(layout), keep_build_cache=wish.keep_build_cache)
+        programs = find_binaries(progress, extra_components(layout), keep_build_cache=options.keep_build_cache)
         apply(layout, programs)
         progress.say(f"region in [bold]{place}[/bold], {_described(layout)}")
-        return asyncio.run(_provision(layout, programs, progress, example=wish.example))
+        return asyncio.run(_provision(layout, programs, progress, example=options.example))
 
 
 def down(place: Path) -> None:
@@ -196,31 +196,31 @@ async def _provision(layout: Layout, programs: Path, progress: Progress, *, exam
     return answers
 
 
-def _specify(place: Path, wish: RegionOptions) -> Layout:
+def _specify(place: Path, options: RegionOptions) -> Layout:
     """The layout of the region that is here, or of a new one; in both cases with the slot claimed."""
     known, claims = home.load(place), slot_claims.directory()
     home.create(place)
     if known is None:
-        return _new(place, wish, claims)
+        return _new(place, options, claims)
     slot_claims.check(place, known.spec.slot, claims)
     obstacle = doctor.real_nodes_obstacle() if known.spec.real_nodes else ""
     if obstacle:
         raise RegionError(f"the region in {place} has real nodes, and they cannot run now: {obstacle}")
-    if wish.simulated_nodes is None:
+    if options.simulated_nodes is None:
         return known
     return Layout(
-        place, msgspec.structs.replace(known.spec, simulated_nodes=_simulated(wish.simulated_nodes, known.spec.real_nodes))
+        place, msgspec.structs.replace(known.spec, simulated_nodes=_simulated(options.simulated_nodes, known.spec.real_nodes))
     )
 
 
-def _new(place: Path, wish: RegionOptions, claims: Path) -> Layout:
+def _new(place: Path, options: RegionOptions, claims: Path) -> Layout:
     real = not doctor.real_nodes_obstacle()
     members = tuple(MemberSpec(name=name, zone=zone, index=index) for index, (name, zone) in enumerate(FIRST_MEMBERS))
     spec = RegionSpec(
         slot=slot_claims.claim(place, claims),
         members=members,
         real_nodes=real,
-        simulated_nodes=_simulated(wish.simulated_nodes or 0, real),
+        simulated_nodes=_simulated(options.simulated_nodes or 0, real),
     )
     layout = Layout(place, spec)
     home.save(layout)

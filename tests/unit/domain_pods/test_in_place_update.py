@@ -9,9 +9,9 @@ from pincompute.api.builtin import Container, ContainerStatus, Pod, PodSpec, Pod
 from pincompute.api.labels import CONTAINERS_RESTARTED_AT, IN_PLACE, REVISION, TEMPLATE_KEYS
 from pincompute.api.meta import ObjectMeta
 from pincompute.domain import in_place_update
-from pincompute.domain.shard_pods import Marks
+from pincompute.domain.shard_pods import PodMetadata
 
-MARKS = Marks({REVISION: "new"}, {})
+MARKS = PodMetadata({REVISION: "new"}, {})
 
 
 def template(web: str = "hello:1", proxy: str = "proxy:1"):
@@ -163,7 +163,7 @@ RESTARTS = {
 def test_containers_restart_with_their_image_for_what_they_read_of_the_pod_and_for_a_request(case: str):
     wanted, present, annotations, restarted = RESTARTS[case]
     before = noted(labels={REVISION: "old", "topology.kubernetes.io/zone": "a"}, **present)
-    patch = in_place_update.patch(before, wanted, Marks({REVISION: "new"}, annotations))
+    patch = in_place_update.patch(before, wanted, PodMetadata({REVISION: "new"}, annotations))
     spec = patch.get("spec", {})
     named = {each["name"]: each["image"] for each in (*spec.get("containers", ()), *spec.get("initContainers", ()))}
     assert named == {name: {"web": "hello:1", "proxy": "proxy:1"}[name] + DIGEST for name in restarted}
@@ -174,27 +174,27 @@ def test_containers_restart_with_their_image_for_what_they_read_of_the_pod_and_f
 
 def test_a_container_that_restarted_with_its_image_is_waited_for_and_is_no_other_image_afterwards():
     """S-150, S-153: the next update of another container leaves it alone."""
-    patch = in_place_update.patch(noted(), with_env(), Marks({}, {CONTAINERS_RESTARTED_AT: AGAIN}))
+    patch = in_place_update.patch(noted(), with_env(), PodMetadata({}, {CONTAINERS_RESTARTED_AT: AGAIN}))
     notes = {key: value for key, value in patch["metadata"]["annotations"].items() if value}
     image = patch["spec"]["containers"][0]["image"]
     assert in_place_update.is_pending(pod(image, **notes))
     after = pod(image, {"web": "c9", "proxy": "c2"}, **notes)
     assert not in_place_update.is_pending(after)
-    update = in_place_update.patch(after, template(proxy="proxy:2"), Marks({}, {CONTAINERS_RESTARTED_AT: AGAIN}))
+    update = in_place_update.patch(after, template(proxy="proxy:2"), PodMetadata({}, {CONTAINERS_RESTARTED_AT: AGAIN}))
     assert update["spec"] == {"initContainers": [{"name": "proxy", "image": "proxy:2"}]}
 
 
 def test_a_restart_in_the_middle_of_going_back_is_still_waited_for():
-    patch = in_place_update.patch(noted(), with_env(), Marks({}, {CONTAINERS_RESTARTED_AT: AGAIN}))
+    patch = in_place_update.patch(noted(), with_env(), PodMetadata({}, {CONTAINERS_RESTARTED_AT: AGAIN}))
     notes = {key: value for key, value in patch["metadata"]["annotations"].items() if value}
     halfway = pod(patch["spec"]["containers"][0]["image"], **notes)
-    back = in_place_update.patch(halfway, with_env(), Marks({}, {}))
+    back = in_place_update.patch(halfway, with_env(), PodMetadata({}, {}))
     assert "spec" not in back
     assert msgspec.json.decode(back["metadata"]["annotations"][IN_PLACE])["web"]["id"] == "c1"
 
 
 def test_without_a_digest_no_container_restarts_alone():
-    wanted, marks = with_env(f"web:{TEAM}"), Marks({}, {"team": "b"})
+    wanted, marks = with_env(f"web:{TEAM}"), PodMetadata({}, {"team": "b"})
     assert in_place_update.is_possible(noted(), wanted, marks)
     assert not in_place_update.is_possible(noted(digest=""), wanted, marks)
     assert in_place_update.is_possible(noted(digest=""), with_env(), marks)
@@ -203,5 +203,5 @@ def test_without_a_digest_no_container_restarts_alone():
 def test_a_container_that_the_platform_injected_restarts_for_no_annotation_of_a_template():
     wanted = with_env()
     wanted["spec"].pop("initContainers")
-    patch = in_place_update.patch(noted(), wanted, Marks({}, {CONTAINERS_RESTARTED_AT: '{"proxy":"2"}'}))
+    patch = in_place_update.patch(noted(), wanted, PodMetadata({}, {CONTAINERS_RESTARTED_AT: '{"proxy":"2"}'}))
     assert "spec" not in patch

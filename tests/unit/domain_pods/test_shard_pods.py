@@ -56,7 +56,7 @@ def test_long_names_are_cut_to_a_host_name_and_stay_different():
 
 
 def test_a_rendered_pod():
-    marks = shard_pods.marks(PINAPPSHARDS, shard(), SHARE, "shape-1", 4)
+    marks = shard_pods.metadata(PINAPPSHARDS, shard(), SHARE, "shape-1", 4)
     assert shard_pods.render(PINAPPSHARDS, shard(), SHARE, marks, "hello-a1-4") == {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -113,7 +113,7 @@ def test_a_pod_has_the_priority_of_its_tier_whatever_an_old_template_says(case: 
     of = msgspec.structs.replace(of, spec=msgspec.structs.replace(of.spec, tier=tier))
     said = {"priorityClassName": "system-node-critical", "priority": 2_000_001_000}
     share = msgspec.structs.replace(SHARE, template={"spec": {**SHARE.template["spec"], **said}})
-    spec = shard_pods.render(PINAPPSHARDS, of, share, shard_pods.marks(PINAPPSHARDS, of, share, "s", 0), "p")["spec"]
+    spec = shard_pods.render(PINAPPSHARDS, of, share, shard_pods.metadata(PINAPPSHARDS, of, share, "s", 0), "p")["spec"]
     assert (spec["priorityClassName"], spec.get("priority")) == (wanted, None)
     assert share.template["spec"].keys() >= said.keys(), "the template stays as it is"
 
@@ -127,7 +127,7 @@ def test_tiers_share_a_priority_or_give_way_in_their_order() -> None:
 
 @pytest.mark.parametrize("level", ["baseline", "privileged"])
 def test_a_lowered_project_has_nothing_filled_in_but_the_absent_token(level: PodSecurityLevel) -> None:
-    marks = shard_pods.marks(PINAPPSHARDS, shard(), SHARE, "s", 0)
+    marks = shard_pods.metadata(PINAPPSHARDS, shard(), SHARE, "s", 0)
     spec = shard_pods.render(PINAPPSHARDS, shard(), SHARE, marks, "p", level)["spec"]
     own = {"automountServiceAccountToken": False, "priorityClassName": "pincompute-ondemand"}
     assert spec == {**SHARE.template["spec"], **own}

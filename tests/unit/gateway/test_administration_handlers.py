@@ -42,7 +42,7 @@ async def test_a_service_token_is_shown_once_narrows_and_can_be_revoked(gateway:
     assert refused.body["detail"] == f"ci, made by alice may not delete apps in project shop: {limited}"
     assert refused.body["remedy"] == "create a token with `--role developer`, or use your own login instead of the token"
     session = await gateway.send("GET", "/v1/session", None, secret)
-    assert session.body["limit"] == "viewer in project shop"
+    assert session.body["scope"] == "viewer in project shop"
     assert (await gateway.send("DELETE", f"/v1/tokens/{identity}", None, alice)).status == 204
     assert (await gateway.send("GET", APPS, None, secret)).status == 401
 

@@ -58,12 +58,12 @@ async def test_former_contents_of_a_tag_go_unless_a_workload_names_them(served: 
     gateway, registry = served
     first, second, third = pushed(registry)
     await deploy(gateway, f"shop/web@{first}")
-    garbage_collector: ImageGarbageCollector = gateway.gateway.garbage_collector
-    await garbage_collector.collect()
+    collector: ImageGarbageCollector = gateway.gateway.garbage_collector
+    await collector.collect()
     stored = registry.storage.read("shop/web")
     assert (stored.manifests.keys(), stored.tags) == ({first, third}, {"1": third})
     assert stored.layers.keys() == {digest(name) for name in (b"base", b"own0", b"own2")}
-    await garbage_collector.collect()
+    await collector.collect()
     assert [registry.storage.size(each) > 0 for each in (first, second, digest(b"own1"))] == [True, False, False]
 
 
@@ -126,7 +126,7 @@ async def test_a_pass_reads_only_what_was_pushed_to_or_removed_since_the_last(
     """Every pass read every part of every project, which cost a region with 100,000 parts 5 s of CPU each 20 s."""
     gateway, registry = served
     pushed(registry)
-    read, looks, collection = RegistryStorage.read, list[str](), gateway.gateway.collection
+    read, looks, collector = RegistryStorage.read, list[str](), gateway.gateway.garbage_collector
     freeing = RegistryStorage.remove_blobs
 
     def counted(self: RegistryStorage, name: str) -> Any:
@@ -140,17 +140,17 @@ async def test_a_pass_reads_only_what_was_pushed_to_or_removed_since_the_last(
     monkeypatch.setattr(RegistryStorage, "read", counted)
     monkeypatch.setattr(RegistryStorage, "remove_blobs", freed)
     for _ in range(4):
-        await collection.collect()
+        await collector.collect()
     looks.clear()
-    await collection.collect()
+    await collector.collect()
     assert looks == []
     os.utime(registry.folder / "pincompute/owners/shop", (1, 1))  # somebody pushed since
     registry.age = 2 * DAY
     registry.push("shop/web", "1", ("new", 10))
-    await collection.collect()
+    await collector.collect()
     assert looks[0] == "shop/web"
     assert len(registry.storage.read("shop/web").manifests) == 1
-    monkeypatch.setattr(collection, "_swept", 0.0)
+    monkeypatch.setattr(collector, "_swept", 0.0)
     looks.clear()
-    await collection.collect()
+    await collector.collect()
     assert looks == ["shop/web", "contents"]

@@ -185,7 +185,7 @@ async def test_a_deletion_cuts_no_push_that_found_a_part(served: tuple[Running, 
     assert registry.storage.stored_bytes("shop").removed == 110 + registry.storage.size(first)
     registry.push_manifest("shop/web", "3", {"layers": [{"digest": base, "size": 100}]})
     quiet(registry)
-    await gateway.gateway.collection.collect()
+    await gateway.gateway.garbage_collector.collect()
     stored = registry.storage.read("shop/web")
     assert (first in stored.manifests, base in stored.layers, own in stored.layers) == (False, True, False)
     assert stored.layers[base] > RELEASED

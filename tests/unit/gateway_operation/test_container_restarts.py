@@ -10,7 +10,7 @@ from pincompute.api.builtin import Container, ContainerStatus, Pod, PodSpec, Pod
 from pincompute.api.meta import ObjectMeta
 from pincompute.domain import container_restart, in_place_update
 from pincompute.domain.container_restart import ContainerRestart, Impossible
-from pincompute.domain.shard_pods import Marks
+from pincompute.domain.shard_pods import PodMetadata
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -68,7 +68,7 @@ def test_an_update_of_another_container_does_not_restart_it_once_more() -> None:
     patch = container_restart.decide(pod(), ask())
     assert isinstance(patch, dict)
     template = {"spec": {"containers": [{"name": "main", "image": "reg:5000/team/web:1"}, {"name": "other", "image": "o:2"}]}}
-    update = in_place_update.patch(after(pod(), patch), template, Marks({}, {}))
+    update = in_place_update.patch(after(pod(), patch), template, PodMetadata({}, {}))
     assert update["spec"]["containers"] == [{"name": "other", "image": "o:2"}]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pincompute.gateway.call_context import ReplicaStream
-from pincompute.gateway.operation.replica_streams import port_tunnel
+from pincompute.gateway.operation.replica_streams import port_forward
 
 SANDBOX = 'error forwarding port 9999 to pod 8a1f, uid : failed to execute portforward in network namespace "/run/netns/x": '
 
@@ -22,4 +22,4 @@ SANDBOX = 'error forwarding port 9999 to pod 8a1f, uid : failed to execute portf
     ],
 )
 def test_the_cause_is_named_without_the_node(trouble: str, said: str) -> None:
-    assert port_tunnel.unreached(trouble, ReplicaStream(port=9999)) == said
+    assert port_forward.unreached(trouble, ReplicaStream(port=9999)) == said

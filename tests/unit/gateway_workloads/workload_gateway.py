@@ -164,7 +164,7 @@ def _app(clusters: Clusters, settings: GatewaySettings, audit: AuditLog, images:
         "authorizer": authorizer,
         "reader": ReadService(clusters, reads, authorizer),
         "writer": WriteService(reads, authorizer, images),
-        "verbs": LifecycleService(
+        "lifecycle": LifecycleService(
             reads,
             ReplicaLookup(reads),
             ReplicaAccess(clusters),

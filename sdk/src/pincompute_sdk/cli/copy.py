@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, tar_archive, tar_packing, target
+from pincompute_sdk.cli import options, tar_packing, tar_unpacking, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import NOT_FOUND, USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Where
@@ -110,7 +110,7 @@ def _out_of(pin: Client, project: str, here: Remote, destination: Path, containe
     name = PurePosixPath(here.path).name
     placed = destination / name if destination.is_dir() else destination
     try:
-        left_out = tar_archive.unpack(packed, name, placed)
+        left_out = tar_unpacking.unpack(packed, name, placed)
     except ArchiveError as error:
         remedy = "copy a smaller part of it; `pin exec NAME -- ls -l PATH` shows what is there"
         raise CommandError(f"{here.path} cannot be unpacked here", reason=str(error), remedy=remedy) from error

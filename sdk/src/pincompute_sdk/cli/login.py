@@ -162,8 +162,8 @@ def whoami(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
     called = f"{session.display_name}, " if session.display_name else ""
     groups = f", groups {', '.join(session.groups)}" if session.groups else ""
     terminal.out(f"{session.name} ({called}{session.kind or 'user'}{groups}) at {server}")
-    if session.limit:
-        terminal.out(f"by a service token that is limited to {session.limit}")
+    if session.scope:
+        terminal.out(f"by a service token that is limited to {session.scope}")
     if project:
         terminal.out(f"project {project}")
     if session.expires:

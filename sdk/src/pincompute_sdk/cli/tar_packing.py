@@ -12,7 +12,7 @@ import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pincompute_sdk.cli import tar_archive
+from pincompute_sdk.cli import tar_unpacking
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 
@@ -65,12 +65,12 @@ def _raise(error: OSError) -> None:
 class _PackingAllowance:
     """What one copy may still hold, so that a large folder is refused before it is read."""
 
-    count: int = field(default_factory=lambda: tar_archive.MOST)
-    size: int = field(default_factory=lambda: tar_archive.LARGEST)
+    count: int = field(default_factory=lambda: tar_unpacking.MOST)
+    size: int = field(default_factory=lambda: tar_unpacking.LARGEST)
 
     def take(self, member: tarfile.TarInfo) -> tarfile.TarInfo:
         self.count, self.size = self.count - 1, self.size - member.size
         if self.count < 0 or self.size < 0:
-            limits = f"{tar_archive.MOST} files and {tar_archive.LARGEST} bytes"
+            limits = f"{tar_unpacking.MOST} files and {tar_unpacking.LARGEST} bytes"
             raise CommandError(f"one copy has at most {limits}", remedy="copy it in parts", code=USAGE)
         return member

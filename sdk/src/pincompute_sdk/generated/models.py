@@ -1416,7 +1416,7 @@ class Session(Model):
     """Platform roles."""
     expires: datetime | None = None
     """When the credential ends."""
-    limit: str = ""
+    scope: str = ""
     """What the service token is limited to, such as viewer in project demo; empty for a login."""
 
 

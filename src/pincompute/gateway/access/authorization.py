@@ -42,14 +42,14 @@ REMEMBERED = 20_000  # callers in projects
 class HeldPermissions:
     """The permissions of a caller in one place and the roles they come from. `inside` is a project, otherwise the region.
 
-    `withheld` are those that the subject of a service token has and the token's scope takes away; `limit` names that scope.
+    `withheld` are those that the subject of a service token has and the token's scope takes away; `scope` says which it is.
     """
 
     permissions: Permissions
     roles: tuple[str, ...]
     inside: bool
     withheld: Permissions = NONE
-    limit: str = ""
+    scope: str = ""
 
 
 def evaluate(held: HeldPermissions, operation: Operation, larger: str = "") -> Decision:
@@ -60,7 +60,7 @@ def evaluate(held: HeldPermissions, operation: Operation, larger: str = "") -> D
         return Decision("no role in this project", hidden=True)
     if permission_for(operation) in held.withheld:
         other = f"create a token with `--role {larger}`, or use" if larger else "use"
-        return Decision(f"this token is limited to {held.limit}", remedy=f"{other} your own login instead of the token")
+        return Decision(f"this token is limited to {held.scope}", remedy=f"{other} your own login instead of the token")
     if not held.roles:
         return Decision("you have no role that allows it")
     return Decision(f"your {'role is' if len(held.roles) == 1 else 'roles are'} {' and '.join(held.roles)}")

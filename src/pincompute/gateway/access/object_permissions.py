@@ -41,23 +41,23 @@ FieldRule: TypeAlias = Callable[[Authorizer, FieldChange], None]
 """Raises Problem when the caller may not make the change."""
 
 
-def by_route(_grants: Authorizer, _change: FieldChange) -> None:
+def by_route(_authorizer: Authorizer, _change: FieldChange) -> None:
     """The permission that the route asks for is enough."""
 
 
-def by_administrator(grants: Authorizer, change: FieldChange) -> None:
-    if not grants.decide(change.call.caller, ADMINISTRATION).allowed:
+def by_administrator(authorizer: Authorizer, change: FieldChange) -> None:
+    if not authorizer.decide(change.call.caller, ADMINISTRATION).allowed:
         raise problems.forbidden(
             f"{change.field}: {change.call.caller.principal} may not change it: only administrators do",
             f"ask an administrator to change it, or leave {change.field} as it is",
         )
 
 
-def by_route_of_its_own(grants: Authorizer, change: FieldChange) -> None:
+def by_route_of_its_own(authorizer: Authorizer, change: FieldChange) -> None:
     """An administrator changes it by one route alone, so that the audit log has an operation of its own for it."""
     if change.call.operation.resource == ADMINISTRATION.resource:
         return
-    by_administrator(grants, change)
+    by_administrator(authorizer, change)
     name = _ADMIN_COMMANDS[change.field]
     raise problems.forbidden(
         f"{change.field}: only its own request changes it, so that the audit log shows who did",
@@ -68,14 +68,14 @@ def by_route_of_its_own(grants: Authorizer, change: FieldChange) -> None:
 _ADMIN_COMMANDS = {"spec.podSecurity": "pod-security", "spec.limits": "limits"}
 
 
-def by_members(grants: Authorizer, change: FieldChange) -> None:
+def by_members(authorizer: Authorizer, change: FieldChange) -> None:
     """Nobody gives or takes a role with more permissions than their own, and a project keeps an owner."""
     before, after = _roles(change.before), _roles(change.after)
     for name in (*before, *(name for name in after if name not in before)):
         if before.get(name) != after.get(name):
-            _check_member(grants, change, name, before.get(name, ""), after.get(name, ""))
+            _check_member(authorizer, change, name, before.get(name, ""), after.get(name, ""))
     lost = OWNER in before.values() and OWNER not in after.values()
-    if lost and not grants.everywhere(change.call.caller, Operation("members", "update")):
+    if lost and not authorizer.everywhere(change.call.caller, Operation("members", "update")):
         raise problems.conflict(
             f"{change.project} would have no owner left", "make somebody else an owner first, then repeat this"
         )
@@ -93,7 +93,7 @@ FIELDS: Mapping[str, Mapping[str, FieldRule]] = {
 """The rule of each field of a spec, by the collection of its kind."""
 
 
-def check(grants: Authorizer, call: Call, kind: str, project: str, before: Manifest | None, after: Manifest) -> None:
+def check(authorizer: Authorizer, call: Call, kind: str, project: str, before: Manifest | None, after: Manifest) -> None:
     """Judges the spec `after` that replaces `before`, both without defaults; `before` is None for a new object.
 
     Raises Problem.
@@ -105,7 +105,7 @@ def check(grants: Authorizer, call: Call, kind: str, project: str, before: Manif
     for field in dict.fromkeys((*present, *after)):
         if present.get(field) != after.get(field):
             change = FieldChange(call, project, f"spec.{field}", present.get(field), after.get(field), creates=before is None)
-            rules.get(field, by_administrator)(grants, change)
+            rules.get(field, by_administrator)(authorizer, change)
 
 
 def protected_fields(kind: str, spec: Manifest) -> Manifest:
@@ -114,11 +114,11 @@ def protected_fields(kind: str, spec: Manifest) -> Manifest:
     return {name: part for name, part in spec.items() if rules and rules.get(name) is not by_route}
 
 
-def _check_member(grants: Authorizer, change: FieldChange, name: str, before: str, after: str) -> None:
+def _check_member(authorizer: Authorizer, change: FieldChange, name: str, before: str, after: str) -> None:
     caller = change.call.caller
     if change.creates and (name, after) == (caller.name, OWNER):
         return  # who creates a project owns it
-    if not grants.may_change_role(caller, change.project, before, after, creates=change.creates):
+    if not authorizer.may_change_role(caller, change.project, before, after, creates=change.creates):
         what = f"give {name} the role {after}" if after else f"take the role {before} from {name}"
         raise problems.forbidden(
             f"{change.field}: {caller.principal} may not {what}: nobody can grant more than they have",

@@ -171,15 +171,15 @@ def route(kind: WorkloadKind) -> HTTPRouteHandler:
         project: FromPath[str],
         name: FromPath[str],
         call: NamedDependency[Call],
-        verbs: NamedDependency[LifecycleService],
+        lifecycle: NamedDependency[LifecycleService],
         troubles: NamedDependency[PodTroubles],
     ) -> ReplicaList:
         """Each replica: where it is, its state, and the state of its containers."""
         target = WorkloadRef(kind, project, name)
-        uid, found = verbs.workload(target).metadata.uid, verbs.replicas.of(target)
+        uid, found = lifecycle.workload(target).metadata.uid, lifecycle.replicas.of(target)
         if all(shard_pods.ready_since(replica.pod) is not None for replica in found):
-            return replica_list(found, verbs.replicas.unreachable())
+            return replica_list(found, lifecycle.replicas.unreachable())
         told = await troubles.of(project, kind.workload.kind, name, uid, call.at, [replica.pod for replica in found])
-        return replica_list(found, verbs.replicas.unreachable(), told)
+        return replica_list(found, lifecycle.replicas.unreachable(), told)
 
     return handle

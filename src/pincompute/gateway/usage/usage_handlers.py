@@ -62,13 +62,13 @@ def _route(kind: WorkloadKind) -> HTTPRouteHandler:
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
-        verbs: NamedDependency[LifecycleService],
+        lifecycle: NamedDependency[LifecycleService],
         usage: NamedDependency[UsageReaders],
     ) -> WorkloadUsage:
         """CPU and memory of each replica and container, beside its requests and limits."""
         target = WorkloadRef(kind, project, name)
-        verbs.workload(target)
-        replicas = [replica for replica in verbs.replicas.of(target) if shard_pods.is_live(replica.pod)]
+        lifecycle.workload(target)
+        replicas = [replica for replica in lifecycle.replicas.of(target) if shard_pods.is_live(replica.pod)]
         measured = Measurements(await usage.of(sorted({replica.cluster for replica in replicas}), project))
         whole, unknown, rows = WorkloadSum(), UnknownPlaces(measured), list[ReplicaFigures]()
         for number, replica in enumerate(replicas, 1):

@@ -64,10 +64,10 @@ class CreateResult:
 class ObjectWriter:
     """Writes objects of one kind. All methods raise Problem."""
 
-    def __init__(self, kind: SimpleKind[Any], reads: CacheReads, grants: Authorizer) -> None:
+    def __init__(self, kind: SimpleKind[Any], reads: CacheReads, authorizer: Authorizer) -> None:
         self._kind = kind
         self._reads = reads
-        self._grants = grants
+        self._authorizer = authorizer
         self._client = reads.clusters.client(HOST)
         self._cache = reads.clusters.cache(HOST, kind.resource)
 
@@ -182,7 +182,7 @@ class ObjectWriter:
 
     def _check_permissions(self, before: Manifest | None, after: Manifest, metadata: Manifest, options: WriteOptions) -> None:
         project = metadata.get("namespace", "") or metadata["name"]
-        object_permissions.check(self._grants, options.call, self._kind.path, project, before, after)
+        object_permissions.check(self._authorizer, options.call, self._kind.path, project, before, after)
 
     def _record(self, before: Manifest, after: Manifest, options: WriteOptions) -> None:
         """For the audit record: what changes in a project. What is in projects holds values that are not for auditors."""

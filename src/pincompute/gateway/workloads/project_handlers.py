@@ -45,8 +45,8 @@ class MemberList(Struct):
 class ProjectObjectWriter(ObjectWriter):
     """Writes Project objects. A new one counts as one of its creator's projects; administrators create as many as they like."""
 
-    def __init__(self, kind: SimpleKind[Any], reads: CacheReads, grants: Authorizer, most: int) -> None:
-        super().__init__(kind, reads, grants)
+    def __init__(self, kind: SimpleKind[Any], reads: CacheReads, authorizer: Authorizer, most: int) -> None:
+        super().__init__(kind, reads, authorizer)
         self._most = most
 
     def _reserved(
@@ -57,7 +57,7 @@ class ProjectObjectWriter(ObjectWriter):
         options: WriteOptions,
     ) -> AbstractContextManager[None]:
         caller = options.call.caller
-        if before is not None or self._grants.decide(caller, object_permissions.ADMINISTRATION).allowed:
+        if before is not None or self._authorizer.decide(caller, object_permissions.ADMINISTRATION).allowed:
             return nullcontext()
         return self._reads.project_limits.reserve_project(caller.name, self._most)
 
@@ -68,14 +68,14 @@ class ProjectWriter(WriteService):
     Members change one at a time, by their own handlers.
     """
 
-    def __init__(self, reads: CacheReads, grants: Authorizer, roles: Roles, most: int) -> None:
+    def __init__(self, reads: CacheReads, authorizer: Authorizer, roles: Roles, most: int) -> None:
         """`most`: projects of one user; administrators create as many as they like."""
-        super().__init__(reads, grants)
+        super().__init__(reads, authorizer)
         self._roles = roles
         self._most = most
 
     def _writer(self, kind: SimpleKind[Any]) -> ObjectWriter:
-        return ProjectObjectWriter(kind, self.reads, self._grants, self._most)
+        return ProjectObjectWriter(kind, self.reads, self._authorizer, self._most)
 
     def to_create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> DesiredResource:
         desired = super().to_create(kind, project, document, options)

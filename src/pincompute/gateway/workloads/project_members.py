@@ -25,9 +25,9 @@ MOST = 500
 class ProjectMembers:
     """The members of one project, changed by one caller."""
 
-    def __init__(self, reads: CacheReads, grants: Authorizer, call: Call) -> None:
+    def __init__(self, reads: CacheReads, authorizer: Authorizer, call: Call) -> None:
         self._reads = reads
-        self._grants = grants
+        self._authorizer = authorizer
         self._call = call
 
     def all(self) -> tuple[ProjectMember, ...]:
@@ -76,7 +76,7 @@ class ProjectMembers:
             return DesiredResource({"metadata": {**metadata, **notes}, "spec": {**stated_spec(obj), "members": members}})
 
         author = WriteOptions(self._call)
-        await ObjectWriter(PROJECT, self._reads, self._grants).change(wanted, "", self._call.project, author)
+        await ObjectWriter(PROJECT, self._reads, self._authorizer).change(wanted, "", self._call.project, author)
 
 
 def with_an_owner(members: list[Data], creator: str, roles: Roles) -> list[Data]:

@@ -122,26 +122,26 @@ def _does(kind: SettingKind, verb: Verb, operation: str) -> dict[str, Any]:
 
 
 Service = NamedDependency[SettingService]
-Caller = NamedDependency[Call]
+InjectedCall = NamedDependency[Call]
 AnyRequest = Request[Any, Any, Any]
 SECRETS, CONFIGS = "/v1/projects/{project:str}/secrets", "/v1/projects/{project:str}/configs"
 
 
 @get(SECRETS, **_does(SECRET, "list", "listSecrets"))
-async def list_secrets(call: Caller, service: Service) -> SecretList:
+async def list_secrets(call: InjectedCall, service: Service) -> SecretList:
     """The secrets of a project, without their values."""
     return SecretList(items=tuple(_secret(service, each) for each in service.all(SECRET, call.project)))
 
 
 @get(f"{SECRETS}/{{name:str}}", **_does(SECRET, "get", "getSecret"))
-async def get_secret(name: FromPath[str], call: Caller, service: Service) -> Secret:
+async def get_secret(name: FromPath[str], call: InjectedCall, service: Service) -> Secret:
     """One secret, without its value."""
     return _secret(service, service.one(SECRET, call.project, name))
 
 
 @put(f"{SECRETS}/{{name:str}}", **_does(SECRET, "update", "setSecret"))
 async def set_secret(
-    data: JSONBody[NewSecret], call: Caller, service: Service, request: AnyRequest, idempotency_key: IdempotencyKey = ""
+    data: JSONBody[NewSecret], call: InjectedCall, service: Service, request: AnyRequest, idempotency_key: IdempotencyKey = ""
 ) -> Secret:
     """Set a secret: its value becomes a new version, which nobody reads again."""
     _check_name(SECRET, call.name)
@@ -152,20 +152,20 @@ async def set_secret(
 
 
 @post(f"{SECRETS}/{{name:str}}/rollback", status_code=200, **_does(SECRET, "rollback", "rollbackSecret"))
-async def roll_back_secret(data: JSONBody[Rollback], call: Caller, service: Service, request: AnyRequest) -> Secret:
+async def roll_back_secret(data: JSONBody[Rollback], call: InjectedCall, service: Service, request: AnyRequest) -> Secret:
     """Use an earlier version of a secret again."""
     return _secret(service, _noted(request, call, await service.roll_back(SECRET, call, data.to)))
 
 
 @delete(f"{SECRETS}/{{name:str}}", **_does(SECRET, "delete", "deleteSecret"))
-async def delete_secret(call: Caller, service: Service) -> None:
+async def delete_secret(call: InjectedCall, service: Service) -> None:
     """Remove a secret with all its versions. One that is used is refused."""
     await service.remove(SECRET, call)
 
 
 @put("/v1/projects/{project:str}/registries/{name:str}", **_does(SECRET, "update", "loginRegistry"))
 async def log_in_at_registry(
-    data: JSONBody[NewLogin], call: Caller, service: Service, request: AnyRequest, idempotency_key: IdempotencyKey = ""
+    data: JSONBody[NewLogin], call: InjectedCall, service: Service, request: AnyRequest, idempotency_key: IdempotencyKey = ""
 ) -> Secret:
     """Keep a login at an image registry: apps with images of it pull with this login."""
     host = call.name.lower()
@@ -184,7 +184,7 @@ async def log_in_at_registry(
 
 
 @get(CONFIGS, **_does(CONFIG, "list", "listConfigs"))
-async def list_configs(call: Caller, service: Service) -> ConfigList:
+async def list_configs(call: InjectedCall, service: Service) -> ConfigList:
     """The configs of a project."""
     return ConfigList(items=tuple(_config(service, each) for each in service.all(CONFIG, call.project)))
 
@@ -192,7 +192,7 @@ async def list_configs(call: Caller, service: Service) -> ConfigList:
 @get(f"{CONFIGS}/{{name:str}}", **_does(CONFIG, "get", "getConfig"))
 async def get_config(
     name: FromPath[str],
-    call: Caller,
+    call: InjectedCall,
     service: Service,
     version: Annotated[int, QueryParameter(description="A version that is kept. Default: the one in use.", ge=0)] = 0,
 ) -> Config:
@@ -206,7 +206,7 @@ async def get_config(
 
 @put(f"{CONFIGS}/{{name:str}}", **_does(CONFIG, "update", "setConfig"))
 async def set_config(
-    data: JSONBody[NewConfig], call: Caller, service: Service, request: AnyRequest, idempotency_key: IdempotencyKey = ""
+    data: JSONBody[NewConfig], call: InjectedCall, service: Service, request: AnyRequest, idempotency_key: IdempotencyKey = ""
 ) -> Config:
     """Set the files of a config: together they become a new version."""
     _check_name(CONFIG, call.name)
@@ -221,13 +221,13 @@ async def set_config(
 
 
 @post(f"{CONFIGS}/{{name:str}}/rollback", status_code=200, **_does(CONFIG, "rollback", "rollbackConfig"))
-async def roll_back_config(data: JSONBody[Rollback], call: Caller, service: Service, request: AnyRequest) -> Config:
+async def roll_back_config(data: JSONBody[Rollback], call: InjectedCall, service: Service, request: AnyRequest) -> Config:
     """Use an earlier version of a config again."""
     return _config(service, _noted(request, call, await service.roll_back(CONFIG, call, data.to)))
 
 
 @delete(f"{CONFIGS}/{{name:str}}", **_does(CONFIG, "delete", "deleteConfig"))
-async def delete_config(call: Caller, service: Service) -> None:
+async def delete_config(call: InjectedCall, service: Service) -> None:
     """Remove a config with all its versions. One that is used is refused."""
     await service.remove(CONFIG, call)
 

@@ -43,9 +43,9 @@ class Removal:
 class WriteService:
     """All methods raise Problem."""
 
-    def __init__(self, reads: CacheReads, grants: Authorizer, images: ImageDigests = UNRESOLVED) -> None:
+    def __init__(self, reads: CacheReads, authorizer: Authorizer, images: ImageDigests = UNRESOLVED) -> None:
         self.reads = reads
-        self._grants = grants
+        self._authorizer = authorizer
         self._images = images
 
     def present(self, kind: SimpleKind[Any], names: ObjectName) -> Data:
@@ -167,7 +167,7 @@ class WriteService:
         return Difference(changes=found, text=shown, kept=kept, message=message, warnings=warnings)
 
     def _writer(self, kind: SimpleKind[Any]) -> ObjectWriter:
-        return ObjectWriter(kind, self.reads, self._grants)
+        return ObjectWriter(kind, self.reads, self._authorizer)
 
     def _read(self, kind: SimpleKind[Any], names: ObjectName, document: Data, version: str = "") -> DesiredResource:
         """A `version` of If-Match overrules the one in the document."""

@@ -262,8 +262,8 @@ def _shape(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> str:
     untold = any(status.container_id and "@" not in status.image_id for status in _statuses(pod))
     others = (share for share in seen.shard.spec.mix if untold and share.replicas and share.revision != _revision(pod))
     for share in others:
-        marks = shard_pods.marks(seen.resource, seen.shard, share, "", shard_pods.ordinal(pod))
-        if not in_place_update.is_possible(pod, share.template, marks):
+        carried = shard_pods.metadata(seen.resource, seen.shard, share, "", shard_pods.ordinal(pod))
+        if not in_place_update.is_possible(pod, share.template, carried):
             return ""
     return shapes.get(_revision(pod)) or pod.metadata.annotations.get(SHAPE, "")
 
@@ -361,7 +361,7 @@ def _creates(seen: ObservedShard, actions: PodActions, mix: list[WantedRevision]
 
 def _sidecars(seen: ObservedShard, share: Share) -> Chosen:
     """Returns the sidecars of a new pod."""
-    given = shard_pods.marks(seen.resource, seen.shard, share, "", 0).labels
+    given = shard_pods.metadata(seen.resource, seen.shard, share, "", 0).labels
     return sidecar_injection.choose(share.template, seen.shard.metadata.namespace, given, seen.sidecars)
 
 
@@ -376,12 +376,12 @@ class _Birth:
 
 def _create(seen: ObservedShard, birth: _Birth, ordinal: int, name: str) -> Create:
     share, versions = birth.share, birth.sidecars.versions
-    marks = shard_pods.marks(seen.resource, seen.shard, share, birth.shape, ordinal)
-    marks.annotations.update(sidecar_injection.annotation(sidecar_injection.born(versions)))
+    carried = shard_pods.metadata(seen.resource, seen.shard, share, birth.shape, ordinal)
+    carried.annotations.update(sidecar_injection.annotation(sidecar_injection.born(versions)))
     ref = Ref(LOCAL, PODS, Key(seen.shard.metadata.namespace, name))
     spec = sidecar_injection.inject(share.template["spec"], versions)
     full = msgspec.structs.replace(share, template={**share.template, "spec": spec})
-    body = shard_pods.render(seen.resource, seen.shard, full, marks, name, seen.level)
+    body = shard_pods.render(seen.resource, seen.shard, full, carried, name, seen.level)
     return Create(ref, body, f"a replica of {share.revision} is missing")
 
 
@@ -393,10 +393,10 @@ def _updates(seen: ObservedShard, actions: PodActions) -> list[Patch]:
 
 def _update(seen: ObservedShard, pod: Pod, share: Share) -> Patch:
     metadata = pod.metadata
-    marks = shard_pods.marks(seen.resource, seen.shard, share, metadata.annotations[SHAPE], shard_pods.ordinal(pod))
+    carried = shard_pods.metadata(seen.resource, seen.shard, share, metadata.annotations[SHAPE], shard_pods.ordinal(pod))
     return Patch(
         Ref(LOCAL, PODS, pod.key),
-        in_place_update.patch(pod, share.template, marks),
+        in_place_update.patch(pod, share.template, carried),
         metadata.uid,
         metadata.resource_version,
         f"takes {share.revision} in place",

@@ -34,7 +34,7 @@ from pincompute.gateway.problems import Problem
 class LogService:
     """Opens log streams for the handlers."""
 
-    verbs: LifecycleService
+    lifecycle: LifecycleService
     replicas: ReplicaLookup
     access: ReplicaAccess
     permissions: StreamPermissions
@@ -42,7 +42,7 @@ class LogService:
 
     def open(self, target: WorkloadRef, query: LogQuery, accept: str, call: Call) -> StreamedResponse:
         """Open a stream. Raises Problem for what the workload does not have; later failures are marks in the stream."""
-        obj = self.verbs.workload(target)
+        obj = self.lifecycle.workload(target)
         source_selection.check(obj, target, self.replicas.of(target), query)
         wanted, buffer = media_type(accept), LineBuffer(self.budget)
         reader = LogReader(
@@ -54,7 +54,7 @@ class LogService:
 
     def _exists(self, target: WorkloadRef) -> bool:
         try:
-            self.verbs.workload(target)
+            self.lifecycle.workload(target)
         except Problem as problem:
             return problem.code != "not-found"
         return True

@@ -25,7 +25,7 @@ from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, 
 from pincompute.gateway.operation.replica_streams import (
     command_execution,
     file_copy,
-    port_tunnel,
+    port_forward,
     shell_transcript,
     stream_record,
 )
@@ -58,7 +58,7 @@ class ReplicaContainer:
 @dataclass(frozen=True, slots=True)
 class ReplicaStreamService:
     reads: CacheReads
-    verbs: LifecycleService
+    lifecycle: LifecycleService
     replicas: ReplicaLookup
     access: ReplicaAccess
     permissions: StreamPermissions
@@ -67,7 +67,7 @@ class ReplicaStreamService:
 
     def find(self, target: WorkloadRef, replica: str, container: str) -> ReplicaContainer:
         """Find a container. Raises Problem when there is none, or its cluster does not answer."""
-        self.verbs.workload(target)
+        self.lifecycle.workload(target)
         chosen = naming.choose(target, self.replicas.of(target), replica)
         if not chosen.answers:
             raise problems.unavailable(f"{zone_text.unreachable(chosen.zone)}, so {chosen.name} cannot be reached")
@@ -148,7 +148,7 @@ class ReplicaStreamService:
                 await _refuse(socket, call, error, target)
                 return
             await socket.accept()
-            await port_tunnel.run(socket, tunnel, call, self.permissions)
+            await port_forward.run(socket, tunnel, call, self.permissions)
 
     async def download(self, found: ReplicaContainer, path: str, call: Call) -> StreamedResponse:
         """Begin once the first bytes are there. Raise Problem."""
