@@ -101,7 +101,7 @@ async def test_only_an_owner_deletes_images_and_only_through_the_gateway(served:
         assert status == 403
         status, _ = await token(gateway, who, "shop/web:pull,delete")
         assert status == 403
-    assert "`pin image rm`" in (await token(gateway, "alice", "shop/web:*"))[1]["detail"]
+    assert "`pin image delete`" in (await token(gateway, "alice", "shop/web:*"))[1]["detail"]
     for who, expected in {"dan": 403, "olga": 403, "vera": 403, "mallory": 404}.items():
         assert (await gateway.ask(who, "DELETE", images))[0] == expected
     assert (await gateway.ask("dan", "POST", "/v1/projects/shop/apps", app("registry.internal/shop/web:1")))[0] == 201
@@ -177,7 +177,7 @@ async def test_a_project_that_stores_its_limit_pushes_no_more(
         status, body = await token(gateway, "dan", scope)
         assert (status, body["code"]) == (403, "limit-exceeded")
         assert body["detail"] == "project shop stores 3073Mi of images, and its limit is 3Gi"
-        for named in (body["detail"], "`pin image list`", "`pin image rm`", "`pin admin limits shop --images AMOUNT`"):
+        for named in (body["detail"], "`pin image list`", "`pin image delete`", "`pin admin limits shop --images AMOUNT`"):
             assert named in body["errors"][0]["message"]
     assert (await token(gateway, "dan", "shop/web:pull"))[0] == 200
     _, uses, _ = await gateway.ask("vera", "GET", "/v1/projects/shop/limits")
@@ -205,5 +205,5 @@ async def test_a_repository_has_a_bounded_number_of_tags(
     status, body = await token(gateway, "dan", "shop/web:pull,push")
     assert (status, body["code"]) == (403, "limit-exceeded")
     assert body["detail"] == "shop/web has 3 tags or more, and no repository may have more"
-    assert "`pin image rm web:TAG`" in body["errors"][0]["message"]
+    assert "`pin image delete web:TAG`" in body["errors"][0]["message"]
     assert [(await token(gateway, "dan", scope))[0] for scope in ("shop/web:pull", "shop/other:push")] == [200, 200]

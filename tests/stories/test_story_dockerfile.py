@@ -37,7 +37,7 @@ def test_a_dockerfile_runs_what_it_says_on_a_base_of_this_machine(region: Region
     folder.mkdir()
     (folder / "Dockerfile").write_text(DOCKERFILE)
     (folder / "main.py").write_text(PROGRAM)
-    built = ann.pin("image", "build", "baked", "--with", "buildah", "--build-arg", "GREETING=good day", within=BUILDING)
+    built = ann.pin("image", "build", "baked", "--builder", "buildah", "--build-arg", "GREETING=good day", within=BUILDING)
     assert built.out == f"registry.internal/{shop}/baked:1\n"
     assert "good day" not in built.err
     dev.write("baked.yaml", APP.format(project=shop))

@@ -26,7 +26,12 @@ NONE = {
         "does not answer",
         "dnf install buildah",
     ),
-    "the one that is asked for": (ToolFacts(frozenset({"buildah"})), "podman", "podman is not installed", "leave --with out"),
+    "the one that is asked for": (
+        ToolFacts(frozenset({"buildah"})),
+        "podman",
+        "podman is not installed",
+        "leave --builder out",
+    ),
 }
 
 

@@ -109,7 +109,7 @@ def test_a_folder_that_is_too_large_is_refused_with_its_largest_parts(folder: Pa
         build_context.read(folder, ignore_rules.parse(""), largest=999)
     assert "the largest: sub (0.0 GiB)" in refused.value.reason
     assert ".dockerignore" in refused.value.remedy
-    assert "--limit" in refused.value.remedy
+    assert "--max-size" in refused.value.remedy
 
 
 def test_progress_learns_files_and_bytes(folder: Path) -> None:

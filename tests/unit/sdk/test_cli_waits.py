@@ -53,7 +53,7 @@ def updating(state: str, *, observed: bool = True, since: datetime = BEGAN) -> A
     """All replicas are ready, and the last update is in this state."""
     made = app(settled=observed)
     assert made.status is not None
-    rollout = RolloutProgress(revision="v2b", former="v2a", state=state, since=since)
+    rollout = RolloutProgress(revision="v2b", stable="v2a", state=state, since=since)
     return msgspec.structs.replace(made, status=msgspec.structs.replace(made.status, rollout=rollout))
 
 

@@ -56,7 +56,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
                 "image build shop --tag shop:2 --build-arg EDITION=small",
                 "image base python",
                 "image list",
-                "image rm web:1",
+                "image delete web:1",
                 "image import web.tar",
                 "image import web.tar --tag web:2",
             ),
@@ -198,7 +198,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "secret",
             "secret:app",
             "Secrets of the project; values are never shown again",
-            ("secret set db-password", "secret list", "secret rollback db-password --to 2", "secret rm db-password --yes"),
+            ("secret set db-password", "secret list", "secret rollback db-password --to 2", "secret delete db-password --yes"),
         ),
         CommandEntry(
             "config",
@@ -209,7 +209,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
                 "config show web-conf",
                 "config list",
                 "config rollback web-conf",
-                "config rm web-conf --yes",
+                "config delete web-conf --yes",
             ),
         ),
         CommandEntry(

@@ -98,9 +98,9 @@ def show(
         terminal.out(text.removesuffix("\n"))
 
 
-@app.command
-def rm(names: _Names, /, *, yes: Yes = False, reason: Reason = "", where: Where = ANYWHERE) -> None:
-    """Remove configs with all their versions. One that an app uses is refused."""
+@app.command(alias="rm")
+def delete(names: _Names, /, *, yes: Yes = False, reason: Reason = "", where: Where = ANYWHERE) -> None:
+    """Delete configs with all their versions. One that an app uses is refused."""
     secret_and_config.remove("config", names, yes=yes, reason=reason, where=where)
 
 

@@ -18,7 +18,7 @@ def of(app: Workload) -> Iterator[Line]:
     if made is None or made.state not in IN_PROGRESS or app.stopped or app.deleting:
         return
     if made.state == "RollingBack":
-        yield ((f"goes back to {made.former}", "yellow"), *_since(made))
+        yield ((f"goes back to {made.stable}", "yellow"), *_since(made))
     else:
         step = f"step {min(made.step + 1, made.steps)} of {made.steps}: {count(made.replicas, 'replica')} of {made.revision}"
         yield ((step, "bold"), *_since(made))

@@ -105,9 +105,9 @@ def list_(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
         formats.many(SECRETS, pin.secrets.list(options.project(pin.context)).items, output)
 
 
-@app.command
-def rm(names: _Names, /, *, yes: Yes = False, reason: Reason = "", where: Where = ANYWHERE) -> None:
-    """Remove secrets with all their versions. One that an app uses is refused."""
+@app.command(alias="rm")
+def delete(names: _Names, /, *, yes: Yes = False, reason: Reason = "", where: Where = ANYWHERE) -> None:
+    """Delete secrets with all their versions. One that an app uses is refused."""
     secret_and_config.remove("secret", names, yes=yes, reason=reason, where=where)
 
 

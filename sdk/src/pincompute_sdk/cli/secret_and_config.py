@@ -1,4 +1,4 @@
-"""Holds what `pin secret` and `pin config` have in common: `rollback`, `rm`, and the rollout of a new value."""
+"""Holds what `pin secret` and `pin config` have in common: `rollback`, `delete`, and the rollout of a new value."""
 
 from __future__ import annotations
 

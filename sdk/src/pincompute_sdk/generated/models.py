@@ -1300,7 +1300,7 @@ class RollbackOptions(Model):
 class RolloutProgress(Model):
     revision: str
     """Revision that is rolled out."""
-    former: str = ""
+    stable: str = ""
     """Revision that served before. Empty when none did."""
     state: str = "Progressing"
     """Progressing, AwaitingApproval, Complete, RollingBack or RolledBack."""

@@ -48,7 +48,9 @@ async def judge(granted: Iterable[Access], limits: ProjectLimitAdmission, stored
 
 def _too_many_tags(repository: str) -> Problem:
     detail = f"{repository} has {MOST_TAGS} tags or more, and no repository may have more"
-    remedy = f"delete tags as an owner with `pin image rm {repository.partition('/')[2]}:TAG`, or push to another repository"
+    remedy = (
+        f"delete tags as an owner with `pin image delete {repository.partition('/')[2]}:TAG`, or push to another repository"
+    )
     error = FieldError("scope", f"a repository with fewer than {MOST_TAGS} tags", f"{detail}: {remedy}")
     return Problem("limit-exceeded", detail, remedy, errors=(error,))
 
@@ -68,7 +70,7 @@ def _exceeded(project: str, used: ImageBytes, allowed: int, freed_within: float)
         gone, minutes = project_limits.used_text(limit, used.removed), math.ceil(freed_within / 60)
         detail += f"; {gone} of it is deleted already and will be freed within {minutes} minutes"
     remedy = (
-        "see them with `pin image list`, delete some as an owner with `pin image rm`, or ask an administrator to raise the "
+        "see them with `pin image list`, delete some as an owner with `pin image delete`, or ask an administrator to raise the "
         f"limit: `pin admin limits {project} --images AMOUNT`"
     )
     expected = "a push to a project with room for images"

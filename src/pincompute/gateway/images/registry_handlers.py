@@ -33,7 +33,7 @@ from pincompute.gateway.middleware import CALL
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.request_parameters import by_hand
 
-_NO_DELETION = "the gateway deletes images, after it has asked what uses them: `pin image rm`"
+_NO_DELETION = "the gateway deletes images, after it has asked what uses them: `pin image delete`"
 _UNUSED = ("account", "client_id", "offline_token")  # clients send them; the caller is who the credential says
 
 

@@ -30,7 +30,7 @@ class RolloutProgress(Struct):
     """How far the last change has come."""
 
     revision: Annotated[str, doc("Revision that is rolled out.")]
-    former: Annotated[str, doc("Revision that served before. Empty when none did.")] = ""
+    stable: Annotated[str, doc("Revision that served before. Empty when none did.")] = ""
     state: Annotated[str, doc("Progressing, AwaitingApproval, Complete, RollingBack or RolledBack.")] = "Progressing"
     step: Annotated[int, doc("Steps that are complete.")] = 0
     steps: Annotated[int, doc("Steps in all.")] = 1
@@ -88,7 +88,7 @@ def status(seen: WorkloadStatus, generation: int) -> Status:
 def _rollout(record: RolloutStatus) -> RolloutProgress:
     return RolloutProgress(
         revision=record.revision,
-        former=record.stable,
+        stable=record.stable,
         state=record.state,
         step=record.step,
         steps=record.steps,

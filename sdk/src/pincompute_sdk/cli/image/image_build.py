@@ -42,9 +42,9 @@ class BuildOptions:
         Parameter(name="--build-arg", negative="", help="K=V, or K for its value in the environment; for Dockerfiles."),
     ] = ()
     file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="The Dockerfile. Default: DIR/Dockerfile.")] = None
-    with_: Annotated[str, Parameter(name="--with", help="docker, podman, buildah or buildctl. Default: the first here.")] = ""
+    builder: Annotated[str, Parameter(help="docker, podman, buildah or buildctl. Default: the first here.")] = ""
     no_cache: Annotated[bool, Parameter(name="--no-cache", negative="", help="Build every layer again.")] = False
-    limit: Annotated[str, Parameter(help="Largest folder, such as 500M or 4G.", show_default=True)] = "2G"
+    max_size: Annotated[str, Parameter(help="Largest folder, such as 500M or 4G.", show_default=True)] = "2G"
 
 
 DEFAULTS = BuildOptions()
@@ -123,9 +123,9 @@ def _built(folder: Path, name: ImageName, platform: str, scratch: Path, how: Bui
         show=lambda line: terminal.err(Styled(f"    {line}", "dim")),
         dockerfile=how.file.resolve() if how.file else None,
         arguments=dict(_argument(text) for text in how.build_arg),
-        tool=how.with_,
+        tool=how.builder,
         refresh=how.no_cache,
-        largest=_bytes(how.limit),
+        largest=_bytes(how.max_size),
     )
     return image_source.build(request)
 
@@ -212,5 +212,5 @@ def _argument(text: str) -> tuple[str, str]:
 def _bytes(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        raise CommandError(f"--limit {text} is no size", remedy="write a number of bytes, or 500M, 4G", code=USAGE)
+        raise CommandError(f"--max-size {text} is no size", remedy="write a number of bytes, or 500M, 4G", code=USAGE)
     return int(float(found["number"]) * UNITS[found["unit"].upper()])

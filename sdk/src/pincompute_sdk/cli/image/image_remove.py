@@ -1,4 +1,4 @@
-"""`pin image rm`: deletes a tag or an image. The gateway judges what may go."""
+"""`pin image delete`: deletes a tag or an image. The gateway judges what may go."""
 
 from __future__ import annotations
 

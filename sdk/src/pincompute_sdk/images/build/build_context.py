@@ -120,5 +120,5 @@ def _too_large(folder: Path, count: int, size: int, largest: int, sizes: dict[st
     most = ", ".join(f"{name} ({sizes[name] / GIB:.1f} GiB)" for name in top)
     allowed = f"at most {MOST} files with {largest / GIB:.1f} GiB are allowed"
     reason = f"it has {count} files with {size / GIB:.1f} GiB; {allowed}; the largest: {most}"
-    remedy = f"name what the image does not need in {folder / ignore_rules.FILE}, or allow more with --limit"
+    remedy = f"name what the image does not need in {folder / ignore_rules.FILE}, or allow more with --max-size"
     return ImageError(f"{folder} is too large for an image", reason=reason, remedy=remedy)

@@ -69,7 +69,7 @@ def choose(facts: ToolFacts, wanted: str = "") -> str:
         if facts.usable(tool):
             return tool
     silent = [tool for tool in ((wanted,) if wanted else TOOLS) if tool in facts.installed]
-    remedy = f"install {wanted}, or leave --with out" if wanted else f"`{facts.install}`"
+    remedy = f"install {wanted}, or leave --builder out" if wanted else f"`{facts.install}`"
     if silent:
         reason = f"{' and '.join(silent)} is installed, but its daemon does not answer"
         raise ImageError("no program here can build a Dockerfile", reason=reason, remedy=f"start it; or {remedy}")

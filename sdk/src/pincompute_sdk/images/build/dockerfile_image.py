@@ -53,7 +53,7 @@ class DockerfileImage:
             command = build_tools.load(self.tool, file, self.facts)
             if not command:
                 raise ImageError(
-                    f"{self.tool} cannot take {image} from this machine", remedy="take --with buildah, podman or docker"
+                    f"{self.tool} cannot take {image} from this machine", remedy="take --builder buildah, podman or docker"
                 )
             tool_run.run(command, remedy=f"{self.tool} does not take images: see its own words")
 

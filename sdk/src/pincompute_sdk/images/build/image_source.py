@@ -66,7 +66,7 @@ def build(request: BuildRequest) -> LayoutImage:
     if kind != "Dockerfile" and (request.arguments or request.tool):
         raise ImageError(
             f"{request.folder} is built from {'its Python files' if kind == 'python' else kind}, without a Dockerfile",
-            remedy="--build-arg and --with are for Dockerfiles: leave them out",
+            remedy="--build-arg and --builder are for Dockerfiles: leave them out",
         )
     return {"image.yaml": _of_recipe, "Dockerfile": _of_dockerfile, "python": _of_python}[kind](request)
 
