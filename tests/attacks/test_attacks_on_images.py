@@ -108,7 +108,7 @@ async def test_only_an_owner_deletes_images_and_only_through_the_gateway(served:
     second = registry.push("shop/web", "2", ("other", 10))
     for query in ("", "&tag=1"):
         status, body, _ = await gateway.ask("alice", "DELETE", images + query)
-        assert (status, body["code"]) == (409, "conflict")
+        assert (status, body["code"]) == (409, "wrong-state")
         assert "is in use: used by app thief" in body["detail"]
     assert (await gateway.ask("alice", "DELETE", f"/v1/projects/shop/images?name={'a' * 300}"))[0] == 422
     for query in ("&tag=..", "&digest=2", "&tag=1/../../x"):
