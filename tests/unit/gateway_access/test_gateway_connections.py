@@ -106,6 +106,20 @@ async def test_a_slow_body_that_keeps_its_pace_arrives(monkeypatch: pytest.Monke
         assert (await _say(port, begun, b"efgh", pause=1.2)).endswith(b"abcdefgh")
 
 
+async def test_a_body_that_comes_before_its_request_is_looked_at_is_no_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine several pieces arrive before the request's task begins."""
+    received = connection_limits.LimitedConnection.data_received
+
+    def in_pieces(connection: connection_limits.LimitedConnection, data: bytes) -> None:
+        for start in range(0, len(data), 6000):
+            received(connection, data[start : start + 6000])
+
+    monkeypatch.setattr(connection_limits.LimitedConnection, "data_received", in_pieces)
+    async with _serving() as port:
+        answer = await _say(port, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 60000\r\n\r\n" + b"a" * 60_000)
+        assert answer.startswith(b"HTTP/1.1 200")
+
+
 async def test_what_a_handler_leaves_of_a_body_is_not_taken_for_the_next_request() -> None:
     async def refusing(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 403, "headers": [(b"content-length", b"2")]})

@@ -109,6 +109,7 @@ class LimitedConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = self._reader_deadline = math.inf
         self._requests = 0  # under way
+        self._begun: Any = None  # the last request whose headers are complete
         self._ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -118,7 +119,7 @@ class LimitedConnection(asyncio.Protocol):
         self._http.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        if self.size > self._limits.headers:
+        if self.counting and self.size > self._limits.headers:
             self._refuse()
             return
         if self.counting:
@@ -126,6 +127,8 @@ class LimitedConnection(asyncio.Protocol):
         if not self._requests:
             self._deadline = min(self._deadline, self._loop.time() + GRACE)
         self._http.data_received(data)
+        if self._http.cycle is not self._begun:  # a request's headers are complete, and its task has not begun yet
+            self._begun, self.counting = self._http.cycle, False
         upgraded: Any = self._transport.get_protocol() if self._transport else self
         if upgraded is not self:  # uvicorn gave it to its WebSocket protocol
             self._end()
