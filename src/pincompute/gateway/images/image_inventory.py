@@ -85,7 +85,9 @@ class ImageInventory:
         known = self._facts.get(digest)
         if known is None:
             manifest = self._manifest(digest)
-            size = self.storage.size(digest) + sum(part.size for part in (*manifest.blobs, *manifest.manifests))
+            named = {part.digest for part in (*manifest.blobs, *manifest.manifests)}
+            present = named & (stored.layers.keys() | stored.manifests.keys())  # a manifest may say any size of anything
+            size = self.storage.size(digest) + sum(map(self.storage.size, present))
             config = manifest.config.digest if manifest.config else ""
             known = _Facts(size, self._created(config) if config in stored.layers else None)
             if len(self._facts) >= REMEMBERED:
