@@ -240,7 +240,8 @@ def kubelet(node: RealNode) -> Manifest:
         "containerLogMaxWorkers": 2,
         "containerLogMonitorInterval": "3s",  # the shortest there is: a container may write beyond the size until then
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
-        "imageGCHighThresholdPercent": 100,
+        "imageGCHighThresholdPercent": 100,  # other programs fill the same disk
+        "imageMaximumGCAge": "1h0m0s",
     }
 
 
