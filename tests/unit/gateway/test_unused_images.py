@@ -38,7 +38,7 @@ def stored(
     tags: Mapping[str, str] | None = None,
     lost: Mapping[str, float] | None = None,
 ) -> StoredRepository:
-    return StoredRepository("shop/web", manifests, dict.fromkeys(layers.split(), OLD), tags or {}, lost or {}, 0.0, 0)
+    return StoredRepository("shop/web", manifests, dict.fromkeys(layers.split(), OLD), tags or {}, lost or {}, 0, 0.0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def test_what_nothing_uses(case: Case):
 
 
 def test_a_part_that_just_came_stays():
-    there = StoredRepository("shop/web", {}, {"a": YOUNG, "b": OLD}, {}, {}, 0.0, 0)
+    there = StoredRepository("shop/web", {}, {"a": YOUNG, "b": OLD}, {}, {}, 0, 0.0, 0, 0)
     assert unused_images.find(there, (), read, NOW).layers == ("b",)
 
 
