@@ -15,6 +15,7 @@ PROXY = 'Acquire::http::Proxy "http://user:hunter2@proxy.example:3128"'
 
 def arrange(monkeypatch: pytest.MonkeyPatch, folder: Path, program: str) -> None:
     """A machine with these sources and this proxy, where mmdebstrap is this program."""
+    monkeypatch.delenv("PINCOMPUTE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     monkeypatch.setattr(apt_sources, "lines", lambda: [SOURCE])
     monkeypatch.setattr(apt_sources, "transport", lambda: [PROXY])
