@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from pincompute.api import sidecars
 from pincompute.api.builtin import Pod
@@ -22,19 +23,31 @@ FAILING = frozenset({*container_failure.IMAGE, *container_failure.START, "CrashL
 
 @dataclass(frozen=True, slots=True)
 class FleetPod:
-    """A pod that has the sidecar. `differs` from the target in more than the image."""
+    """A pod that has the sidecar. `differs` from the target in more than the image. `start_due`: seconds until the container
+    of its last update is late; None while no start is waited for.
+    """
 
     pod: Pod
     injected: Injected
     differs: bool
-    pending: bool
+    ending: bool
+    start_due: float | None
+
+    @property
+    def late(self) -> bool:
+        return self.start_due is not None and self.start_due <= 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether its last update is under way."""
+        return self.ending and not self.late
 
     @property
     def name(self) -> str:
         return self.pod.metadata.name
 
 
-def pods_of(shard: PinSidecarShard, pods: Iterable[Pod]) -> tuple[FleetPod, ...]:
+def pods_of(shard: PinSidecarShard, pods: Iterable[Pod], now: datetime) -> tuple[FleetPod, ...]:
     """Returns the pods that have the sidecar and live, in a fixed order."""
     name, target = shard.metadata.name, sidecars.of_revision(shard, shard.spec.target)
     made: list[FleetPod] = []
@@ -43,7 +56,9 @@ def pods_of(shard: PinSidecarShard, pods: Iterable[Pod]) -> tuple[FleetPod, ...]
         if injected is None or not shard_pods.is_live(pod):
             continue
         differs = target is not None and injected.shape != target.shape
-        made.append(FleetPod(pod, injected, differs, sidecar_injection.ends_still(pod, name, injected)))
+        ending = sidecar_injection.ends_still(pod, name, injected)
+        due = sidecar_injection.start_due(pod, name, now) if ending else None
+        made.append(FleetPod(pod, injected, differs, ending, due))
     return tuple(made)
 
 
@@ -60,6 +75,11 @@ def requests(spec: PinSidecarShardSpec, pods: Sequence[FleetPod]) -> Mapping[str
     waiting = [each for each in pods if not _skipped(spec, each) and each not in asked and each not in keep]
     ready = [each for each in waiting if not each.pending]  # the last update of the others is not consistent yet
     return back | {each.pod.metadata.uid: spec.target for each in _in_turn(ready)[:room]}
+
+
+def wake_after(pods: Sequence[FleetPod]) -> float | None:
+    """Returns the seconds until the first start that is waited for is late; None when none is."""
+    return min((each.start_due for each in pods if each.start_due is not None and each.start_due > 0), default=None)
 
 
 def _skipped(spec: PinSidecarShardSpec, pod: FleetPod) -> bool:
@@ -108,6 +128,8 @@ def _failure(pod: FleetPod, sidecar: str) -> str:
     found = sidecar_injection.status_of(pod.pod, sidecar)
     if found is None or found.state is None or pod.pending:
         return ""
+    if pod.late:
+        return f"{sidecar} does not start: its former container has ended, and none has started since"
     if found.state.terminated is not None:
         return container_failure.ended(sidecar, found.state.terminated, again="pin logs").message
     waiting = found.state.waiting

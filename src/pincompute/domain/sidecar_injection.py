@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 
@@ -16,6 +17,8 @@ from pincompute.api import labels, sidecars
 from pincompute.api.builtin import ContainerStatus, Pod
 from pincompute.api.meta import Manifest, Struct
 from pincompute.api.sidecars import PinSidecarShard, SidecarSelector, SidecarVersion
+
+START_WITHIN = 30.0  # seconds after the end of a sidecar's container in which the next one starts
 
 
 class Ending(Struct):
@@ -137,15 +140,34 @@ def status_of(pod: Pod, sidecar: str) -> ContainerStatus | None:
     return next((status for status in pod.status.init_container_statuses if status.name == name), None)
 
 
-def is_pending(pod: Pod) -> bool:
-    """Returns whether a container that an update of a sidecar ends still runs."""
-    return any(ends_still(pod, name, each) for name, each in recorded(pod).items())
+def is_pending(pod: Pod, now: datetime) -> bool:
+    """Returns whether an update of a sidecar is still to end a container, or to start the next one in time."""
+    return any(ends_still(pod, name, each) and not is_late(pod, name, now) for name, each in recorded(pod).items())
 
 
 def ends_still(pod: Pod, sidecar: str, injected: Injected) -> bool:
-    """Returns whether the former container of this sidecar still runs. Without an id, readiness alone decides."""
+    """Returns whether the former container of this sidecar is still the last one. Without an id, readiness alone decides."""
     status = status_of(pod, sidecar)
     return injected.ending is not None and status is not None and status.container_id == injected.ending.id != ""
+
+
+def is_late(pod: Pod, sidecar: str, now: datetime) -> bool:
+    """Returns whether the last container of this sidecar ended so long ago that the next one cannot start."""
+    due = start_due(pod, sidecar, now)
+    return due is not None and due <= 0
+
+
+def start_due(pod: Pod, sidecar: str, now: datetime) -> float | None:
+    """Returns the seconds until the next container is late; None while one runs.
+
+    The kubelet says of an init container that ended with exit code 0 that it has ended, whatever keeps the next one from
+    starting (`convertToAPIContainerStatuses`), so nothing else tells of an image that cannot start.
+    """
+    status = status_of(pod, sidecar)
+    ended = status.state.terminated if status is not None and status.state is not None else None
+    if ended is None or ended.finished_at is None:
+        return None
+    return START_WITHIN - (now - ended.finished_at).total_seconds()
 
 
 def ask(pod: Pod, sidecar: str, revision: str) -> Manifest:

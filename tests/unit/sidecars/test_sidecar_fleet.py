@@ -15,6 +15,7 @@ from pincompute.api.builtin import (
     Container,
     ContainerState,
     ContainerStateRunning,
+    ContainerStateTerminated,
     ContainerStateWaiting,
     ContainerStatus,
     Pod,
@@ -77,7 +78,7 @@ PENDING = has(ONE, ending=Ending(id="id", image="metrics:0"))
 
 
 def asked(of: PinSidecarShard, *pods: Pod) -> dict[str, str]:
-    return dict(sidecar_fleet.requests(of.spec, sidecar_fleet.pods_of(of, pods)))
+    return dict(sidecar_fleet.requests(of.spec, sidecar_fleet.pods_of(of, pods, NOW)))
 
 
 @pytest.mark.parametrize(
@@ -117,12 +118,30 @@ def test_a_member_reports_its_pods_by_version_with_what_fails_and_what_is_skippe
     of = shard(ALL)
     missing = pod(1, NEW, waiting="ImagePullBackOff", says="rpc error: code = NotFound desc = metrics:9: not found")
     pods = [pod(0, OLD), missing, pod(2, has(OTHER)), pod(3, ASKED)]
-    status = sidecar_fleet.status(of, sidecar_fleet.pods_of(of, pods))
+    status = sidecar_fleet.status(of, sidecar_fleet.pods_of(of, pods, NOW))
     assert (status.pods, status.asked, status.skipped, status.users) == (4, 1, 1, ("shop/web",))
     rows = {row.revision: row for row in status.versions}
     assert (rows[ONE.revision].pods, rows[ONE.revision].ready, rows[ONE.revision].failing) == (2, 2, 0)
     assert (rows[TWO.revision].ready, rows[TWO.revision].failing) == (0, 1)
     assert "metrics:9" in rows[TWO.revision].message
+
+
+@pytest.mark.parametrize(("seconds", "failing"), {10: 0, 29: 0, 30: 1, 600: 1}.items())
+def test_a_version_that_does_not_start_fails_where_the_kubelet_says_only_that_the_former_ended(seconds: int, failing: int):
+    """It says nothing else of an init container that ended with exit code 0. Else no pod would ever be asked to go back."""
+    ended = ContainerStateTerminated(exit_code=0, finished_at=NOW - timedelta(seconds=seconds))
+    status = ContainerStatus(name="platform-metrics", container_id="id", state=ContainerState(terminated=ended))
+    late = msgspec.structs.replace(
+        pod(0, has(TWO, ending=Ending(id="id", image="metrics:1"))), status=PodStatus(init_container_statuses=(status,))
+    )
+    fleet = sidecar_fleet.pods_of(shard(ALL), [late], NOW)
+    (row,) = sidecar_fleet.status(shard(ALL), fleet).versions
+    assert (row.failing, "does not start" in row.message) == (failing, bool(failing))
+    assert sidecar_fleet.wake_after(fleet) == (None if failing else 30 - seconds)
+    back = shard(ALL, target=ONE.revision)
+    asked_back = {late.metadata.uid: ONE.revision} if failing else {}
+    assert sidecar_fleet.requests(back.spec, sidecar_fleet.pods_of(back, [late], NOW)) == asked_back
+    assert sidecar_injection.is_pending(late, NOW) is not bool(failing)
 
 
 def test_pods_that_the_platform_did_not_make_are_not_counted() -> None:
@@ -137,7 +156,7 @@ def test_pods_that_the_platform_did_not_make_are_not_counted() -> None:
 def test_a_registry_that_does_not_answer_is_no_failure_of_the_version() -> None:
     of = shard(ALL)
     away = pod(0, NEW, waiting="ErrImagePull", says="dial tcp 10.0.0.1:443: connect: connection refused")
-    (row,) = sidecar_fleet.status(of, sidecar_fleet.pods_of(of, [away])).versions
+    (row,) = sidecar_fleet.status(of, sidecar_fleet.pods_of(of, [away], NOW)).versions
     assert (row.pods, row.ready, row.failing) == (1, 0, 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -28,6 +29,8 @@ ONE = sidecars.version(SidecarContainer(image="metrics:1", args=("9090",)))
 TWO = sidecars.version(SidecarContainer(image="metrics:2", args=("9090",)))
 OTHER = sidecars.version(SidecarContainer(image="metrics:2", args=("9091",)))
 SPEC = {"containers": [{"name": "web", "image": "web:1"}], "initContainers": [{"name": "setup", "image": "web:1"}]}
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 def shard(name: str = "metrics", *, birth: SidecarVersion = ONE, **more: Any) -> PinSidecarShard:
@@ -117,8 +120,8 @@ def test_an_update_in_place_changes_one_image_and_waits_for_the_former_container
     assert patch["spec"] == {"initContainers": [{"name": "platform-metrics", "image": "metrics:2"}]}
     record = record_of(patch)
     assert record == Injected(revision=TWO.revision, shape=TWO.shape, ending=Ending(id="id-1", image="metrics:1"))
-    assert sidecar_injection.is_pending(pod(record, image="metrics:2"))
-    assert not sidecar_injection.is_pending(pod(record, image="metrics:2", running="id-2"))
+    assert sidecar_injection.is_pending(pod(record, image="metrics:2"), NOW)
+    assert not sidecar_injection.is_pending(pod(record, image="metrics:2", running="id-2"), NOW)
 
 
 def test_a_way_back_to_the_image_that_still_runs_waits_for_nothing() -> None:

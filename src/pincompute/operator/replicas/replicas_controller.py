@@ -229,7 +229,7 @@ def _census(seen: ObservedShard) -> _Census:
 
 def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[ReplicaState, float]:
     """And the seconds until a ready pod has been so for long enough."""
-    updating = in_place_update.is_pending(pod) or sidecar_injection.is_pending(pod)
+    updating = in_place_update.is_pending(pod) or sidecar_injection.is_pending(pod, seen.now)
     since = None if updating else shard_pods.ready_since(pod)
     wait = unready_reason.steady_after(pod, seen.now) if since is not None else 0.0
     if wait:

@@ -41,6 +41,7 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {PODS: {BY_SIDECAR: _by_sid
 class ObservedFleet:
     shard: PinSidecarShard
     pods: tuple[Pod, ...]
+    now: datetime
 
     @property
     def ref(self) -> Ref:
@@ -51,14 +52,14 @@ def decide(seen: ObservedFleet) -> Plan:
     shard = seen.shard
     if shard.deleting:
         return Plan(why="is being deleted")
-    fleet = sidecar_fleet.pods_of(shard, seen.pods)
+    fleet = sidecar_fleet.pods_of(shard, seen.pods, seen.now)
     by_uid = {pod.metadata.uid: pod for pod in seen.pods}
     wanted = sidecar_fleet.requests(shard.spec, fleet)
     asks = [_request(by_uid[uid], shard, revision) for uid, revision in wanted.items()][:MOST_REQUESTS]
     status = sidecar_fleet.status(shard, fleet)
     report = status_update(seen.ref, shard.metadata, shard.status, status, "its pods changed")
     guard: Stage = (Confirm(seen.ref, shard.metadata.uid, shard.metadata.generation),) if asks else ()
-    return plan(guard, tuple[Action, ...]((*asks, *report)))
+    return plan(guard, tuple[Action, ...]((*asks, *report)), wake_after=sidecar_fleet.wake_after(fleet))
 
 
 def _request(pod: Pod, shard: PinSidecarShard, revision: str) -> Patch:
@@ -67,13 +68,13 @@ def _request(pod: Pod, shard: PinSidecarShard, revision: str) -> Patch:
     return Patch(Ref(LOCAL, PODS, pod.key), body, pod.metadata.uid, pod.metadata.resource_version, why)
 
 
-def observe(key: Key, views: Views, _now: datetime) -> ObservedFleet | None:
+def observe(key: Key, views: Views, now: datetime) -> ObservedFleet | None:
     """Raises Unknown until shards and pods are known."""
     shards, pods = views.view(LOCAL, PINSIDECARSHARDS), views.view(LOCAL, PODS)
     if not shards.synced or not pods.synced:
         raise Unknown("sidecars or pods have not synced")
     shard: PinSidecarShard | None = shards.get(key)
-    return ObservedFleet(shard, tuple(pods.by(BY_SIDECAR, key.name))) if shard is not None else None
+    return ObservedFleet(shard, tuple(pods.by(BY_SIDECAR, key.name)), now) if shard is not None else None
 
 
 def _of_pod(_cluster: str, pod: Pod) -> Iterable[Key]:
