@@ -45,10 +45,10 @@ laws: .venv/ready ## the laws of every controller, quick profile
 interface: .venv/ready ## the gateway held to its OpenAPI document by schemathesis, quick profile
 	$(BIN)/pytest tests/interface
 
-deep: .venv/ready ## the laws, and calls of the gateway, with many more examples
+deep: .venv/ready ## the laws, calls of the gateway, updates and kills, with many more examples
 	LAW_PROFILE=deep $(BIN)/pytest -n 2 tests/laws
 	INTERFACE_PROFILE=deep $(BIN)/pytest tests/interface
-	AVAILABILITY_ROUNDS=10 $(BIN)/pytest tests/stories/test_story_availability.py
+	AVAILABILITY_ROUNDS=10 KILL_ROUNDS=8 $(BIN)/pytest tests/stories/test_story_availability.py tests/faults/test_fault_kills.py
 
 bench: .venv/ready ## benchmarks: tables, and JSON lines under benchmarks/results
 	$(BIN)/pincompute region build --simulated-nodes

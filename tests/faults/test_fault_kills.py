@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pincompute.api.meta import Manifest
 pytestmark = pytest.mark.alone
 
 SEED = 20261121
-ROUNDS = 4  # of one kill of each kind
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "2"))  # of one kill of each kind
 LONGEST_WAIT = 1.5  # seconds from a change to the kill: changes take about so long
 AFTER_A_KILL = 240.0  # seconds to calm down: an API server and what depends on it start anew
 
@@ -74,7 +75,7 @@ def judge(before: WantedShape, after: WantedShape, had: set[str], has: set[str])
     assert len(has) == after.replicas
 
 
-def test_twenty_kills_at_random_during_changes(region: Region, project: str):
+def test_kills_at_random_during_changes(region: Region, project: str):
     """No pod is lost or doubled at any moment, and the end is that of an undisturbed run."""
     rng, wish = random.Random(SEED), WantedShape()
     region.apply(wish.manifest(project))
