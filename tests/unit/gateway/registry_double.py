@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from gateway.served_gateway import free_port
+from gateway.served_gateway import WITHIN, Running, free_port, running
 from joserfc.jwk import ECKey
 
 from pincompute.gateway.gateway_settings import RegistrySettings
+from pincompute.gateway.images.owner_files import OwnerFiles
 from pincompute.gateway.images.registry_reader import RegistryReader
 from pincompute.gateway.images.registry_storage import RegistryStorage
 
@@ -124,6 +126,22 @@ async def serving(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield double, RegistrySettings(address=double.address, key=str(key), storage=str(double.folder))
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def quiet_gateway(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Running, RegistryDouble]]:
+    """A gateway with the double, where nobody got a token to push to project shop for a long time."""
+    async with serving(folder, monkeypatch) as (registry, settings), running(folder, registry=settings) as gateway:
+        async with asyncio.timeout(WITHIN):
+            while not OwnerFiles(registry.storage).owner("shop"):  # noqa: ASYNC110 - another task writes it
+                await asyncio.sleep(0.02)
+        quiet(registry)
+        yield gateway, registry
+
+
+def quiet(registry: RegistryDouble) -> None:
+    """Nobody got a token to push for a long time."""
+    os.utime(registry.folder / "pincompute/owners/shop", (0, 0))
 
 
 def digest(content: bytes) -> str:

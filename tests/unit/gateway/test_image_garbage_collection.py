@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway import registry_double
-from gateway.registry_double import RegistryDouble, digest
-from gateway.served_gateway import WITHIN, Running, running
+from gateway.registry_double import RegistryDouble, digest, quiet, quiet_gateway
+from gateway.served_gateway import Running
 
 from pincompute.api.labels import HOST
 from pincompute.gateway.images.image_garbage_collection import ImageGarbageCollector
-from pincompute.gateway.images.owner_files import OwnerFiles
 from pincompute.gateway.images.registry_storage import RegistryStorage
 
 DAY = 86_400.0
@@ -23,18 +20,8 @@ DAY = 86_400.0
 
 @pytest.fixture
 async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Running, RegistryDouble]]:
-    serving = registry_double.serving(tmp_path, monkeypatch)
-    async with serving as (registry, settings), running(tmp_path, registry=settings) as gateway:
-        async with asyncio.timeout(WITHIN):
-            while not OwnerFiles(registry.storage).owner("shop"):  # noqa: ASYNC110 - another task writes it
-                await asyncio.sleep(0.02)
-        quiet(registry)
-        yield gateway, registry
-
-
-def quiet(registry: RegistryDouble) -> None:
-    """Nobody got a token to push for a long time."""
-    os.utime(registry.folder / "pincompute/owners/shop", (0, 0))
+    async with quiet_gateway(tmp_path, monkeypatch) as found:
+        yield found
 
 
 def app(image: str) -> dict[str, Any]:

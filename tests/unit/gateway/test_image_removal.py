@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway import registry_double
-from gateway.registry_double import RegistryDouble, digest
-from gateway.served_gateway import WITHIN, Running, running
+from gateway.registry_double import RegistryDouble, digest, quiet, quiet_gateway
+from gateway.served_gateway import Running
 
 from pincompute.api.workloads import PINAPPS
 from pincompute.gateway.images import image_removal
 from pincompute.gateway.images.image_inventory import ImageInventory, ImageUser, StoredImage
 from pincompute.gateway.images.image_leases import ImageLeases
 from pincompute.gateway.images.image_removal import NamedImages, RemovalTarget
-from pincompute.gateway.images.owner_files import OwnerFiles
 from pincompute.gateway.images.registry_storage import RELEASED
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.workloads.object_writer import ObjectWriter
@@ -69,18 +66,8 @@ def test_what_is_used_stays(there: tuple[StoredImage, ...], tag: str, digest: st
 
 @pytest.fixture
 async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Running, RegistryDouble]]:
-    """Nobody got a token to push for a long time."""
-    serving = registry_double.serving(tmp_path, monkeypatch)
-    async with serving as (registry, settings), running(tmp_path, registry=settings) as gateway:
-        async with asyncio.timeout(WITHIN):
-            while not OwnerFiles(registry.storage).owner("shop"):  # noqa: ASYNC110 - another task writes it
-                await asyncio.sleep(0.02)
-        quiet(registry)
-        yield gateway, registry
-
-
-def quiet(registry: RegistryDouble) -> None:
-    os.utime(registry.folder / "pincompute/owners/shop", (0, 0))
+    async with quiet_gateway(tmp_path, monkeypatch) as found:
+        yield found
 
 
 async def rm(gateway: Running, query: str = "") -> tuple[int, Any]:
