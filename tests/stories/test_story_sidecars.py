@@ -11,6 +11,7 @@ from terminal_user import IMAGES, TerminalUser, talker
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import APP
 from pincompute.api.revisions import PINREVISIONS
+from pincompute.domain import image_pinning
 
 USER, NAME = "metered", "meter"
 CONTAINER = f"platform-{NAME}"
@@ -55,8 +56,13 @@ def mains(region: Region, project: str) -> dict[str, tuple[str, object, int]]:
 
 
 def images(region: Region, project: str) -> set[str]:
-    """What the sidecars are asked to run."""
-    return {c.image for pod in pods(region, project) for c in pod.spec.init_containers if c.name == CONTAINER}
+    """What the sidecars are asked to run, by the names that people write."""
+    return {
+        image_pinning.unpinned(c.image)
+        for pod in pods(region, project)
+        for c in pod.spec.init_containers
+        if c.name == CONTAINER
+    }
 
 
 def test_a_fleet_takes_another_version_and_the_mains_do_not_notice(

@@ -23,6 +23,7 @@ Channel: TypeAlias = Literal["Stable", "Canary"]
 FleetStrategy: TypeAlias = Literal["ZoneByZone", "Canary", "Parallel"]
 
 MOST_USERS = 10  # workloads that a status names
+MOST_IMAGES = 32  # former images that a status names
 
 
 class SharedVolume(Struct):
@@ -149,12 +150,22 @@ class SidecarMember(Struct):
     message: Annotated[str, doc("What is wrong there, if anything.")] = ""
 
 
+class VersionImage(Struct):
+    """The image of a version."""
+
+    revision: Annotated[str, doc("Names the version.")]
+    image: Annotated[str, doc("What its container runs.")]
+
+
 class PinSidecarStatus(Struct):
     observed_generation: Annotated[int, doc("The last metadata.generation that was acted on.")] = 0
     revision: Annotated[str, doc("Version that the spec asks for.")] = ""
     stable: Annotated[SidecarVersion | None, doc("The last version that reached all pods; a rollback returns to it.")] = None
     former: Annotated[SidecarVersion | None, doc("The version before it, for a rollback by hand.")] = None
     rollout: Annotated[SidecarRollout | None, doc("How far the version has come.")] = None
+    images: Annotated[
+        tuple[VersionImage, ...], doc("Images of all versions that pods may have, the oldest first; the registry keeps these.")
+    ] = ()
     pods: Annotated[int, doc("Pods that have the sidecar, over all clusters.")] = 0
     updated: Annotated[int, doc("Of these, pods with the wanted version.")] = 0
     skipped: Annotated[int, doc("Pods that take the wanted version only when they are made anew.")] = 0
@@ -241,6 +252,13 @@ def container_name(sidecar: str) -> str:
 def volume_name(sidecar: str, shared: str) -> str:
     """Returns the name of a volume that a sidecar shares."""
     return f"{OF_PLATFORM}{sidecar}-{shared}"
+
+
+def images(sidecar: PinSidecar) -> frozenset[str]:
+    """Returns the images that pods may run, or that a rollback may return to."""
+    spec, status = sidecar.spec, sidecar.status
+    kept = (version.container.image for version in (status.stable, status.former) if version is not None)
+    return frozenset((spec.container.image, *kept, *(each.image for each in status.images)))
 
 
 def named_by(template: Manifest) -> tuple[str, ...]:

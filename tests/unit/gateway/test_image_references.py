@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pincompute.api.meta import Key
+from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.revisions import PINREVISIONS
+from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec, SidecarContainer
 from pincompute.api.workloads import PINAPPS
 from pincompute.gateway.images import image_references
 from pincompute.gateway.problems import Problem
@@ -29,6 +30,7 @@ class Reads:
         self.unreadable: dict[Any, tuple[Key, ...]] = {}
         self.clusters = SimpleNamespace(answers=lambda _: self.answers, trouble=lambda _: "it is away")
         self.answers = True
+        self.sidecars = list[PinSidecar]()
         self._apps = [
             SimpleNamespace(
                 metadata=SimpleNamespace(name=f"a{number}"),
@@ -40,7 +42,8 @@ class Reads:
     def host(self, resource: Any) -> Any:
         unreadable = self.unreadable.get(resource, ())
         return SimpleNamespace(
-            list=lambda _: self._apps, unreadable=lambda project: [key for key in unreadable if key.namespace == project]
+            list=lambda *_: self.sidecars if resource is PINSIDECARS else self._apps,
+            unreadable=lambda project: [key for key in unreadable if key.namespace == project],
         )
 
     def revisions(self, _: Any) -> Any:
@@ -53,6 +56,20 @@ async def test_users_stand_by_repository_and_version():
         "shop/web0": {A: ("app a0",), "old": ("app a0, revision v1", "app a1, revision v1")},
         "shop/web1": {A: ("app a1",)},
     }
+
+
+async def test_a_sidecar_of_the_platform_uses_its_image():
+    reads: Any = Reads(1)
+    container = SidecarContainer(image=f"registry.internal/shop/web0:2@{A}")
+    reads.sidecars = [PinSidecar(metadata=ObjectMeta(name="meter"), spec=PinSidecarSpec(container=container))]
+    assert (await image_references.of_project(reads, "shop"))["shop/web0"][A] == ("app a0", "sidecar meter")
+
+
+async def test_a_sidecar_that_cannot_be_read_may_use_any_image():
+    reads: Any = Reads(1)
+    reads.unreadable = {PINSIDECARS: (Key("", "odd"),)}
+    with pytest.raises(Problem, match="odd cannot be read"):
+        await image_references.of_project(reads, "shop")
 
 
 async def test_other_requests_have_turns_while_many_workloads_are_read():

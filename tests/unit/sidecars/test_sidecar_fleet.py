@@ -35,11 +35,15 @@ from pincompute.api.sidecars import (
     PinSidecarStatus,
     SidecarContainer,
     SidecarRollout,
+    VersionImage,
     VersionStatus,
 )
 from pincompute.domain import sidecar_fleet, sidecar_injection
 from pincompute.domain.sidecar_injection import Ending, Injected
+from pincompute.engine.plan import Replace
+from pincompute.federation.sidecar import fleet_controller as fleet_of_all
 from pincompute.federation.sidecar import fleet_rollout
+from pincompute.federation.sidecar.fleet_controller import ObservedFleet
 from pincompute.federation.sidecar.fleet_rollout import ALL, FleetMember, FleetProgress
 from pincompute.operator.sidecars import fleet_controller
 
@@ -161,6 +165,34 @@ def test_a_registry_that_does_not_answer_is_no_failure_of_the_version() -> None:
 
 
 # -- the rollout over all members
+
+
+@pytest.mark.parametrize(
+    ("of", "known", "kept"),
+    [
+        (None, True, False),  # no pods there, ever
+        (PinSidecarShardStatus(observed_generation=3), True, False),
+        (PinSidecarShardStatus(observed_generation=3, versions=(VersionStatus(revision=OTHER.revision, pods=1),)), True, True),
+        (PinSidecarShardStatus(observed_generation=2), True, True),  # it has not said so of what it is to run now
+        (None, False, True),
+    ],
+)
+def test_the_image_of_a_former_version_is_named_until_no_pod_can_have_it(
+    of: PinSidecarShardStatus | None, known: bool, kept: bool
+) -> None:
+    """The registry would collect what a pod still runs, and what a silent member may run."""
+    there = msgspec.structs.replace(shard(ALL), status=of) if of is not None else None
+    before = VersionImage(revision=OTHER.revision, image="metrics:0")
+    written = msgspec.structs.replace(sidecar(), status=msgspec.structs.replace(sidecar().status, images=(before,)))
+    plan = fleet_of_all.decide(ObservedFleet(written, (FleetMember("a1", "a", there, known),), (), NOW))
+    (status,) = [
+        action.body["status"]
+        for stage in plan.stages
+        for action in stage
+        if isinstance(action, Replace) and action.subresource == "status"
+    ]
+    images = [each["image"] for each in status["images"]]
+    assert images == [*(["metrics:0"] if kept else []), "metrics:1", "metrics:2"]
 
 
 def sidecar(image: str = "metrics:2", *, rollout: SidecarRollout | None = None, **spec: Any) -> PinSidecar:

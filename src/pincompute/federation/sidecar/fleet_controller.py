@@ -22,6 +22,7 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Object
 from pincompute.api.shards import Origin
 from pincompute.api.sidecars import (
+    MOST_IMAGES,
     MOST_USERS,
     PINSIDECARS,
     PINSIDECARSHARDS,
@@ -31,6 +32,7 @@ from pincompute.api.sidecars import (
     PinSidecarStatus,
     SidecarMember,
     SidecarVersion,
+    VersionImage,
 )
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import (
@@ -167,6 +169,7 @@ def _report(seen: ObservedFleet, progress: FleetProgress) -> tuple[Action, ...]:
         stable=progress.stable,
         former=progress.former,
         rollout=progress.record,
+        images=_images(seen, progress),
         pods=sum(row.pods for row in rows),
         updated=sum(row.updated for row in rows),
         skipped=skipped,
@@ -176,6 +179,21 @@ def _report(seen: ObservedFleet, progress: FleetProgress) -> tuple[Action, ...]:
         conditions=conditions.merge(sidecar.status.conditions, (_ready(seen, progress, message),), seen.now),
     )
     return status_update(seen.ref, sidecar.metadata, sidecar.status, status, message or "its pods changed")
+
+
+def _images(seen: ObservedFleet, progress: FleetProgress) -> tuple[VersionImage, ...]:
+    """Returns the images of the versions that pods have, may get, or may have in a member that has not said so."""
+    present = tuple(v for v in (progress.former, progress.stable, progress.version) if v is not None)
+    now = {version.revision: VersionImage(revision=version.revision, image=version.container.image) for version in present}
+    before = (each for each in seen.sidecar.status.images if each.revision not in now)
+    former = [each for each in before if any(_may_have(member, each.revision) for member in seen.members)]
+    return (*former[-MOST_IMAGES:], *now.values())
+
+
+def _may_have(member: FleetMember, revision: str) -> bool:
+    if not member.known or (member.shard is not None and not member.settled):
+        return True
+    return member.of(revision).pods > 0
 
 
 def _ready(seen: ObservedFleet, progress: FleetProgress, message: str) -> Condition:

@@ -1,4 +1,4 @@
-"""Finds the workloads of a project that use an image, now or in a revision that they may be rolled back to."""
+"""Finds what uses an image: workloads of a project and sidecars of the platform, now or in what a rollback may return to."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
+from pincompute.api import sidecars
 from pincompute.api.image_ownership import REGISTRY, images
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Manifest, Object, Resource
 from pincompute.api.revisions import PINREVISIONS, PinRevision
+from pincompute.api.sidecars import PINSIDECARS, PinSidecar
 from pincompute.domain import image_pinning
 from pincompute.gateway import problems, workload_templates
 from pincompute.gateway.cache_reads import CacheReads
@@ -38,12 +40,13 @@ async def as_cached(reads: CacheReads, project: str) -> ImageReferences:
     """The same for people, who see what the cache last knew of a host that does not answer."""
     workloads = [(kind, _complete(reads, kind.resource, project)) for kind in reads.kinds if kind.workload is not None]
     _complete(reads, PINREVISIONS, project)
-    return await _of([(kind, cache.list(project)) for kind, cache in workloads], reads.revisions)
+    found = await _of([(kind, cache.list(project)) for kind, cache in workloads], reads.revisions)
+    return _with_sidecars(found, _complete(reads, PINSIDECARS, project).list())
 
 
 def _complete(reads: CacheReads, resource: Resource[T], project: str) -> Informer[T]:
     cache = reads.host(resource)
-    if unreadable := cache.unreadable(project):
+    if unreadable := cache.unreadable(project if resource.namespaced else ""):
         raise _unknown(project, f"{resource.kind} {unreadable[0]} cannot be read, so ask an administrator to look at it")
     return cache
 
@@ -57,13 +60,14 @@ async def stored(reads: CacheReads, project: str) -> ImageReferences:
     try:
         workloads = [(kind, await _listed(reads, kind.resource, project)) for kind in reads.kinds if kind.workload is not None]
         revisions = await _listed(reads, PINREVISIONS, project)
+        fleets = await _listed(reads, PINSIDECARS, "")
     except (KubeError, Unknown, *UNREADABLE) as failure:
         raise _unknown(project, str(failure)) from None
     owned = dict[str, list[PinRevision]]()
     for revision in revisions:
         for owner in revision.metadata.owner_references:
             owned.setdefault(owner.uid, []).append(revision)
-    return await _of(workloads, lambda obj: owned.get(obj.metadata.uid, ()))
+    return _with_sidecars(await _of(workloads, lambda obj: owned.get(obj.metadata.uid, ())), fleets)
 
 
 async def _of(
@@ -73,11 +77,27 @@ async def _of(
     for kind, objects in workloads:
         for number, obj in enumerate(objects, 1):
             for name, who in _of_workload(kind, obj, revisions(obj)):
-                version = name.partition("@")[2] or image_pinning.tag_of(name)
-                found.setdefault(image_pinning.repository_of(name), {}).setdefault(version, {})[who] = None
+                repository, version = _split(name)
+                found.setdefault(repository, {}).setdefault(version, {})[who] = None
             if number % PIECE == 0:
                 await asyncio.sleep(0)
     return {name: {version: tuple(who) for version, who in used.items()} for name, used in found.items()}
+
+
+def _with_sidecars(references: ImageReferences, fleets: Iterable[PinSidecar]) -> ImageReferences:
+    """Counts the sidecars, whose pods may be those of any project."""
+    found = {name: dict(used) for name, used in references.items()}
+    for sidecar in fleets:
+        for image in sorted(image for image in sidecars.images(sidecar) if image.startswith(f"{REGISTRY}/")):
+            repository, version = _split(image)
+            used = found.setdefault(repository, {})
+            used[version] = (*used.get(version, ()), f"sidecar {sidecar.metadata.name}")
+    return found
+
+
+def _split(image: str) -> tuple[str, str]:
+    """Returns the repository of an image, and its digest, or its tag where the name has none."""
+    return image_pinning.repository_of(image), image.partition("@")[2] or image_pinning.tag_of(image)
 
 
 async def _listed(reads: CacheReads, resource: Resource[T], project: str) -> Sequence[T]:

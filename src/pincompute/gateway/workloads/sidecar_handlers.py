@@ -14,7 +14,7 @@ from litestar.params import FromPath, JSONBody
 from pincompute.api import object_validation, sidecars
 from pincompute.api.labels import FLEET_FINALIZER, HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Struct, doc
-from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec
+from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec, SidecarContainer
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.cache_reads import BY_SIDECAR, CacheReads
 from pincompute.gateway.call_context import Verb, may
@@ -94,10 +94,12 @@ async def put_sidecar(
     digests: NamedDependency[ImageDigests],
 ) -> Sidecar:
     """Create a sidecar, or replace what is written of it. Another version reaches the pods step by step."""
-    image = {"name": sidecars.container_name(name), "image": data.container.image}
-    one: Manifest = {"template": {"spec": {"containers": [image]}}}
-    await digests.of(one, None, whole=False, locate=lambda _field: "container.image")  # an image that is not there is refused
-    return describe(await _write(reads, name, lambda _present: data))
+    present = reads.get(PINSIDECARS, "", name)
+    after, before = _spec(data.container), _spec(present.spec.container) if present is not None else None
+    async with digests.kept(after, before, whole=True, locate=_located) as images:
+        image: str = images.pinned(after, before, whole=True)["template"]["spec"]["containers"][0]["image"]
+        wanted = msgspec.structs.replace(data, container=msgspec.structs.replace(data.container, image=image))
+        return describe(await _write(reads, name, lambda _present: wanted))
 
 
 @post(f"{_ONE}/pause", **_does("pause", "pauseSidecar"), status_code=200)
@@ -115,14 +117,18 @@ async def resume_sidecar(name: FromPath[str], reads: NamedDependency[CacheReads]
 
 
 @post(f"{_ONE}/rollback", **_does("rollback", "rollbackSidecar"), status_code=200)
-async def rollback_sidecar(name: FromPath[str], reads: NamedDependency[CacheReads]) -> Sidecar:
+async def rollback_sidecar(
+    name: FromPath[str], reads: NamedDependency[CacheReads], digests: NamedDependency[ImageDigests]
+) -> Sidecar:
     """Write the version again that served before: in the middle of a rollout the stable one, else the one before it."""
     found = _existing(reads, name)
     stable, present = found.status.stable, sidecars.version(found.spec.container)  # the status may not have observed it yet
     other = stable if stable is not None and stable.revision != present.revision else found.status.former
     if other is None:
         raise problems.wrong_state(f"sidecar {name} has no version before the present one", "write the version you want")
-    return describe(await _write(reads, name, lambda present: msgspec.structs.replace(present, container=other.container)))
+    async with digests.kept(_spec(other.container), _spec(found.spec.container), whole=False, locate=_located):
+        made = await _write(reads, name, lambda present: msgspec.structs.replace(present, container=other.container))
+    return describe(made)
 
 
 @delete(_ONE, **_does("delete", "deleteSidecar"), status_code=202)
@@ -168,6 +174,15 @@ def describe(sidecar: PinSidecar) -> Sidecar:
         users=status.users,
         message=status.message,
     )
+
+
+def _spec(container: SidecarContainer) -> Manifest:
+    """Returns a spec of the form that workloads have, with the image of the sidecar alone."""
+    return {"template": {"spec": {"containers": [{"name": "sidecar", "image": container.image}]}}}
+
+
+def _located(_field: str) -> str:
+    return "container.image"
 
 
 def _state(sidecar: PinSidecar) -> str:
