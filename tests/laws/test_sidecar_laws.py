@@ -18,7 +18,7 @@ from region_worlds import ALL_INDEXES, processes, promised
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import FLEET_FINALIZER, HOST
 from pincompute.api.meta import Key, Manifest
-from pincompute.api.sidecars import PINSIDECARS
+from pincompute.api.sidecars import PINSIDECARS, PINSIDECARSHARDS
 from pincompute.testing.laws import LAWS, Case, Chance, Scenario, SimulatedWorld, uphold
 from pincompute.testing.laws.simulation import Simulation
 
@@ -28,9 +28,11 @@ NEW = "hello:2"
 SLOW = Kubelets(ready_after=3.0, gone_after=1.0)
 
 
-def begin_region(world: SimulatedWorld, update: Manifest) -> None:
+def begin_region(world: SimulatedWorld, update: Manifest, selector: Manifest | None = None) -> None:
+    """The app names the sidecar, unless a selector chooses it."""
     spec = {"container": {"image": "hello:1"}, "update": {"bakeSeconds": 0, "progressDeadlineSeconds": 120, **update}}
-    begin(world, MEMBERS, {"web": AppEdit(4, sidecars="meter")}, pods={}, room=ROOMY, slow=())
+    spec |= {"selector": selector} if selector else {}
+    begin(world, MEMBERS, {"web": AppEdit(4, sidecars="" if selector else "meter")}, pods={}, room=ROOMY, slow=())
     world.make(HOST, PINSIDECARS, {"metadata": {"name": "meter", "finalizers": [FLEET_FINALIZER]}, "spec": spec})
 
 
@@ -39,11 +41,20 @@ def pods(world: SimulatedWorld) -> list[tuple[str, Pod]]:
 
 
 def image(pod: Pod) -> str:
-    return next(container.image for container in pod.spec.init_containers if container.name == "platform-meter")
+    """The image of its sidecar; empty where it has none."""
+    return next((container.image for container in pod.spec.init_containers if container.name == "platform-meter"), "")
 
 
 def write(image: str, world: SimulatedWorld) -> None:
     world.edit(HOST, PINSIDECARS, METER, {"spec": {"container": {"image": image}}})
+
+
+def delete(world: SimulatedWorld) -> None:
+    world.remove(HOST, PINSIDECARS, METER)
+
+
+def select_nothing(world: SimulatedWorld) -> None:
+    world.edit(HOST, PINSIDECARS, METER, {"spec": {"selector": {"projects": None}, "otherChanges": "Replace"}})
 
 
 def pause_app(world: SimulatedWorld) -> None:
@@ -68,6 +79,25 @@ def ends(image_of_all: str, state: str, restarts: int, world: SimulatedWorld) ->
     assert max(status.restart_count for _, pod in pods(world) for status in pod.status.init_container_statuses) <= restarts
 
 
+def gone(world: SimulatedWorld) -> None:
+    """The sidecar, its shards and its containers are gone, and the app has all its replicas."""
+    assert not any(pod.spec.init_containers for _, pod in pods(world))
+    assert len(pods(world)) == 4
+    assert METER not in world.objects(HOST, PINSIDECARS)
+    assert not any(world.objects(member, PINSIDECARSHARDS) for member in MEMBERS)
+
+
+def left(world: SimulatedWorld) -> None:
+    assert not any(pod.spec.init_containers for _, pod in pods(world))
+    assert world.objects(HOST, PINSIDECARS)[METER].status.pods == 0
+
+
+def stays(world: SimulatedWorld) -> None:
+    """A deletion that a check missed: the app that names the sidecar has all its replicas, also those that it grew by."""
+    assert [image(pod) for _, pod in pods(world)] == ["hello:1"] * 6
+    assert world.objects(HOST, PINSIDECARS)[METER].status.message.startswith("is in use by shop/web, so it stays")
+
+
 def goes_on(world: SimulatedWorld) -> None:
     """The pods of a paused app keep what they have, and the rollout is not undone for it."""
     record = world.objects(HOST, PINSIDECARS)[METER].status.rollout
@@ -75,10 +105,15 @@ def goes_on(world: SimulatedWorld) -> None:
     assert (record.state, [image(pod) for _, pod in pods(world)]) == ("Complete", ["hello:1"] * 4)
 
 
-def case(*edits: Callable[[SimulatedWorld], None], rests: Callable[[SimulatedWorld], None], **update: object) -> Case:
+def case(
+    *edits: Callable[[SimulatedWorld], None],
+    rests: Callable[[SimulatedWorld], None],
+    selector: Manifest | None = None,
+    **update: object,
+) -> Case:
     scenario = Scenario(
         (HOST, *MEMBERS),
-        partial(begin_region, update=update),
+        partial(begin_region, update=update, selector=selector),
         edits,
         SLOW.tick,
         invariant,
@@ -97,6 +132,11 @@ CASES = {
     "an app that is paused holds no rollout up for ever": case(
         pause_app, partial(write, NEW), rests=goes_on, progressDeadlineSeconds=20
     ),
+    "a sidecar that is deleted leaves the pods that it selected": case(delete, rests=gone, selector={"projects": ["*"]}),
+    "a selector that no longer selects": case(select_nothing, rests=left, selector={"projects": ["*"]}),
+    "a sidecar that is deleted while an app names it": case(
+        delete, partial(apply, edit=Edit("scale", number=6), members=MEMBERS), rests=stays
+    ),
     "an update of the app beside it": case(
         partial(write, NEW),
         partial(apply, edit=Edit("scale", number=4), members=MEMBERS),
@@ -111,5 +151,8 @@ def test_a_fleet_takes_another_version(name: str) -> None:
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_a_fleet_under_a_law(law: str) -> None:
-    uphold(law, CASES["another image reaches every pod"], Chance(random.Random(0), few=2))
+@pytest.mark.parametrize(
+    "name", ["another image reaches every pod", "a sidecar that is deleted leaves the pods that it selected"]
+)
+def test_a_fleet_under_a_law(name: str, law: str) -> None:
+    uphold(law, CASES[name], Chance(random.Random(0), few=2))

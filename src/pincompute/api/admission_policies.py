@@ -159,7 +159,7 @@ def _sidecar_policies() -> list[Manifest]:
     unused: Manifest = {
         "expression": "oldObject.?status.?users.orValue([]).size() == 0 && oldObject.?status.?pods.orValue(0) == 0",
         "messageExpression": "'sidecar ' + request.name + ' is in use by ' + oldObject.?status.?users.orValue([]).join(', ') "
-        "+ ': deploy these without it first'",
+        "+ ': deploy those that name it without it; for those that it selects, empty its selector with otherChanges: Replace'",
         "reason": "Forbidden",
     }
     written = Match(GROUP, VERSION, (plural, f"{plural}/status"), ("CREATE", "UPDATE", "DELETE"))

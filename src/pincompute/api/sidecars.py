@@ -101,8 +101,9 @@ class PinSidecarSpec(Struct):
     other_changes: Annotated[
         OtherChanges,
         doc(
-            "What a change of more than the image does to pods that run: NextRecreation waits until a pod is made anew for "
-            "another reason; Replace replaces pods, and draws on the disruption account of each workload."
+            "What a change of more than the image, or a selector that no longer selects a pod, does to pods that run: "
+            "NextRecreation waits until a pod is made anew for another reason; Replace replaces pods, and draws on the "
+            "disruption account of each workload."
         ),
     ] = "NextRecreation"
     update: Annotated[FleetUpdate, doc("How another version reaches running pods.")] = FleetUpdate()
@@ -195,6 +196,9 @@ class PinSidecarShardSpec(Struct):
         "NextRecreation"
     )
     paused: Annotated[bool, doc("Pods keep the version that they have.")] = False
+    ending: Annotated[
+        bool, doc("The sidecar is being deleted: pods that do not name it are replaced by others without it.")
+    ] = False
 
 
 class VersionStatus(Struct):
@@ -213,7 +217,7 @@ class PinSidecarShardStatus(Struct):
     observed_generation: Annotated[int, doc("The last metadata.generation that was acted on.")] = 0
     pods: Annotated[int, doc("Pods that have the sidecar.")] = 0
     asked: Annotated[int, doc("Pods that wait for their workload's disruption account to take the target.")] = 0
-    skipped: Annotated[int, doc("Pods that differ from the target in more than the image.")] = 0
+    skipped: Annotated[int, doc("Pods that differ from the target in more than the image, or are to lose the sidecar.")] = 0
     versions: Annotated[tuple[VersionStatus, ...], doc("The pods by version.")] = ()
     users: Annotated[tuple[str, ...], doc("Workloads that have it here, as PROJECT/NAME; the first of them.")] = ()
 

@@ -2,7 +2,8 @@
 
 A pod is asked, and takes the version when the disruption account of its workload allows it, because a sidecar that restarts
 makes its pod unready for a moment. A pod that differs from the version in more than the image is skipped and reported, or
-asked to be replaced, as the sidecar says (S-160).
+asked to be replaced, as the sidecar says (S-160). So is a pod that neither names the sidecar nor is selected any more: it is
+replaced by one without it where the sidecar says so, and where the sidecar is being deleted.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from pincompute.api.builtin import Pod
 from pincompute.api.labels import APP
 from pincompute.api.sidecars import PinSidecarShard, PinSidecarShardSpec, PinSidecarShardStatus, VersionStatus
 from pincompute.domain import container_failure, shard_pods, sidecar_injection
-from pincompute.domain.sidecar_injection import Injected
+from pincompute.domain.sidecar_injection import WITHDRAWN, Injected
 
 FAILING = frozenset({*container_failure.IMAGE, *container_failure.START, "CrashLoopBackOff"})
 
 
 @dataclass(frozen=True, slots=True)
 class FleetPod:
-    """A pod that has the sidecar. `differs` from the target in more than the image. `start_due`: seconds until the container
-    of its last update is late; None while no start is waited for.
+    """A pod that has the sidecar. `differs` from the target in more than the image. `leaves`: it is to be replaced by one
+    without the sidecar. `start_due`: seconds until the container of its last update is late; None while no start is waited for.
     """
 
     pod: Pod
     injected: Injected
     differs: bool
+    leaves: bool
     ending: bool
     start_due: float | None
 
@@ -58,12 +60,23 @@ def pods_of(shard: PinSidecarShard, pods: Iterable[Pod], now: datetime) -> tuple
         differs = target is not None and injected.shape != target.shape
         ending = sidecar_injection.ends_still(pod, name, injected)
         due = sidecar_injection.start_due(pod, name, now) if ending else None
-        made.append(FleetPod(pod, injected, differs, ending, due))
+        leaves = _withdraws(shard.spec) and not sidecar_injection.is_chosen(shard, pod)
+        made.append(FleetPod(pod, injected, differs, leaves, ending, due))
     return tuple(made)
 
 
 def requests(spec: PinSidecarShardSpec, pods: Sequence[FleetPod]) -> Mapping[str, str]:
     """Returns, by the uid of the pod, which version it is to be asked for now; empty to take a request back."""
+    leaving = [each for each in pods if each.leaves and each.injected.wanted != WITHDRAWN]
+    left = _versions_wanted(spec, [each for each in pods if not each.leaves])
+    return {each.pod.metadata.uid: WITHDRAWN for each in leaving} | left
+
+
+def _withdraws(spec: PinSidecarShardSpec) -> bool:
+    return spec.ending or (spec.other_changes == "Replace" and not spec.paused)
+
+
+def _versions_wanted(spec: PinSidecarShardSpec, pods: Sequence[FleetPod]) -> dict[str, str]:
     keep = [each for each in pods if each.injected.revision == spec.target]
     asked = [each for each in pods if each.injected.wanted == spec.target != each.injected.revision]
     back = {each.pod.metadata.uid: "" for each in pods if each.injected.wanted and (each not in asked or spec.paused)}
@@ -83,7 +96,9 @@ def wake_after(pods: Sequence[FleetPod]) -> float | None:
 
 
 def _skipped(spec: PinSidecarShardSpec, pod: FleetPod) -> bool:
-    return pod.differs and spec.other_changes != "Replace" and pod.injected.revision != spec.target
+    if pod.injected.revision == spec.target:
+        return False
+    return pod.leaves or (pod.differs and spec.other_changes != "Replace")
 
 
 def _in_turn(pods: Iterable[FleetPod]) -> list[FleetPod]:

@@ -18,6 +18,7 @@ from pincompute.api.builtin import ContainerStatus, Pod
 from pincompute.api.meta import Manifest, Struct
 from pincompute.api.sidecars import PinSidecarShard, SidecarSelector, SidecarVersion
 
+WITHDRAWN = "withdrawn"  # the wanted version of a pod that is to be replaced by one without the sidecar
 START_WITHIN = 30.0  # seconds after the end of a sidecar's container in which the next one starts
 
 
@@ -53,6 +54,13 @@ def choose(template: Manifest, project: str, pod_labels: Mapping[str, str], shar
     born = {name: born_as(known[name]) for name in (*named, *selecting) if name in known}
     versions = {name: version for name, version in born.items() if version is not None}
     return Chosen(versions, tuple(name for name in named if name not in versions))
+
+
+def is_chosen(shard: PinSidecarShard, pod: Pod) -> bool:
+    """Returns whether a pod like this one would get the sidecar now."""
+    name, meta = shard.metadata.name, pod.metadata
+    named = sidecars.named_by({"metadata": {"annotations": meta.annotations}})
+    return name in named or selects(shard.spec.selector, meta.namespace, meta.labels)
 
 
 def selects(selector: SidecarSelector | None, project: str, pod_labels: Mapping[str, str]) -> bool:
@@ -216,7 +224,7 @@ def must_be_replaced(pod: Pod, shards: Sequence[PinSidecarShard]) -> bool:
     """Returns whether the pod is asked to take a version that only another pod can have."""
     known = {shard.metadata.name: shard for shard in shards}
     versions = [(each, _wanted(known.get(name), each)) for name, each in asked(pod).items()]
-    return any(version is not None and version.shape != each.shape for each, version in versions)
+    return any(each.wanted == WITHDRAWN or (version is not None and version.shape != each.shape) for each, version in versions)
 
 
 def _wanted(shard: PinSidecarShard | None, injected: Injected) -> SidecarVersion | None:

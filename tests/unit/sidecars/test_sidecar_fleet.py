@@ -22,7 +22,7 @@ from pincompute.api.builtin import (
     PodSpec,
     PodStatus,
 )
-from pincompute.api.labels import APP, MANAGED_BY, ORDINAL, PINCOMPUTE
+from pincompute.api.labels import APP, MANAGED_BY, ORDINAL, PINCOMPUTE, SIDECARS
 from pincompute.api.meta import ObjectMeta
 from pincompute.api.shards import Origin
 from pincompute.api.sidecars import (
@@ -35,6 +35,7 @@ from pincompute.api.sidecars import (
     PinSidecarStatus,
     SidecarContainer,
     SidecarRollout,
+    SidecarSelector,
     VersionImage,
     VersionStatus,
 )
@@ -110,7 +111,29 @@ def test_a_paused_fleet_asks_nobody_and_takes_requests_back() -> None:
 
 
 def test_pods_of_another_shape_are_replaced_where_the_sidecar_says_so() -> None:
-    assert asked(shard(ALL, other_changes="Replace"), pod(0, has(OTHER))) == {"web-0": TWO.revision}
+    of = shard(ALL, other_changes="Replace", selector=SidecarSelector(projects=("*",)))
+    assert asked(of, pod(0, has(OTHER))) == {"web-0": TWO.revision}
+
+
+@pytest.mark.parametrize(
+    ("facts", "withdrawn"),
+    [
+        ({"other_changes": "Replace"}, True),
+        ({"other_changes": "Replace", "paused": True}, False),
+        ({"other_changes": "Replace", "selector": SidecarSelector(projects=("shop",))}, False),
+        ({}, False),  # it waits until the pod is made anew
+        ({"ending": True, "paused": True}, True),
+    ],
+)
+def test_a_pod_that_is_no_longer_selected_is_replaced_where_the_sidecar_says_so(facts: dict[str, Any], withdrawn: bool) -> None:
+    of = shard(0, **facts)
+    chosen, named = pod(0, OLD), pod(1, OLD)
+    named.metadata.annotations[SIDECARS] = "proxy,metrics"
+    assert asked(of, chosen, named) == ({"web-0": "withdrawn"} if withdrawn else {})
+    again = pod(0, has(ONE, wanted="withdrawn"))
+    assert asked(of, again) == ({} if withdrawn else {"web-0": ""})
+    assert sidecar_injection.must_be_replaced(again, [of])
+    assert sidecar_fleet.status(of, sidecar_fleet.pods_of(of, [chosen, named], NOW)).skipped == withdrawn
 
 
 def test_the_first_replica_of_every_workload_comes_before_the_second_of_any() -> None:

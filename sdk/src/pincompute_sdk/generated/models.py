@@ -858,8 +858,9 @@ class NewSidecar(Model):
     selector: SidecarSelector | None = None
     """Which workloads get it besides those that name it."""
     other_changes: str = "NextRecreation"
-    """What a change of more than the image does to pods that run: NextRecreation waits until a pod is made anew for another
-    reason; Replace replaces pods, and draws on the disruption account of each workload. One of: NextRecreation, Replace.
+    """What a change of more than the image, or a selector that no longer selects a pod, does to pods that run:
+    NextRecreation waits until a pod is made anew for another reason; Replace replaces pods, and draws on the disruption
+    account of each workload. One of: NextRecreation, Replace.
     """
     update: FleetUpdate = FleetUpdate()
     """How another version reaches running pods."""
@@ -913,8 +914,9 @@ class PinSidecarSpec(Model):
     selector: SidecarSelector | None = None
     """Which workloads get it besides those that name it."""
     other_changes: str = "NextRecreation"
-    """What a change of more than the image does to pods that run: NextRecreation waits until a pod is made anew for another
-    reason; Replace replaces pods, and draws on the disruption account of each workload. One of: NextRecreation, Replace.
+    """What a change of more than the image, or a selector that no longer selects a pod, does to pods that run:
+    NextRecreation waits until a pod is made anew for another reason; Replace replaces pods, and draws on the disruption
+    account of each workload. One of: NextRecreation, Replace.
     """
     update: FleetUpdate = FleetUpdate()
     """How another version reaches running pods."""

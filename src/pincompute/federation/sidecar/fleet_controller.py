@@ -1,8 +1,9 @@
 """Brings a sidecar into every member, and another version of it to the pods there, step by step over all clusters.
 
 A step of the fleet is one write per member, and makes no revision of any workload: the operator of the member injects the
-sidecar into the pods that it makes, and asks the pods that run to take the version. A sidecar that is deleted stays until no
-pod has it and no workload names it (`sidecar_references`).
+sidecar into the pods that it makes, and asks the pods that run to take the version. A sidecar that is being deleted selects no
+pod any more. The pods that its selector chose are replaced within the disruption accounts of their workloads, and it stays
+until no pod has it and no workload names it (`sidecar_references`).
 """
 
 from __future__ import annotations
@@ -79,9 +80,16 @@ class ObservedFleet:
     def pods(self) -> int:
         return sum(_pods(member, self.sidecar) for member in self.members)
 
+    @property
+    def ended(self) -> bool:
+        """Returns whether no pod has it, and no member gives it to another pod."""
+        there = [member.shard for member in self.members if member.known and member.shard is not None]
+        ends = all(shard.deleting or _ends(shard) for shard in there)
+        return self.sidecar.deleting and not self.users and not self.pods and ends
+
 
 def decide(seen: ObservedFleet) -> Plan:
-    if seen.sidecar.deleting and not seen.users and not seen.pods:
+    if seen.ended:
         return _cleared(seen)
     progress = fleet_rollout.decide(seen.sidecar, seen.members, seen.now)
     stray = tuple(_delete(name, shard, "belongs to a deleted sidecar of this name") for name, shard in seen.strays)
@@ -98,6 +106,8 @@ def _write(seen: ObservedFleet, member: FleetMember, progress: FleetProgress) ->
     ref = Ref(member.name, PINSIDECARSHARDS, seen.sidecar.key)
     body = _manifest(seen.sidecar, spec)
     if member.shard is None:
+        if seen.sidecar.deleting and not seen.users:
+            return None
         return Create(ref, body, f"{member.name} needs sidecar {seen.sidecar.metadata.name}")
     if member.shard.spec == spec or member.shard.deleting:
         return None
@@ -116,10 +126,16 @@ def _spec(sidecar: PinSidecar, member: FleetMember, progress: FleetProgress) -> 
         birth=born.revision,
         target=progress.target.revision,
         updated=allowed,
-        selector=spec.selector,
+        selector=None if sidecar.deleting else spec.selector,
         other_changes=spec.other_changes,
         paused=spec.paused,
+        ending=sidecar.deleting,
     )
+
+
+def _ends(shard: PinSidecarShard) -> bool:
+    """Returns whether the member has seen that the sidecar is being deleted."""
+    return shard.spec.ending and shard.status.observed_generation >= shard.metadata.generation
 
 
 def _versions(progress: FleetProgress) -> tuple[SidecarVersion, ...]:
@@ -161,7 +177,7 @@ def _report(seen: ObservedFleet, progress: FleetProgress) -> tuple[Action, ...]:
     rows = tuple(_row(member, target, sidecar) for member in seen.members)
     skipped = sum(row.skipped for row in rows)
     later = f"{pods_that(skipped, 'takes', 'take')} it when made anew" if skipped else ""
-    in_use = f"is in use by {', '.join(seen.all_users)}, so it stays until they no longer name it" if sidecar.deleting else ""
+    in_use = _in_use(seen) if sidecar.deleting else ""
     message = "; ".join(part for part in (in_use, progress.message, later) if part)
     status = PinSidecarStatus(
         observed_generation=sidecar.metadata.generation,
@@ -179,6 +195,12 @@ def _report(seen: ObservedFleet, progress: FleetProgress) -> tuple[Action, ...]:
         conditions=conditions.merge(sidecar.status.conditions, (_ready(seen, progress, message),), seen.now),
     )
     return status_update(seen.ref, sidecar.metadata, sidecar.status, status, message or "its pods changed")
+
+
+def _in_use(seen: ObservedFleet) -> str:
+    if seen.users:
+        return f"is in use by {', '.join(seen.users)}, so it stays until they no longer name it"
+    return f"{pods_that(seen.pods, 'has', 'have')} it and {'is' if seen.pods == 1 else 'are'} replaced by others without it"
 
 
 def _images(seen: ObservedFleet, progress: FleetProgress) -> tuple[VersionImage, ...]:
@@ -229,8 +251,8 @@ def _row(member: FleetMember, target: str, sidecar: PinSidecar) -> SidecarMember
 
 def _pods(member: FleetMember, sidecar: PinSidecar) -> int:
     """Returns the pods that have the sidecar, with the last figure of a member that does not answer."""
-    if member.known and member.shard is not None:
-        return member.shard.status.pods
+    if member.known:
+        return member.shard.status.pods if member.shard is not None else 0
     return next((row.pods for row in sidecar.status.members if row.cluster == member.name), 0)
 
 

@@ -31,12 +31,10 @@ def users(name: str, views: Views) -> tuple[str, ...]:
 
 
 def missing(template: Manifest, views: Views) -> tuple[str, ...]:
-    """Returns the sidecars that the template names and that do not exist, or are being deleted."""
+    """Returns the sidecars that the template names and that do not exist. One that is being deleted stays for who names it."""
     names = sidecars.named_by(template)
-    if not names:
-        return ()
-    known = views.view(HOST, PINSIDECARS)
-    return tuple(name for name in names if (found := known.get(Key("", name))) is None or found.deleting)
+    known = views.view(HOST, PINSIDECARS) if names else None
+    return tuple(name for name in names if known is not None and known.get(Key("", name)) is None)
 
 
 def reads(workload: Resource[Any]) -> ReadAccess[Key]:
@@ -46,7 +44,7 @@ def reads(workload: Resource[Any]) -> ReadAccess[Key]:
     """
 
     def named(_host: str, sidecar: PinSidecar, views: Views) -> Iterable[Key]:
-        if sidecar.status.observed_generation and not sidecar.deleting:
+        if sidecar.status.observed_generation:
             return ()
         return [obj.key for obj in views.view(HOST, workload).by(BY_SIDECAR, sidecar.metadata.name)]
 

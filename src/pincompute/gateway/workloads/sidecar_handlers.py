@@ -140,7 +140,8 @@ async def delete_sidecar(name: FromPath[str], reads: NamedDependency[CacheReads]
         more = " and others" if len(users) > MOST_NAMED else ""
         raise problems.wrong_state(
             f"sidecar {name} is in use by {', '.join(users[:MOST_NAMED])}{more}",
-            "deploy these without it first; a selector that is emptied ends when their pods are made anew",
+            "deploy those that name it without it; for those that it selects, empty its selector with otherChanges: Replace, "
+            "which replaces their pods within their disruption accounts",
         )
     cache, meta = reads.clusters.cache(HOST, PINSIDECARS), found.metadata
     try:
