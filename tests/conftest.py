@@ -26,7 +26,6 @@ settings.load_profile("untimed")
 KEPT = (
     "PINCOMPUTE_STORIES_HOME"  # a home whose region is used, and left running: for several runs, and those who work on stories
 )
-LAST = "PINCOMPUTE_STORIES_LAST"  # set for the run that takes such a region down in the end
 
 
 def pytest_configure() -> None:
@@ -48,11 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def region_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the region lives; nothing of it may be left on the machine in the end."""
-    kept = os.environ.get(KEPT)
-    if kept and LAST not in os.environ:
+    if kept := os.environ.get(KEPT):
         yield Path(kept)
         return
-    place = Path(kept) if kept else tmp_path_factory.mktemp("region")
+    place = tmp_path_factory.mktemp("region")
     try:
         yield place
     finally:
