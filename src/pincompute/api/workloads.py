@@ -328,6 +328,7 @@ class RolloutStatus(Struct):
     restarts: Annotated[int, doc("Restarts of its containers when the bake time began.")] = 0
     failure: Annotated[str, doc("Why it failed, in a sentence.")] = ""
     metrics: Annotated[tuple[MetricStatus, ...], doc("The metrics of the health gate.")] = ()
+    notified: Annotated[str, doc("The last stage of which the notification endpoint was told; empty when there is none.")] = ""
 
 
 class RevisionNote(Struct):

@@ -8,6 +8,7 @@ try, whatever came of it.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
@@ -20,8 +21,8 @@ from pincompute.kube.cache_views import Question, Unknown, View
 T = TypeVar("T", bound=Object)
 V = TypeVar("V")
 
-MOST = 1000  # questions that one process asks at a time; further ones stay unknown
-AT_ONCE = 32  # of them on their way
+MOST = 1000  # questions of one type that one process asks at a time; further ones stay unknown
+AT_ONCE = 32  # of them on their way, so that a slow server holds up no question to another
 
 Pollers: TypeAlias = Mapping[type[Question[Any]], Poller]
 Asker: TypeAlias = tuple[str, tuple[str, ...]]
@@ -50,6 +51,19 @@ class MetricQuery(Question[float]):
 
     def __str__(self) -> str:
         return self.query
+
+
+@dataclass(frozen=True, slots=True)
+class EventDelivery(Question[bool]):
+    """Asks whether the endpoint that an administrator has named takes a CloudEvent: `content` is the event in JSON, and `id`
+    alone identifies it. The endpoint may get an event more than once.
+    """
+
+    id: str
+    content: bytes = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"the delivery of event {self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +116,9 @@ class ExternalInputs:
         self._clock = clock
         self._most = most
         self._lines: dict[_Place, _PolledQuestion] = {}
+        self._counts = Counter[type[Question[Any]]]()
         self._asked: dict[Asker, frozenset[_Place]] = {}
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = defaultdict[type[Question[Any]], asyncio.Semaphore](lambda: asyncio.Semaphore(AT_ONCE))
 
     def __len__(self) -> int:
         """Returns how many questions the engine asks."""
@@ -113,7 +128,7 @@ class ExternalInputs:
         line = self._lines.get(place)
         if line is not None:
             return line.read(self._clock())
-        if len(self._lines) >= self._most:
+        if self._full(place):
             raise Unknown(f"{place[1]} is unknown: this process asks {self._most} questions already")
         raise Unasked(f"{place[1]} is unknown: it has not been asked yet")
 
@@ -130,8 +145,9 @@ class ExternalInputs:
     def _add(self, asker: Asker, place: _Place, wake: Callable[[], None], group: asyncio.TaskGroup) -> None:
         line = self._lines.get(place)
         if line is None:
-            if len(self._lines) >= self._most:
+            if self._full(place):
                 return
+            self._counts[place[0].question] += 1
             line = self._lines[place] = _PolledQuestion(place)
             line.task = group.create_task(self._follow(line), name=f"input {place[1]}")
         line.wakes[asker] = wake
@@ -143,7 +159,12 @@ class ExternalInputs:
         line.wakes.pop(asker, None)
         if not line.wakes and line.task is not None:
             line.task.cancel()
+            self._counts[place[0].question] -= 1
             del self._lines[place]
+
+    def _full(self, place: _Place) -> bool:
+        """Returns whether one more question of its type is too many, so that one type never takes the room of another."""
+        return self._counts[place[0].question] >= self._most
 
     async def _follow(self, line: _PolledQuestion) -> None:
         """Asks repeatedly until it is cancelled."""
@@ -159,7 +180,7 @@ class ExternalInputs:
     async def _ask(self, line: _PolledQuestion) -> None:
         wanted, question = line.place
         try:
-            async with self._slots, asyncio.timeout(wanted.deadline):
+            async with self._slots[wanted.question], asyncio.timeout(wanted.deadline):
                 answer = await self._pollers[wanted.question].poll(question)
         except TimeoutError:
             line.trouble = f"no answer within {wanted.deadline:g} s"

@@ -1,7 +1,10 @@
-"""Polls external inputs over HTTP: a status code, or a number from Prometheus. It follows no redirects."""
+"""Polls external inputs over HTTP: a status code, a number from Prometheus, or whether an event is taken. It follows no
+redirects.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import ssl
 from collections.abc import AsyncGenerator
@@ -14,10 +17,14 @@ import aiohttp
 import msgspec
 
 from pincompute import __version__
-from pincompute.engine.external_inputs import HttpStatusQuery, MetricQuery, Pollers
+from pincompute.engine.external_inputs import EventDelivery, HttpStatusQuery, MetricQuery, Pollers
+
+log = logging.getLogger(__name__)
 
 LONGEST = 1024 * 1024  # bytes of an answer that are read
 SHOWN = 300  # characters of its error that go into a status
+TAKEN_WITHIN = aiohttp.ClientTimeout(total=8.0)  # shorter than the input's deadline, so that a slow endpoint is logged
+CLOUD_EVENT = "application/cloudevents+json; charset=utf-8"
 
 
 class NoAnswer(Exception):  # noqa: N818 - an answer, not an error
@@ -54,9 +61,9 @@ class _Series(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class PrometheusSource:
-    """The server that an administrator has named: the base URL of its HTTP API, a file with the bearer token that it wants, and
-    one with the authority of its certificate. The file of the token is read for each query, so that the token may change.
+class HttpEndpoint:
+    """A server that an administrator has named: its URL, a file with the bearer token that it wants, and one with the
+    authority of its certificate. The file of the token is read for each request, so that the token may change.
     """
 
     url: str
@@ -78,7 +85,7 @@ class PrometheusPoller:
     """
 
     session: aiohttp.ClientSession
-    source: PrometheusSource | None
+    source: HttpEndpoint | None
     tls: ssl.SSLContext | bool = True
 
     async def poll(self, question: MetricQuery) -> float:
@@ -97,6 +104,47 @@ class PrometheusPoller:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NoAnswer(f"the platform's Prometheus does not answer ({type(error).__name__})") from error
         return number(body, response.status)
+
+
+class EventPoller:
+    """Answers EventDelivery by a POST of the event, after the HTTP binding of CloudEvents 1.0 in structured mode. Any status
+    code from 200 to 299 means that the endpoint has taken it.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, endpoint: HttpEndpoint | None) -> None:
+        self._session = session
+        self._endpoint = endpoint
+        self._tls = endpoint.tls() if endpoint is not None else True
+        self._trouble = ""
+
+    async def poll(self, question: EventDelivery) -> bool:
+        try:
+            await self._post(question.content)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, NoAnswer) as error:
+            self._note(str(error) or type(error).__name__)
+            raise
+        self._note("")
+        return True
+
+    async def _post(self, event: bytes) -> None:
+        endpoint = self._endpoint
+        if endpoint is None:
+            raise NoAnswer("the platform has no notification endpoint; an administrator names one in the federation's settings")
+        headers = {"Content-Type": CLOUD_EVENT, **endpoint.headers()}
+        async with self._session.post(
+            endpoint.url, data=event, headers=headers, ssl=self._tls, allow_redirects=False, timeout=TAKEN_WITHIN
+        ) as response:
+            if response.status // 100 != 2:
+                raise NoAnswer(f"the notification endpoint answers with HTTP status {response.status}")
+
+    def _note(self, trouble: str) -> None:
+        """Logs when the endpoint begins or ceases to take events, once each, however many events wait."""
+        if bool(trouble) != bool(self._trouble):
+            if trouble:
+                log.warning("notifications are not taken", extra={"why": trouble})
+            else:
+                log.info("notifications are taken again")
+        self._trouble = trouble
 
 
 async def _content(response: aiohttp.ClientResponse) -> bytes:
@@ -135,9 +183,17 @@ def _only(data: _Data) -> float:
 
 
 @asynccontextmanager
-async def over_http(source: PrometheusSource | None = None) -> AsyncGenerator[Pollers]:
-    """Returns the pollers of a process. Deadlines are those of the inputs."""
-    tls = source.tls() if source is not None else True
+async def over_http(
+    prometheus: HttpEndpoint | None = None, notifications: HttpEndpoint | None = None
+) -> AsyncGenerator[Pollers]:
+    """Returns the pollers of a process, with the base of Prometheus' HTTP API and where notifications go. Deadlines are those
+    of the inputs.
+    """
+    tls = prometheus.tls() if prometheus is not None else True
     headers: dict[str, Any] = {"User-Agent": f"pincompute/{__version__}"}
     async with aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield {HttpStatusQuery: HttpPoller(session), MetricQuery: PrometheusPoller(session, source, tls)}
+        yield {
+            HttpStatusQuery: HttpPoller(session),
+            MetricQuery: PrometheusPoller(session, prometheus, tls),
+            EventDelivery: EventPoller(session, notifications),
+        }

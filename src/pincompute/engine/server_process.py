@@ -19,7 +19,7 @@ from pincompute.api.meta import Key
 from pincompute.engine import health_endpoints, input_pollers
 from pincompute.engine.controller import Controller
 from pincompute.engine.engine import Engine
-from pincompute.engine.input_pollers import PrometheusSource
+from pincompute.engine.input_pollers import HttpEndpoint
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.worker import OnTrouble, ignore_trouble
 from pincompute.kube.cache_views import Unknown
@@ -40,7 +40,7 @@ async def nothing_alongside(_clusters: Clusters) -> None:
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
     """Runs one process. `home` names the cluster (labels.HOST or labels.LOCAL) that holds the lease and must be synced to be
-    ready. `source` answers the metric queries of its controllers.
+    ready. `prometheus` answers the metric queries of its controllers, and `notifications` takes their events.
     """
 
     name: str
@@ -50,13 +50,14 @@ class ServerProcess:
     controllers: Iterable[Controller[Any, Any]]
     alongside: Alongside = nothing_alongside
     on_trouble: OnTrouble = ignore_trouble
-    source: PrometheusSource | None = None
+    prometheus: HttpEndpoint | None = None
+    notifications: HttpEndpoint | None = None
 
     async def run(self, clusters: Clusters) -> None:
         """Runs until it is stopped. `clusters` already knows what to watch beyond what the cards declare."""
         metrics = Metrics()
         stop = stopping()
-        async with clusters, input_pollers.over_http(self.source) as asked:
+        async with clusters, input_pollers.over_http(self.prometheus, self.notifications) as asked:
             lease = _DeferredLease(clusters, self.home, Key(SYSTEM_NAMESPACE, self.name))
             engine = Engine(self.controllers, clusters, lease, metrics=metrics, on_trouble=self.on_trouble, pollers=asked)
             await clusters.add(self.home, self.config)

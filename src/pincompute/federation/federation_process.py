@@ -26,12 +26,14 @@ from pincompute.kube.member_connections import MemberConnections
 NAME = "pincompute-federation"
 
 
-def controllers(refusals: ApiRefusals) -> tuple[Controller[Any, Any], ...]:
-    """Returns all controllers of the host. The engine must report trouble to `refusals`."""
+def controllers(refusals: ApiRefusals, *, notifies: bool = False) -> tuple[Controller[Any, Any], ...]:
+    """Returns all controllers of the host. The engine must report trouble to `refusals`. `notifies`: an endpoint is told of the
+    stages of rollouts.
+    """
     return (
         project_controller.CONTROLLER,
         pool_controller.CONTROLLER,
-        *workload.controllers(refusals),
+        *workload.controllers(refusals, notifies=notifies),
         health.CONTROLLER,
         removal.CONTROLLER,
         orphan_collection.CONTROLLER,
@@ -64,14 +66,16 @@ async def run(kubeconfig: Path, context: str, port: int, settings: FederationSet
         clusters.declare("host", kind, scope=ours)
     membership = MemberConnections(clusters, FEDERATION)
     refusals = ApiRefusals()
+    notifications = settings.notification_endpoint()
     process = ServerProcess(
         NAME,
         HOST,
         host,
         port,
-        controllers(refusals),
+        controllers(refusals, notifies=notifications is not None),
         lambda _clusters: membership.run(),
         on_trouble=refusals.note,
-        source=settings.prometheus_source(),
+        prometheus=settings.prometheus_endpoint(),
+        notifications=notifications,
     )
     await process.run(clusters)

@@ -8,11 +8,14 @@ from typing import Annotated, Any
 import msgspec
 import yaml
 
-from pincompute.engine.input_pollers import PrometheusSource
+from pincompute.engine.input_pollers import HttpEndpoint
 
 
 class FederationSettingsError(Exception):
     """The file cannot be used. The message names the file, the field, and what was expected."""
+
+
+URL = r"^(https?://[^\s@?#]+)?$"
 
 
 class _Section(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -27,7 +30,17 @@ class PrometheusSettings(_Section):
     (`honor_labels: false`), since the platform keeps each project to its own series by that label.
     """
 
-    url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s@?#]+)?$")] = ""
+    url: Annotated[str, msgspec.Meta(pattern=URL)] = ""
+    token_file: str = ""
+    ca_file: str = ""
+
+
+class NotificationSettings(_Section):
+    """The endpoint that is told of the stages of all rollouts: its URL, a file with the bearer token that it wants, and one
+    with the authority of its certificate.
+    """
+
+    url: Annotated[str, msgspec.Meta(pattern=URL)] = ""
     token_file: str = ""
     ca_file: str = ""
 
@@ -36,17 +49,24 @@ class FederationSettings(_Section):
     """Relative paths are relative to the file's folder."""
 
     prometheus: PrometheusSettings = PrometheusSettings()
+    notifications: NotificationSettings = NotificationSettings()
     folder: str = "."
 
-    def prometheus_source(self) -> PrometheusSource | None:
+    def prometheus_endpoint(self) -> HttpEndpoint | None:
         """Returns where the metrics of health gates come from. Raises FederationSettingsError."""
-        given = self.prometheus
+        return self._endpoint("prometheus", self.prometheus)
+
+    def notification_endpoint(self) -> HttpEndpoint | None:
+        """Returns where notifications go. Raises FederationSettingsError."""
+        return self._endpoint("notifications", self.notifications)
+
+    def _endpoint(self, section: str, given: PrometheusSettings | NotificationSettings) -> HttpEndpoint | None:
         if not given.url:
             return None
-        return PrometheusSource(
+        return HttpEndpoint(
             given.url,
-            self._readable("prometheus.tokenFile", given.token_file),
-            self._readable("prometheus.caFile", given.ca_file),
+            self._readable(f"{section}.tokenFile", given.token_file),
+            self._readable(f"{section}.caFile", given.ca_file),
         )
 
     def _readable(self, field: str, name: str) -> Path | None:

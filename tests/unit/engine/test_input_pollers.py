@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from pincompute.engine.external_inputs import HttpStatusQuery, MetricQuery
-from pincompute.engine.input_pollers import NoAnswer, PrometheusSource, number, over_http
+from pincompute.engine.external_inputs import EventDelivery, HttpStatusQuery, MetricQuery
+from pincompute.engine.input_pollers import HttpEndpoint, NoAnswer, number, over_http
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
@@ -31,6 +32,10 @@ async def answer(request: web.Request) -> web.StreamResponse:
                 await parts.write(part)
                 await asyncio.sleep(0.05)  # so that they arrive one after the other
             return parts
+        case "/events":
+            assert request.headers["Content-Type"] == "application/cloudevents+json; charset=utf-8"
+            assert request.headers["Authorization"] == "Bearer first"
+            return web.Response(status={"taken": 202, "moved": 302, "refused": 403}[(await request.json())["id"]])
         case "/moved":
             return web.Response(status=302, headers={"Location": "/ok"})
         case "/ok":
@@ -59,29 +64,49 @@ async def test_an_http_check_says_the_status_code_of_the_very_url(server: str, p
 async def test_a_metric_query_says_a_number(server: str) -> None:
     query = 'sum(rate(http_requests_total{app="web"}[1m]))'
     for base in (server, f"{server}/"):
-        async with over_http(PrometheusSource(base)) as pollers:
+        async with over_http(HttpEndpoint(base)) as pollers:
             assert await pollers[MetricQuery].poll(MetricQuery(query)) == 12.5
 
 
 async def test_an_answer_that_arrives_in_parts_is_read_whole(server: str) -> None:
-    async with over_http(PrometheusSource(f"{server}/parts")) as pollers:
+    async with over_http(HttpEndpoint(f"{server}/parts")) as pollers:
         assert await pollers[MetricQuery].poll(MetricQuery("up")) == 7.0
 
 
 async def test_a_query_carries_the_present_token(server: str, tmp_path: Path) -> None:
     token = tmp_path / "token"
-    source = PrometheusSource(f"{server}/guarded", token)
+    source = HttpEndpoint(f"{server}/guarded", token)
     async with over_http(source) as pollers:
         for present, figure in (("first", 1.0), ("second", 2.0)):
             token.write_text(f"{present}\n")
             assert await pollers[MetricQuery].poll(MetricQuery("up")) == figure
 
 
+async def test_an_event_is_delivered_when_the_endpoint_takes_it(server: str, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    endpoint = HttpEndpoint(f"{server}/events", token)
+    async with over_http(notifications=endpoint) as pollers:
+        assert await pollers[EventDelivery].poll(EventDelivery("taken", b'{"id":"taken"}'))
+        for status, event in ((302, "moved"), (403, "refused")):
+            with pytest.raises(NoAnswer, match=f"HTTP status {status}"):
+                await pollers[EventDelivery].poll(EventDelivery(event, json.dumps({"id": event}).encode()))
+
+
+async def test_an_endpoint_that_takes_no_events_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with over_http(notifications=HttpEndpoint("http://127.0.0.1:9")) as pollers:
+        for number in range(3):
+            with pytest.raises((OSError, NoAnswer)):
+                await pollers[EventDelivery].poll(EventDelivery(str(number), b"{}"))
+    assert [record.message for record in caplog.records] == ["notifications are not taken"]
+
+
 async def test_messages_about_prometheus_name_neither_the_server_nor_the_token(tmp_path: Path) -> None:
     """They reach users, who do not administer it."""
     token = tmp_path / "token"
     token.write_text("secret\nvalue")  # no header can hold it
-    for source in (PrometheusSource("http://127.0.0.1:9"), PrometheusSource("http://127.0.0.1:9", token)):
+    for source in (HttpEndpoint("http://127.0.0.1:9"), HttpEndpoint("http://127.0.0.1:9", token)):
         async with over_http(source) as pollers:
             with pytest.raises(NoAnswer) as told:
                 await pollers[MetricQuery].poll(MetricQuery("up"))

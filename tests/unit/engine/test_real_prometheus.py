@@ -18,7 +18,7 @@ from aiohttp import web
 from pincompute.api.workloads import HealthMetric
 from pincompute.domain import metric_query
 from pincompute.engine.external_inputs import MetricQuery, Pollers
-from pincompute.engine.input_pollers import NoAnswer, PrometheusSource, over_http
+from pincompute.engine.input_pollers import HttpEndpoint, NoAnswer, over_http
 
 PROMETHEUS = shutil.which("prometheus")
 pytestmark = [pytest.mark.programs, pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")]
@@ -122,7 +122,7 @@ async def known(pollers: Pollers, *metrics: HealthMetric) -> None:
 
 
 async def test_a_real_prometheus_answers_the_queries_of_gates(tmp_path: Path) -> None:
-    async with exporter() as target, prometheus(target, tmp_path) as url, over_http(PrometheusSource(url)) as pollers:
+    async with exporter() as target, prometheus(target, tmp_path) as url, over_http(HttpEndpoint(url)) as pollers:
         await known(pollers, *(metric for metric, figure in FIGURES.values() if isinstance(figure, float)))
         for name, (metric, figure) in FIGURES.items():
             question = MetricQuery(metric_query.promql(metric, "shop"))

@@ -44,6 +44,7 @@ from pincompute.federation.workload import (
     recreation,
     revision_history,
     rollout,
+    rollout_notification,
     rollout_progress,
     setting_readiness,
     setting_rendering,
@@ -67,7 +68,9 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class ObservedWorkload:
-    """`refused` is what a member did not take of this generation; `measured` are the figures of the health gate."""
+    """`refused` is what a member did not take of this generation; `measured` are the metrics of the health gate; `notified` is
+    the stage of the rollout of which the notification endpoint has been told.
+    """
 
     now: datetime
     workload: Workload
@@ -76,6 +79,7 @@ class ObservedWorkload:
     refused: str = ""
     proof: tuple[Confirm, ...] = ()  # that the settings are as they were seen
     measured: tuple[Measurement, ...] = ()
+    notified: str = ""
 
 
 def decide(observed: ObservedWorkload) -> Plan:
@@ -90,7 +94,8 @@ def decide(observed: ObservedWorkload) -> Plan:
     progress = rollout_progress.decide(workload, decision, observed.sites, kept, observed.now, observed.measured)
     workload = progress.workload
     made = _rollout(observed.sites, progress, decision, kept)
-    told = workload_status.decide(workload, observed.sites, made, observed.now, observed.refused, progress.record)
+    record = rollout_notification.marked(progress.record, observed.workload.status.rollout, observed.notified)
+    told = workload_status.decide(workload, observed.sites, made, observed.now, observed.refused, record)
     if progress.turned:
         return plan(told.write, wake_after=told.wake_after, why=told.why)
     stray = revision_history.stray_deletions(observed.revisions.stray)
@@ -180,12 +185,16 @@ def _given_room(kind: WorkloadKind, member: str, measured: ClusterCapacity, view
             yield obj.key
 
 
-def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, ObservedWorkload]:
+def _controller(kind: WorkloadKind, refusals: ApiRefusals, *, notifies: bool) -> Controller[Key, ObservedWorkload]:
     def observe(key: Key, views: Views, now: datetime) -> ObservedWorkload | None:
         seen = observe_for(kind, key, views, now)
         if seen is None:
             return None
-        return replace(seen, refused=refusals.by_cluster(card.name, key, (str(seen.workload.generation),)))
+        return replace(
+            seen,
+            refused=refusals.by_cluster(card.name, key, (str(seen.workload.generation),)),
+            notified=rollout_notification.observe(seen.workload, views, now) if notifies else "",
+        )
 
     def placed_in(member: str, namespace: str, views: Views) -> Iterable[Key]:
         """Workloads of the namespace that lack replicas in the member: they may wait for the namespace to be prepared."""
@@ -226,7 +235,7 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, Ob
             WriteAccess("host", kind.workload, ("patch", "status")),
             WriteAccess("host", PINREVISIONS, ("create", "patch", "delete")),
         ),
-        inputs=(metric_gate.INPUT,),
+        inputs=(metric_gate.INPUT, rollout_notification.INPUT),
         contact=lambda member, views: (
             obj.key for obj in views.view(labels.HOST, kind.workload).by(workload_model.BY_MEMBER, member)
         ),
@@ -235,9 +244,11 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, Ob
     return Controller(card, observe, decide)
 
 
-def controllers(refusals: ApiRefusals) -> tuple[Controller[Key, ObservedWorkload], ...]:
-    """One for each kind of workload. The engine has to tell `refusals` about troubles."""
-    return tuple(_controller(kind, refusals) for kind in KINDS)
+def controllers(refusals: ApiRefusals, *, notifies: bool = False) -> tuple[Controller[Key, ObservedWorkload], ...]:
+    """Returns one for each kind of workload. The engine has to tell `refusals` about troubles. `notifies`: an endpoint is told
+    of the stages of rollouts.
+    """
+    return tuple(_controller(kind, refusals, notifies=notifies) for kind in KINDS)
 
 
 CONTROLLERS = controllers(ApiRefusals())

@@ -1,0 +1,116 @@
+"""Notifies the endpoint that an administrator has named of the stages of each rollout, by CloudEvents.
+
+A rollout is started, waits for an approval, has failed, is undone, or is done. The status keeps the last stage of which the
+endpoint has taken the event (`status.rollout.notified`), so that a restart loses no notification: the platform repeats an
+event, with the same id, until the endpoint takes it. It does not tell of a stage that has passed before that, and of the end
+of a rollout it tells for an hour, so that an endpoint named later does not hear of what ended long before.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from pincompute.api.meta import GROUP
+from pincompute.api.workloads import RolloutStatus
+from pincompute.engine.external_inputs import EventDelivery, ExternalInput
+from pincompute.federation.workload.workload_model import Workload
+from pincompute.kube.cache_views import Unknown, Views
+
+Stage: TypeAlias = Literal["started", "waiting", "failed", "undone", "done"]
+
+INPUT = ExternalInput(
+    EventDelivery,
+    "whether the notification endpoint takes the stage of a rollout",
+    period=30.0,
+    deadline=10.0,
+    stale_after=120.0,
+)
+TYPE = f"{'.'.join(reversed(GROUP.split('.')))}.rollout"  # CloudEvents asks for a reversed DNS name
+TOLD_FOR = timedelta(hours=1)  # after its end
+
+
+def observe(workload: Workload, views: Views, now: datetime) -> str:
+    """Returns the stage of which the endpoint has been told and the status does not know; empty when there is none."""
+    record = workload.status.rollout
+    if record is None or not (due := _due(record, now)):
+        return ""
+    try:
+        return due if views.answer(event(workload, record)) else ""
+    except Unknown:
+        return ""
+
+
+def marked(record: RolloutStatus | None, stored: RolloutStatus | None, notified: str) -> RolloutStatus | None:
+    """Returns the record with the stage that has been told. `stored` is the record that was observed; a rollout that has begun
+    since then has told nothing.
+    """
+    if not notified or record is None or stored is None:
+        return record
+    if (record.revision, record.attempt) != (stored.revision, stored.attempt):
+        return record
+    return msgspec.structs.replace(record, notified=notified)
+
+
+def event(workload: Workload, record: RolloutStatus) -> EventDelivery:
+    """Returns the event of the present stage. Its id is the same at each attempt to deliver it."""
+    obj = workload.obj
+    named = f"{obj.metadata.uid}/{record.revision}/{record.attempt}/{_mark(record)}"
+    at = workload.status.last_update_time or record.since
+    content: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": named,
+        "source": f"/projects/{workload.key.namespace}",
+        "type": f"{TYPE}.{stage(record)}",
+        "subject": f"{workload.kind.word}/{workload.key.name}",
+        **({"time": at} if at is not None else {}),
+        "datacontenttype": "application/json",
+        "data": {
+            "project": workload.key.namespace,
+            "kind": workload.kind.workload.kind,
+            "name": workload.key.name,
+            "stage": stage(record),
+            "revision": record.revision,
+            "formerRevision": record.stable,
+            "attempt": record.attempt,
+            "step": record.step,
+            "steps": record.steps,
+            "zones": record.zones,
+            "reason": record.failure,
+        },
+    }
+    return EventDelivery(named, msgspec.json.encode(content))
+
+
+def stage(record: RolloutStatus) -> Stage:
+    """Returns which stage of the rollout its record describes."""
+    match record.state:
+        case "Progressing":
+            return "failed" if record.failure else "started"
+        case "AwaitingApproval":
+            return "waiting"
+        case "RollingBack":
+            return "failed"
+        case "RolledBack":
+            return "undone"
+        case "Complete":
+            return "done"
+
+
+def _due(record: RolloutStatus, now: datetime) -> str:
+    """Returns the mark of the stage that is to be told; empty when it has been, or is not worth telling."""
+    mark, since = _mark(record), record.since
+    if mark == record.notified or since is None:
+        return ""
+    ended = record.state in ("Complete", "RolledBack")
+    if ended and now - since > TOLD_FOR:
+        return ""
+    return mark if stage(record) != "started" or not record.notified else ""
+
+
+def _mark(record: RolloutStatus) -> str:
+    """Returns what tells this stage from others of the same rollout: each step may wait, and each may fail."""
+    found = stage(record)
+    return f"{found}/{record.step}" if found in ("waiting", "failed") else found
