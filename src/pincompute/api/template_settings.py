@@ -62,8 +62,8 @@ def parse(word: str, name: str, *, required: bool = True) -> Reference:
 
 def references(template: Manifest) -> frozenset[Reference]:
     """Returns what the template refers to. It never raises: whatever has another shape refers to nothing."""
-    found = {place.reference for place in places(template)}
-    return frozenset(ref for ref in found if ref != (CONFIG.word, ROOT_CERTIFICATES, 0, ref.required))
+    found = frozenset(place.reference for place in places(template))
+    return frozenset(ref for ref in found if ref != (CONFIG.word, ROOT_CERTIFICATES, 0, ref.required)) if found else found
 
 
 def in_use(template: Manifest, namespace: str, find: Find) -> Iterator[Reference]:
@@ -75,10 +75,12 @@ def in_use(template: Manifest, namespace: str, find: Find) -> Iterator[Reference
 
 
 def places(template: Manifest) -> Iterator[Place]:
+    """Yields where the template names settings. Most templates name none, and each event of a workload asks for them."""
     spec = _object(template.get("spec"))
     for part in ("initContainers", "containers"):
         for number, container in _items(spec.get(part)):
-            yield from _in_container(("spec", part, number), container)
+            if "env" in container or "envFrom" in container:
+                yield from _in_container(("spec", part, number), container)
     for number, volume in _items(spec.get("volumes")):
         yield from _in_volume(("spec", "volumes", number), volume)
     for number, pull in _items(spec.get("imagePullSecrets")):
@@ -97,9 +99,9 @@ def _host(image: str) -> str:
 
 def _in_container(path: Path, container: Manifest) -> Iterator[Place]:
     for number, variable in _items(container.get("env")):
-        source = _object(variable.get("valueFrom"))
-        for field, word in (("secretKeyRef", SECRET.word), ("configMapKeyRef", CONFIG.word)):
-            yield from _named((*path, "env", number, "valueFrom", field), word, source.get(field), "name")
+        if source := _object(variable.get("valueFrom")):
+            for field, word in (("secretKeyRef", SECRET.word), ("configMapKeyRef", CONFIG.word)):
+                yield from _named((*path, "env", number, "valueFrom", field), word, source.get(field), "name")
     for number, source in _items(container.get("envFrom")):
         for field, word in (("secretRef", SECRET.word), ("configMapRef", CONFIG.word)):
             yield from _named((*path, "envFrom", number, field), word, source.get(field), "name")
