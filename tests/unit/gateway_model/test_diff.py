@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pincompute.api.workloads import PinApp
-from pincompute.gateway.model import APP, PROJECT
+from pincompute.gateway.model import APP, PROJECT, UNIT
 from pincompute.gateway.model.diff import Change, changes, text
 from pincompute.gateway.workloads import expected_effects
 from pincompute.gateway.workloads.expected_effects import SpecChange
@@ -134,6 +134,37 @@ def test_what_a_change_brings(name: str) -> None:
     obj = msgspec.convert({"metadata": {"name": "x"}, "spec": after}, PinApp)
     told = [Change(field=field, before=old, after=new) for field, old, new in found]
     assert expected_effects.change(APP, obj, SpecChange(before, after), told).startswith(says)
+
+
+SURGE = "one extra replica tests the change first, if there is room; where there is none, one replica at a time is missing"
+KEPT = {
+    "all are ready": (APP, {"replicas": 3}, 3, f": all 3 stay ready; {SURGE}"),
+    "more are ready than will be": (APP, {"replicas": 3}, 5, f": all 3 stay ready; {SURGE}"),
+    "some are ready": (APP, {"replicas": 3}, 2, f": 2 of 3 are ready now and stay so; {SURGE}"),
+    "one is ready": (APP, {"replicas": 3}, 1, f": 1 of 3 is ready now and stays so; {SURGE}"),
+    "none is ready": (APP, {"replicas": 3}, 0, ": none of 3 is ready now, so there is none to keep ready"),
+    "as many are ready as have to": (
+        APP,
+        {"replicas": 3, "disruption": {"maxUnavailable": 1}},
+        2,
+        ": at least 2 of 3 stay ready; one extra replica tests the change first, if there is room",
+    ),
+    "the only one is ready": (APP, {"replicas": 1}, 1, f": it stays ready; {SURGE}"),
+    "the only one is not ready": (APP, {"replicas": 1}, 0, ": it is not ready now"),
+    "a unit is ready": (UNIT, {}, 1, ": it is not ready while it changes"),
+    "a unit is not ready": (UNIT, {}, 0, ": it is not ready now"),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_stays_ready_depends_on_what_is_ready_now(name: str) -> None:
+    kind, spec, ready, kept = KEPT[name]
+    after = {"template": _web(image="b"), **spec}
+    obj = msgspec.convert({"metadata": {"name": "x"}, "spec": after, "status": {"readyReplicas": ready}}, kind.resource.type)
+    told = [Change(field="containers.web.image", before="a", after="b")]
+    says = expected_effects.change(kind, obj, SpecChange({**after, "template": _web()}, after), told)
+    how = "x restarts the changed containers in place with the new image, step by step"
+    assert says == f"{how}{kept}; watch it to follow the progress"
 
 
 def test_a_template_that_means_the_same_restarts_nothing() -> None:

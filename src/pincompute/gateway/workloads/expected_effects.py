@@ -12,6 +12,7 @@ from pincompute.api.meta import Manifest, Object
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.validation_rules import DEFAULT_STRATEGY
 from pincompute.domain import disruption_account, zone_text
+from pincompute.domain.disruption_account import Account
 from pincompute.gateway.model import SimpleKind, field_mapping
 from pincompute.gateway.model.diff import Change
 from pincompute.gateway.workloads import in_place_requirement
@@ -150,22 +151,34 @@ def _kept(kind: SimpleKind[Any], runs: WorkloadObject, changes: Sequence[Change]
     """Says how many replicas stay ready during the change, and how it begins (docs/disruption.md)."""
     if not _reaches_replicas(changes) or kind.workload is None:
         return ""
-    replicas = kind.workload.replicas(runs)
+    replicas, ready = kind.workload.replicas(runs), runs.status.ready_replicas
     if not kind.workload.scalable:
-        return ": it is not ready while it changes"
+        return ": it is not ready while it changes" if ready else ": it is not ready now"
     spec: Any = runs.spec
     limit = spec.update.max_unavailable if spec.disruption.max_unavailable is None else spec.disruption.max_unavailable
     whole = disruption_account.account(replicas, limit, spec.update.max_surge)
     if not whole.promised:
         return ""
-    stay = f"all {replicas} stay" if whole.promised == replicas else f"at least {whole.promised} of {replicas} stay"
-    if replicas == 1:
-        stay = "it stays"
+    stay = _stay(whole, ready)
+    if not ready:
+        return f": {stay}"
     begin = "one replica tests the change first"
     if whole.surge:
         begin = "one extra replica tests the change first, if there is room"
         begin += "" if whole.unavailable else "; where there is none, one replica at a time is missing"
-    return f": {stay} ready; {begin}"
+    return f": {stay}; {begin}"
+
+
+def _stay(whole: Account, ready: int) -> str:
+    """Says how many replicas an update keeps ready: as many as the account promises, or those that are ready now, if fewer."""
+    replicas = whole.replicas
+    if replicas == 1:
+        return "it stays ready" if ready else "it is not ready now"
+    if not ready:
+        return f"none of {replicas} is ready now, so there is none to keep ready"
+    if ready < whole.promised:
+        return f"{ready} of {replicas} {'is ready now and stays so' if ready == 1 else 'are ready now and stay so'}"
+    return f"all {replicas} stay ready" if whole.promised == replicas else f"at least {whole.promised} of {replicas} stay ready"
 
 
 def deletion(kind: SimpleKind[Any], obj: Object) -> tuple[str, tuple[str, ...]]:
