@@ -342,7 +342,13 @@ class WorkloadStatus(Struct):
     """Answers on one screen: is it running, where, which revision, and if not, why not and what to do."""
 
     observed_generation: Annotated[int, doc("The last metadata.generation that every cluster has acted on.")] = 0
-    phase: Annotated[str, doc("Is it running: one word.")] = ""
+    phase: Annotated[
+        str,
+        doc(
+            "Is it running, in one word: Pending, Progressing, Stalled (waiting does not help), Running, Degraded (replicas "
+            "are lost), Paused, Stopped, RolledBack, Succeeded, Failed or Deleting."
+        ),
+    ] = ""
     replicas: Annotated[int, doc("Pods that exist.", default=0)] = 0
     ready_replicas: Annotated[int, doc("Pods that are ready.", default=0)] = 0
     available_replicas: Annotated[int, doc("Pods that have been ready for minReadySeconds.")] = 0

@@ -9,12 +9,15 @@ from federation.object_builders import NOW, app, member, shard
 
 from pincompute.api import conditions
 from pincompute.api.conditions import Condition
-from pincompute.api.workloads import WorkloadStatus
+from pincompute.api.workloads import RolloutStatus, UnreadyCause, WorkloadStatus
+from pincompute.domain.disruption_account import account
 from pincompute.engine.plan import Replace
 from pincompute.federation.scheduling import pool_controller
 from pincompute.federation.scheduling.placement import place
-from pincompute.federation.workload import workload_controller
+from pincompute.federation.workload import workload_controller, workload_status
 from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.rollout import Rollout
+from pincompute.federation.workload.workload_model import Workload
 from pincompute.federation.workload.workload_status import PACE, TOGETHER
 
 MEMBERS = (member("a1"), member("b1"), member("c1"))
@@ -124,6 +127,55 @@ def test_an_update_that_is_stuck_is_not_hidden_by_what_still_serves():
     stuck = msgspec.structs.replace(stuck, status=msgspec.structs.replace(stuck.status, replicas=3, message=why))
     status = after(hello, (reports(hello)[0], MemberShard(MEMBERS[1], stuck), reports(hello)[2]))
     assert (status.phase, status.message) == ("Progressing", why)
+
+
+FINAL = UnreadyCause(reason="ErrImagePull", message="no image hello:9", replicas=1, final=True)
+
+
+def unready(workload: Workload, cause: UnreadyCause | None) -> tuple[MemberShard, ...]:
+    """Reports of three members, where one replica of b1 is not ready, for this cause."""
+    there = shard(workload, "b1", 2, 1)
+    told = msgspec.structs.replace(there.status, causes=(cause,) if cause else ())
+    of_b1 = MemberShard(MEMBERS[1], msgspec.structs.replace(there, status=told))
+    return (reports(workload)[0], of_b1, reports(workload)[2])
+
+
+def test_an_update_for_which_waiting_does_not_help_is_stalled():
+    """`pin list` said Progressing of an update that nothing would ever bring forward."""
+    hello = placed_app()
+    for cause, phase in (
+        (FINAL, "Stalled"),
+        (msgspec.structs.replace(FINAL, final=False), "Progressing"),
+        (None, "Progressing"),
+    ):
+        status = after(hello, unready(hello, cause))
+        progressing = conditions.find(status.conditions, "Progressing")
+        assert (status.phase, progressing and progressing.status) == (phase, "True" if phase == "Progressing" else "False")
+
+
+def test_an_update_that_took_too_long_is_stalled_and_says_so():
+    late = RolloutStatus(revision=placed_app().rendered.revision, stable="v1", failure="a step took longer than 600 s")
+    hello = placed_app()
+    sites = unready(hello, None)
+    status = workload_status.decide(hello, sites, Rollout((), account(6, 1, 1)), LATER, record=late).write[0].body["status"]
+    assert (status["phase"], status["message"]) == ("Stalled", "a step took longer than 600 s")
+
+
+def test_replicas_that_are_lost_are_a_degradation_even_if_waiting_does_not_help():
+    hello = placed_app()
+    running = app(status=after(hello, reports(hello)))
+    assert after(running, unready(running, FINAL)).phase == "Degraded"
+
+
+def test_an_update_that_is_undone_is_not_stalled_while_a_replica_starts_again():
+    undone = RolloutStatus(revision="v2", stable=placed_app().rendered.revision, state="RolledBack", failure="no image")
+    hello = placed_app()
+    status = (
+        workload_status.decide(hello, unready(hello, None), Rollout((), account(6, 1, 1)), LATER, record=undone)
+        .write[0]
+        .body["status"]
+    )
+    assert status["phase"] == "Progressing"
 
 
 def test_a_service_scaled_to_zero_is_stopped_not_failed():

@@ -88,6 +88,28 @@ async def test_a_user_finds_who_did_what_to_a_live_app(tmp_path: Path) -> None:
         assert "olga scaled hello from 3 to 6: load test" in explained["sentences"][-1]
 
 
+async def test_a_stalled_update_has_a_way_back_to_what_ran_well(tmp_path: Path) -> None:
+    async with served(tmp_path) as there:
+
+        async def phase(word: str) -> dict[str, Any]:
+            status = {"status": {"phase": word, "lastUpdateTime": datetime.now(UTC).isoformat()}}
+            there.host.store.patch(PINAPPS, Key("shop", "hello"), status, content_type="merge-patch", subresource="status")
+            await eventually(
+                there, f"{HELLO}/history?type=state", lambda body: body["items"][:1] and body["items"][0]["after"] == word
+            )
+            return await told(there, f"{HELLO}/explain")
+
+        assert (await there.ask("dan", "POST", "/v1/projects/shop/apps", DOCUMENT))[0] == 201
+        assert "rollback" not in await phase("Stalled"), "its first revision never ran"
+        assert "rollback" not in await phase("Running")
+        (first,) = (await told(there, f"{HELLO}/history?type=revision"))["items"]
+        image = {"containers": [{**DOCUMENT["containers"][0], "image": "registry.internal/hello:2"}]}
+        assert (await there.ask("dan", "PATCH", HELLO, image))[0] == 200
+        explained = await phase("Stalled")
+        assert explained["state"] == "Stalled"
+        assert explained["rollback"] == f"`pin rollback hello` goes back to revision {first['revision']}, which ran well"
+
+
 async def test_a_deletion_has_its_author_and_the_past_stays(tmp_path: Path) -> None:
     async with served(tmp_path) as there:
         assert (await there.ask("dan", "POST", "/v1/projects/shop/apps", DOCUMENT))[0] == 201

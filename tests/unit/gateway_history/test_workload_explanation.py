@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from history_samples import after, app, event, exit_of, operation, revision, scheduling, spec, state
+from history_samples import after, app, event, exit_of, operation, revision, scheduling, spec, state, template
 from msgspec import structs
 
-from pincompute.api.kinds import PINAPP
+from pincompute.api.kinds import PINAPP, PINPOD
 from pincompute.gateway.history import workload_explanation
 from pincompute.gateway.history.workload_explanation import ExplainedWorkload
+from pincompute.gateway.operation.rollback_target import RollbackRevision
 from pincompute.store.records import GONE, AnyRecord
 
 
@@ -49,6 +50,21 @@ def test_what_waits_for_room_is_told_how_much_there_is() -> None:
         room="the node with the most room left now has cpu 200m",
     )
     assert "The node with the most room left now has cpu 200m." in workload_explanation.explain_present(seen)
+
+
+def candidate(name: str, image: str, *, ran_well: bool) -> RollbackRevision:
+    return RollbackRevision(name, template(image), after(0), ran_well)
+
+
+def test_the_way_back_is_the_newest_other_revision_that_ran_well() -> None:
+    stuck = app(revision="v3")
+    present = RollbackRevision("v3", stuck.spec.template, after(0), ran_well=True)
+    known = [present, candidate("v2", "a:2", ran_well=False), candidate("v1", "a:1", ran_well=True)]
+    assert (
+        workload_explanation.way_back(PINAPP, stuck, known) == "`pin rollback hello` goes back to revision v1, which ran well"
+    )
+    assert workload_explanation.way_back(PINAPP, stuck, known[:2]) == ""
+    assert workload_explanation.way_back(PINPOD, stuck, known).startswith("`pin rollback unit/hello` goes back")
 
 
 def test_a_stopped_workload_is_said_to_be_stopped() -> None:

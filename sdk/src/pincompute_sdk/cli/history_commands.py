@@ -245,7 +245,7 @@ def explain(name: Named = "", /, *, output: OutputOption = "table", where: Where
             terminal.out(Styled(explanation.name, "bold"))
         for sentence in explanation.sentences:
             terminal.out(sentence)
-    for line in more:
+    for line in (*more, *(each.rollback for each in found if each.rollback)):
         terminal.out(line)
     if not found:
         terminal.err(f"{EXPLANATION.nothing}")

@@ -519,6 +519,7 @@ class Explanation(Model):
     sentences: tuple[str, ...]
     missing: tuple[str, ...] = ()
     room: str = ""
+    rollback: str = ""
 
 
 class Explanations(Model):
@@ -1543,7 +1544,9 @@ class StateRecord(Model, tag_field="type", tag="state"):
 
 class Status(Model):
     state: str
-    """Is it running: one word."""
+    """Is it running, in one word: Pending, Progressing, Stalled (waiting does not help), Running, Degraded (replicas are
+    lost), Paused, Stopped, RolledBack, Succeeded, Failed or Deleting.
+    """
     ready: int = 0
     """Replicas that are ready."""
     replicas: int = 0

@@ -2,8 +2,9 @@
 
 A workload is **stalled** when it cannot become what it should be before somebody changes it or what it needs: a replica of the
 wanted revision has a final cause, an API server refuses its pods, a secret that it names does not exist, no cluster matches or
-no node is large enough, or the room or the registry that it needs has not come for a while. `pin deploy`, programs and
-`kubectl wait` read the same condition, `Stalled`. Nothing stops trying: when the cause goes, the workload goes on, and the
+no node is large enough, the room or the registry that it needs has not come for a while, or a step of its update has taken too
+long. `pin deploy`, programs and `kubectl wait` read the same condition, `Stalled`; `Stalled` is also the phase, unless replicas
+that ran are lost. Nothing stops trying: when the cause goes, the workload goes on, and the
 condition becomes False.
 """
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pincompute.federation.workload.workload_model import Workload
 
 STALLED = "Stalled"
+LATE = "ProgressDeadlineExceeded"  # the reason of a Deployment whose update takes too long
 ROOM_PATIENCE = timedelta(seconds=30)  # in which replicas that end give back their room
 MOST_NAMED = 2  # causes that a message names
 
@@ -139,7 +141,7 @@ def find(
     waits = (_update_room(workload, sites, made, now), _unplaced(workload, now), _setting(workload, sites))
     final = (Stall(cause.reason, cause.message) for cause in _final(workload, sites))
     lasting = (Stall(cause.reason, cause.message) for cause in _lasting(workload, sites))
-    late = Stall("ProgressDeadlineExceeded", record.failure) if record is not None and record.failure else NOT_STALLED
+    late = Stall(LATE, record.failure) if record is not None and record.failure else NOT_STALLED
     soon = Stall(wake_after=min((w.wake_after for w in waits if w.wake_after is not None), default=None))
     return next((stall for stall in (*waits, *final, *lasting, late) if stall.reason), soon)
 

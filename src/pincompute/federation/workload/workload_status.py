@@ -25,7 +25,7 @@ from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import revision_history, setting_readiness, stalled_workload, workload_model
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Rollout
-from pincompute.federation.workload.stalled_workload import NOT_STALLED, STALLED, Stall
+from pincompute.federation.workload.stalled_workload import LATE, NOT_STALLED, STALLED, Stall
 from pincompute.federation.workload.workload_model import Workload
 
 TOGETHER = timedelta(seconds=5)  # from the first report of a start on, in which those of the other members are waited for
@@ -186,7 +186,7 @@ def _status(workload: Workload, summary: Summary, observed: int, told: _Reported
     ready = sum(line.ready_replicas for line in lines if line.known)
     updated = sum(line.updated_replicas for line in lines if line.known)
     available = sum(line.available_replicas for line in lines if line.known)
-    phase = ended.phase if ended is not None else _phase(workload, lines, observed, told.rollout)
+    phase = ended.phase if ended is not None else _phase(workload, lines, observed, told)
     message = ended.message if ended is not None else _message(workload, lines, phase, told)
     return msgspec.structs.replace(
         workload.status,
@@ -229,8 +229,10 @@ def _ended(workload: Workload, summary: Summary) -> Ended | None:
     return summary.ended or kept
 
 
-def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, record: RolloutStatus | None) -> str:
-    """Returns Running only once no replica has a former revision, because its ready replicas could hide a stuck update."""
+def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, told: _ReportedMembers) -> str:
+    """Returns Running only once no replica has a former revision, because its ready replicas could hide a stuck update. What
+    waits in vain is Stalled and not Progressing.
+    """
     if workload.deleting:
         return "Deleting"
     if workload.paused:
@@ -243,11 +245,17 @@ def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, 
         min(ready, sum(line.updated_replicas for line in known)) >= workload.replicas >= sum(line.replicas for line in known)
     )
     if observed == workload.generation and complete:
-        return "RolledBack" if record is not None and record.state == "RolledBack" else "Running"
+        return "RolledBack" if _is_undone(told.rollout) else "Running"
     decision = demand.decision(workload)
     if decision is None or (not ready and decision.unplaced):
         return "Pending"
-    return "Progressing" if ready >= workload.replicas or not _was_ready(workload) else "Degraded"
+    if ready < workload.replicas and _was_ready(workload):
+        return "Degraded"
+    return STALLED if told.stall.reason and not _is_undone(told.rollout) else "Progressing"
+
+
+def _is_undone(record: RolloutStatus | None) -> bool:
+    return record is not None and record.state == "RolledBack"
 
 
 def _was_ready(workload: Workload) -> bool:
@@ -273,7 +281,8 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, t
         return stalled_workload.undone(told.rollout)
     reported = told.causes or next((line.message for line in lines if line.known and line.message), "")
     silent = next((line.message for line in lines if not line.known), "")
-    said = (reported, silent, told.unprepared, _waits(workload, told.made))
+    late = told.stall.message if told.stall.reason == LATE else ""
+    said = (reported, silent, told.unprepared, _waits(workload, told.made), late)
     return "; ".join(part for part in said if part)
 
 

@@ -23,6 +23,7 @@ from pincompute.gateway.history.timeline import TimelineEntry
 from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.gateway.operation import pod_troubles
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadRef
+from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
@@ -32,13 +33,15 @@ from pincompute.store.records import AnyRecord, EventRecord, ExitRecord, Revisio
 OWN_WRITES = 0.5  # seconds to wait for recent records, so that callers find their own operations
 CONTEXT = 200  # records of a workload an explanation looks back at
 _SETTING_KINDS = {kind.word: kind.resource.kind for kind in SETTINGS}
+STALLED = "Stalled"  # the phase in which waiting does not help
 REVISIONS = 100  # earlier revisions that are compared with a changed one
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """`state` is the phase, or Deleted. `missing`: history could not be asked, so only the present speaks.
 
-    `room` is what the node with the most room has left, while it waits for room.
+    `room` is what the node with the most room has left, while it waits for room. `rollback` is the command that goes back to an
+    earlier revision that ran well, and which that is, while it is stalled and has one. No sentence repeats it.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     sentences: tuple[str, ...]
     missing: tuple[str, ...] = ()
     room: str = ""
+    rollback: str = ""
 
 
 class HistoryService:
@@ -55,6 +59,7 @@ class HistoryService:
         self._store = store
         self._replicas = replicas
         self._clock = clock
+        self._candidates = RollbackCandidates(reads, store)
 
     @property
     def waiting(self) -> int:
@@ -161,7 +166,16 @@ class HistoryService:
                 raise
             return self._present(kind, obj, (), ("history",))
         records = page.records[::-1]
-        return self._present(kind, obj, records, ()) if obj else self._past(project, name, records)
+        if obj is None:
+            return self._past(project, name, records)
+        return self._present(kind, obj, records, (), await self._rollback(kind, obj))
+
+    async def _rollback(self, kind: WorkloadKind, obj: WorkloadObject) -> str:
+        """Returns the way back of a stalled workload; empty where no earlier revision is known to have run well."""
+        if obj.status.phase != STALLED:
+            return ""
+        known = await self._candidates.known(WorkloadRef(kind, *obj.key), obj)
+        return workload_explanation.way_back(kind, obj, known)
 
     def explain_all(self, project: str) -> tuple[Explanation, ...]:
         """Explain all workloads of the project that do not run as they should, from the caches alone."""
@@ -170,7 +184,12 @@ class HistoryService:
         return tuple(self._present(kind, obj, (), ()) for obj, kind in sorted(troubled, key=lambda each: each[0].key))
 
     def _present(
-        self, kind: WorkloadKind, obj: WorkloadObject, records: tuple[AnyRecord, ...], missing: tuple[str, ...]
+        self,
+        kind: WorkloadKind,
+        obj: WorkloadObject,
+        records: tuple[AnyRecord, ...],
+        missing: tuple[str, ...],
+        rollback: str = "",
     ) -> Explanation:
         members = tuple(self._reads.host(MEMBERCLUSTERS).list())
         room = self._room(obj, members)
@@ -195,6 +214,7 @@ class HistoryService:
             sentences=tuple(workload_explanation.explain_present(subject)),
             missing=missing,
             room=room,
+            rollback=rollback,
         )
 
     def _room(self, obj: WorkloadObject, members: Iterable[MemberCluster]) -> str:

@@ -161,7 +161,7 @@ def _line(
                 return None
             so_far.states[record.uid] = record.after
             by = f"; {UNRECORDED}" if record.uid in so_far.outside else ""
-            return _entry(record, state(record, by), warning=record.after == "Degraded")
+            return _entry(record, state(record, by), warning=record.after in ("Degraded", "Stalled"))
         case AccessRecord():
             return _entry(record, access(record))
         case EventRecord() | ExitRecord():

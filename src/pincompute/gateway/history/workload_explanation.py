@@ -6,13 +6,16 @@ workload is explained from history alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
+from pincompute.api.quantity import InvalidQuantityError
 from pincompute.domain import placement_text, zone_text
 from pincompute.gateway.history import exit_reasons, timeline
+from pincompute.gateway.operation import rollback_target
+from pincompute.gateway.operation.rollback_target import RollbackRevision
 from pincompute.store.records import (
     DONE,
     GONE,
@@ -67,6 +70,16 @@ def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
     told = bool(subject.obj.status.message)
     yield from _warnings((record for record in recent if isinstance(record, EventRecord)), told=told)
     yield from _last_change(subject.records)
+
+
+def way_back(kind: WorkloadKind, obj: WorkloadObject, known: Sequence[RollbackRevision]) -> str:
+    """Returns the command that goes back to the newest earlier revision that ran well; empty where there is none."""
+    try:
+        found = rollback_target.ran_well(known, rollback_target.present_names(obj, known))
+    except InvalidQuantityError:
+        return ""  # it was stored before quantities were judged
+    typed = kind.typed(obj.metadata.name)
+    return f"`pin rollback {typed}` goes back to revision {found.name}, which ran well" if found is not None else ""
 
 
 def explain_deleted(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:

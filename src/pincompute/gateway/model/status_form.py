@@ -45,7 +45,13 @@ class RolloutProgress(Struct):
 class Status(Struct):
     """What runs now."""
 
-    state: Annotated[str, doc("Is it running: one word.")]
+    state: Annotated[
+        str,
+        doc(
+            "Is it running, in one word: Pending, Progressing, Stalled (waiting does not help), Running, Degraded (replicas "
+            "are lost), Paused, Stopped, RolledBack, Succeeded, Failed or Deleting."
+        ),
+    ]
     ready: Annotated[int, doc("Replicas that are ready.")] = 0
     replicas: Annotated[int, doc("Replicas that exist.")] = 0
     updated: Annotated[int, doc("Replicas of the present revision.")] = 0

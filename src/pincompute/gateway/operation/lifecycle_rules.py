@@ -24,7 +24,6 @@ from pincompute.api.meta import Manifest
 from pincompute.api.workloads import UNDOING, RolloutControl, RolloutStatus
 from pincompute.domain import in_place_update, shard_pods
 from pincompute.gateway import operation_annotation, problems
-from pincompute.gateway.observed_revision import observed_revision
 from pincompute.gateway.operation import rollback_target
 from pincompute.gateway.operation.replica_lookup import Replica
 from pincompute.gateway.operation.rollback_target import RollbackRevision
@@ -220,14 +219,14 @@ def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -
 
 def _rollback(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
     """Restore the template before the present one, also in the middle of an update."""
-    same = [revision.name for revision in request.history if template_hash.same(revision.template, obj.spec.template)]
-    present = observed_revision(obj) or (same[0] if same else template_hash.revision(obj.spec.template))
+    names = rollback_target.present_names(obj, request.history)
+    present = names[0]
     target = (
         rollback_target.named(obj, request.to, request.history)
         if request.to
-        else rollback_target.former(obj, request.history, (present, *same))
+        else rollback_target.former(obj, request.history, names)
     )
-    if target.name in (present, *same):
+    if target.name in names:
         return LifecycleChange({}, f"{_name(obj)} has revision {present} already", present)
     _not_paused(kind, obj)
     if target.failure and not request.force:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pincompute.api import template_hash
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.meta import Manifest
 from pincompute.gateway import problems
+from pincompute.gateway.observed_revision import observed_revision
 from pincompute.gateway.problems import FieldError
 
 SHOWN = 10  # revisions that a message names
@@ -45,13 +47,25 @@ def former(obj: WorkloadObject, history: Sequence[RollbackRevision], present: Se
             f"the platform has not observed the last change of {name} yet, so the previous revision is not kept yet",
             "try again in a moment",
         )
-    well = next((revision for revision in earlier if revision.ran_well), None)
-    found = well or next((revision for revision in earlier if revision.ran_well is None and not revision.failure), None)
+    found = ran_well(earlier, present) or next(
+        (revision for revision in earlier if revision.ran_well is None and not revision.failure), None
+    )
     if found is None:
         names = ", ".join(revision.name for revision in earlier[:SHOWN])
         remedy = f"name one of {names}" if names else "deploy a corrected version, or delete it"
         raise problems.wrong_state(f"no earlier revision of {name} is known to have run well", remedy)
     return found
+
+
+def present_names(obj: WorkloadObject, history: Sequence[RollbackRevision]) -> tuple[str, ...]:
+    """Returns the names of the present revision, the first of which is shown."""
+    same = [revision.name for revision in history if template_hash.same(revision.template, obj.spec.template)]
+    return (observed_revision(obj) or (same[0] if same else template_hash.revision(obj.spec.template)), *same)
+
+
+def ran_well(history: Sequence[RollbackRevision], present: Sequence[str]) -> RollbackRevision | None:
+    """Returns the newest revision that ran well and is not the present one."""
+    return next((revision for revision in history if revision.ran_well and revision.name not in present), None)
 
 
 def _unobserved(obj: WorkloadObject, present: Sequence[str]) -> bool:
