@@ -132,6 +132,36 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
             )
         ],
     ),
+    "what ended before a change and after it are two lines": (
+        [
+            revision(author="bob"),
+            exit_of(1, 1),
+            exit_of(1, 2),
+            revision(2, 3, author="bob", spec=spec(image=f"{Q}:2")),
+            exit_of(1, 4),
+        ],
+        [
+            "bob created hello: 3 replicas of hello:1",
+            "web in hello-b1-0 (zone b) ended with exit code 1, 2 times: look at the logs of its last run",
+            "bob changed hello (image of web from hello:1 to hello:2)",
+            "web in hello-b1-0 (zone b) ended with exit code 1: look at the logs of its last run",
+        ],
+    ),
+    "a restart separates events as a change does": (
+        [event(1), operation("restart", 2), event(3)],
+        [
+            "hello-a1-0: Pulled: Container image already present on machine",
+            "alice restarted hello",
+            "hello-a1-0: Pulled: Container image already present on machine",
+        ],
+    ),
+    "a change of another workload separates nothing": (
+        [event(1), revision(2, 2, name="other", uid="uid-other"), event(3)],
+        [
+            "hello-a1-0: Pulled: Container image already present on machine (2 times)",
+            "somebody changed other: 3 replicas of hello:1",
+        ],
+    ),
     "different ends are different lines": (
         [exit_of(1, 1), exit_of(1, 2), exit_of(2, 3)],
         [
@@ -173,6 +203,11 @@ def test_within_a_second_a_decision_comes_after_what_it_is_about() -> None:
     """The time of a decision is cut to the second, the time of the revision is not."""
     lines = timeline.entries([decision(0, a1=3), revision(seconds=0.8, author="alice")])
     assert [line.type for line in lines] == ["revision", "decision"]
+
+
+def test_a_change_that_has_no_line_separates_what_happened() -> None:
+    lines = timeline.entries([exit_of(1, 1), exit_of(1, 3)], changes=[revision(2, 2)])
+    assert [(line.type, line.count) for line in lines] == [("exit", 1), ("exit", 1)]
 
 
 def test_only_a_new_pod_template_is_a_new_revision() -> None:

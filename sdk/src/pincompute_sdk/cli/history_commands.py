@@ -67,11 +67,6 @@ def _sentence(record: AnyRecord) -> str:
             )
 
 
-def _times(entry: TimelineEntry) -> str:
-    last = f", last {age(entry.until)} ago" if entry.until else ""
-    return f"{entry.count}x{last}" if entry.count > 1 else ""
-
-
 HAPPENED: ResourceView[TimelineEntry] = ResourceView(
     kind="entry",
     columns=(
@@ -80,7 +75,7 @@ HAPPENED: ResourceView[TimelineEntry] = ResourceView(
         TableColumn("what", lambda e: e.type),
         TableColumn("name", lambda e: e.name, wide=True),
         TableColumn("zone", lambda e: e.zone),
-        TableColumn("times", _times),
+        TableColumn("last", lambda e: age(e.until) if e.until else ""),
         TableColumn("details", lambda e: e.sentence, long=True),
     ),
     name=lambda e: e.name,
@@ -119,7 +114,6 @@ STORY: ResourceView[TimelineEntry] = ResourceView(
         TableColumn("when", lambda e: f"{e.at:%m-%d %H:%M:%S}"),
         TableColumn("name", lambda e: e.name, wide=True),
         TableColumn("what", lambda e: e.type, wide=True),
-        TableColumn("times", lambda e: f"{e.count}x" if e.count > 1 else "", wide=True),
         TableColumn("details", lambda e: e.sentence, long=True),
     ),
     name=lambda e: e.name,

@@ -28,12 +28,13 @@ from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
 from pincompute.store.history_table import LONGEST_PAGE, CursorError, ProjectLifetime, RecordFilter, RecordPage
-from pincompute.store.records import AnyRecord, EventRecord, ExitRecord, RevisionRecord
+from pincompute.store.records import AnyRecord, EventRecord, ExitRecord, RecordType, RevisionRecord
 
 OWN_WRITES = 0.5  # seconds to wait for recent records, so that callers find their own operations
 CONTEXT = 200  # records of a workload an explanation looks back at
 _SETTING_KINDS = {kind.word: kind.resource.kind for kind in SETTINGS}
 STALLED = "Stalled"  # the phase in which waiting does not help
+CHANGES: frozenset[RecordType] = frozenset({"revision", "operation"})
 REVISIONS = 100  # earlier revisions that are compared with a changed one
 
 
@@ -140,7 +141,8 @@ class HistoryService:
         page, missing = await self.history(wanted, cursor, limit, oldest_first=oldest_first)
         with_operations = not wanted.types or "operation" in wanted.types
         before = () if missing else await self._before(wanted, page)
-        lines = timeline.entries(self._named(page.records), before, with_operations=with_operations and not missing)
+        changes = () if missing else await self._changes(wanted, page)
+        lines = timeline.entries(self._named(page.records), before, changes, with_operations=with_operations and not missing)
         return (lines if oldest_first else lines[::-1]), page.cursor, missing
 
     def _named(self, records: Iterable[AnyRecord]) -> tuple[AnyRecord, ...]:
@@ -254,6 +256,19 @@ class HistoryService:
             raise _away() from None
         shown = {(record.uid, record.generation) for record in changed}
         return tuple(r for r in found.records if isinstance(r, RevisionRecord) and (r.uid, r.generation) not in shown)
+
+    async def _changes(self, wanted: RecordFilter, page: RecordPage) -> tuple[AnyRecord, ...]:
+        """Changes between the page's happenings, of types that the page does not show."""
+        unseen = CHANGES - wanted.types if wanted.types else frozenset[RecordType]()
+        happened = [record for record in page.records if isinstance(record, EventRecord | ExitRecord)]
+        if not unseen or not happened:
+            return ()
+        since, until = min(record.at for record in happened), max(record.until for record in happened)
+        asked = replace(wanted, types=unseen, since=since, until=until, text="")
+        try:
+            return (await self._store.history.page(asked, limit=LONGEST_PAGE)).records
+        except StoreUnavailable:
+            raise _away() from None
 
     async def _must_exist(self, wanted: RecordFilter) -> None:
         if not wanted.name:

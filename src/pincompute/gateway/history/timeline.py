@@ -1,7 +1,8 @@
 """Turns records of all types into one ordered timeline, a sentence each. Pure.
 
 Records that say the same become one line: an operation and the revision that it made, the same event of many pods, a state or
-decision that two gateways recorded at different moments.
+decision that two gateways recorded at different moments. What happened before a change of the workload and what happened after it
+are never one line, because they have different causes.
 """
 
 from __future__ import annotations
@@ -95,20 +96,28 @@ class _NamedContents:
 
 
 def entries(
-    records: Iterable[AnyRecord], before: Iterable[RevisionRecord] = (), *, with_operations: bool = True
+    records: Iterable[AnyRecord],
+    before: Iterable[RevisionRecord] = (),
+    changes: Iterable[AnyRecord] = (),
+    *,
+    with_operations: bool = True,
 ) -> tuple[TimelineEntry, ...]:
-    """All lines, the oldest first. `before` are earlier revisions, with which the first ones are compared.
+    """All lines, the oldest first. `before` are earlier revisions, with which the first ones are compared. `changes` have no
+    line, and separate what happened before them from what happened after them.
 
     Only `with_operations` is it known that somebody outside the gateway deleted a workload.
     """
-    ordered = sorted(exit_reasons.with_causes(records), key=lambda record: (record.at, _CAUSE_FIRST.index(record.type)))
+    ordered = _in_order(exit_reasons.with_causes(records))
     so_far = _NamedContents({r.uid: r for r in sorted(before, key=lambda r: r.generation)})
     operations = {(o.uid, o.generation): o for o in ordered if isinstance(o, OperationRecord) and o.generation}
     revised = {(r.uid, r.generation) for r in ordered if isinstance(r, RevisionRecord) and not r.rolled}
     so_far.outside = _deleted_outside(ordered) if with_operations else frozenset()
     lines = [line for record in ordered if (line := _line(record, so_far, operations, revised)) is not None]
-    repeated = _repeated(record for record in ordered if isinstance(record, (EventRecord, ExitRecord)))
-    return tuple(sorted((*lines, *repeated), key=_order))
+    return tuple(sorted((*lines, *_repeated(_in_order((*ordered, *changes)))), key=_order))
+
+
+def _in_order(records: Iterable[AnyRecord]) -> list[AnyRecord]:
+    return sorted(records, key=lambda record: (record.at, _CAUSE_FIRST.index(record.type)))
 
 
 def _order(entry: TimelineEntry) -> tuple[datetime, int, datetime, int]:
@@ -298,12 +307,20 @@ class _RepeatedEvents:
     objects: set[str]
 
 
-def _repeated(records: Iterable[EventRecord | ExitRecord]) -> Iterator[TimelineEntry]:
-    """Lines of repeated events and exits, the oldest first. A repetition after a longer time is a line of its own."""
+def _repeated(records: Iterable[AnyRecord]) -> Iterator[TimelineEntry]:
+    """Lines of repeated events and exits, the oldest first. A repetition after a longer time or after a change of the workload
+    is a line of its own.
+    """
     open_groups: dict[Hashable, _RepeatedEvents] = {}
     closed: list[_RepeatedEvents] = []
+    changed = Counter[Hashable]()
     for record in records:
-        kind, named, count = _likeness(record), _object_name(record), record.count if isinstance(record, EventRecord) else 1
+        if _is_change(record):
+            changed[_workload(record)] += 1
+        if not isinstance(record, EventRecord | ExitRecord):
+            continue
+        named, count = _object_name(record), record.count if isinstance(record, EventRecord) else 1
+        kind = changed[_workload(record)], _likeness(record)
         group = open_groups.get(kind)
         if group is None or record.at - group.until > NEAR:
             closed += (group,) if group else ()
@@ -313,6 +330,16 @@ def _repeated(records: Iterable[EventRecord | ExitRecord]) -> Iterator[TimelineE
         group.count += count
         group.objects.add(named)
     yield from (_group_entry(group) for group in (*closed, *open_groups.values()))
+
+
+def _is_change(record: AnyRecord) -> bool:
+    """Whether what happens after it has another cause than what happened before."""
+    return isinstance(record, RevisionRecord) or (isinstance(record, OperationRecord) and record.verb == "restart")
+
+
+def _workload(record: AnyRecord) -> Hashable:
+    """A record of an operation may lack the uid."""
+    return record.project, record.workload, record.name
 
 
 def _likeness(record: EventRecord | ExitRecord) -> Hashable:
