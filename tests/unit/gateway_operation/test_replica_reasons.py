@@ -8,7 +8,7 @@ from replica_samples import pod
 
 from pincompute.api.builtin import ContainerState, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus
 from pincompute.gateway.operation.replica_lookup import Replica
-from pincompute.gateway.operation.replica_status import ReplicaContainerStatus, describe
+from pincompute.gateway.operation.replica_status import ReplicaContainerStatus, describe, replica_list
 
 FAILED = ContainerState(terminated=ContainerStateTerminated(exit_code=4, reason="Error"))
 DONE = ContainerState(terminated=ContainerStateTerminated(exit_code=0, reason="Completed"))
@@ -50,3 +50,24 @@ def test_an_init_container_is_there_while_the_others_wait_for_it():
     *_, last = shown = containers(init_container_statuses=both)
     assert [each.name for each in shown] == ["main", "migrate"]
     assert last.crashed
+
+
+def listed(*replicas: Replica) -> list[tuple[str, str, str]]:
+    told = replica_list(replicas, (), {"web-b1-0": "its health check fails", "web-b1-1": "its health check fails"})
+    return [(each.name, each.state, each.reason) for each in told.items]
+
+
+def test_a_replica_that_stops_says_so_behind_the_one_that_replaces_it():
+    """`pin status` listed both under one name."""
+    leaving = Replica("web", 0, "b1", pod("b1", 0, ready=False, leaving=True))
+    new = Replica("web", 0, "b1", pod("b1", 1, ready=False, phase="Running"))
+    assert listed(leaving, new) == [("web/0", "Starting", "its health check fails"), ("web/0", "Stopping", "")]
+
+
+def test_a_replica_that_has_ended_is_listed_until_another_takes_its_place():
+    evicted = Replica("web", 0, "b1", pod("b1", 0, ready=False, phase="Failed", message="The node was low on memory."))
+    new = Replica("web", 0, "b1", pod("b1", 1))
+    gone = Replica("web", 1, "b1", pod("b1", 2, ready=False, leaving=True, phase="Succeeded"))
+    assert listed(evicted, gone) == [("web/0", "Failed", "The node was low on memory.")]
+    assert [name for name, *_ in listed(evicted, new)] == ["web/0"]
+    assert listed(evicted, new)[0][1] != "Failed"

@@ -11,7 +11,7 @@ from pincompute_sdk.core.errors import PinError
 
 APP: Any = SimpleNamespace(project="demo", name="web", status=None)
 REPLICA: Any = SimpleNamespace(
-    name="web/0", containers=(SimpleNamespace(name="main", crashed=True, restarts=1, state="Terminated"),)
+    name="web/0", state="Running", containers=(SimpleNamespace(name="main", crashed=True, restarts=1, state="Terminated"),)
 )
 
 

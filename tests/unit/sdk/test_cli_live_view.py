@@ -9,7 +9,7 @@ from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.status_tree import TreeLine
 from pincompute_sdk.core.websocket import ProgramExit
-from pincompute_sdk.generated.models import App, Container, Status
+from pincompute_sdk.generated.models import App, Container, ReplicaContainerStatus, ReplicaStatus, Status, ZoneStatus
 
 
 def zone(name: str, ready: int, age: str = "") -> list[TreeLine]:
@@ -87,3 +87,11 @@ def test_a_command_that_did_not_start_has_a_remedy_of_its_own(message: str, reme
     with pytest.raises(CommandError) as caught:
         remote_terminal._code(ProgramExit(None, message))
     assert remedy in caught.value.remedy
+
+
+def test_a_replica_that_stops_shows_no_containers() -> None:
+    container = ReplicaContainerStatus(name="web", state="Terminated", reason="ended with exit code 143")
+    row = ReplicaStatus(name="hello/0", zone="a", state="Stopping", containers=(container,))
+    status = Status(state="Progressing", zones=(ZoneStatus(zone="a", wanted=1),))
+    drawn = status_tree.lines(msgspec.structs.replace(APP, status=status), (row,))
+    assert [line.text for line in drawn][-1].endswith("└─ hello/0  Stopping")

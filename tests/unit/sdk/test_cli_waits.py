@@ -187,7 +187,7 @@ RESTARTS = {
     "the same one": (replicas(BEGAN), "", False),
     "another one": (tuple(msgspec.structs.replace(each, started=OTHER) for each in replicas(OTHER)), "", True),
     "another one that goes": (
-        tuple(msgspec.structs.replace(each, started=OTHER) for each in replicas(OTHER, state="Terminating")),
+        tuple(msgspec.structs.replace(each, started=OTHER) for each in replicas(OTHER, state="Stopping")),
         "",
         False,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pincompute_sdk.cli import status_tree
 from pincompute_sdk.core.errors import PinError
 
 if TYPE_CHECKING:
@@ -63,7 +64,12 @@ def _lines(
 
 def _crashed(app: Workload, replicas: Sequence[ReplicaStatus]) -> tuple[ReplicaStatus, ReplicaContainerStatus] | None:
     """Returns the container that tells why: one that is down or, when the app is stalled, one that runs between two crashes."""
-    every = [(replica, container) for replica in replicas for container in replica.containers]
+    every = [
+        (replica, container)
+        for replica in replicas
+        if replica.state != status_tree.STOPPING
+        for container in replica.containers
+    ]
     found = next((each for each in every if each[1].crashed), None)
     if found is not None or app.status is None or not app.status.stalled:
         return found

@@ -15,6 +15,7 @@ from pincompute_sdk.images import image_name
 
 BAR = 12  # cells of a zone's bar
 AGE = "age"
+STOPPING = "Stopping"  # the state of a replica that ends, perhaps beside the one that replaces it
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,8 @@ def _replica(replica: ReplicaStatus, indent: str, *, last: bool) -> Iterator[Tre
         (reason, "yellow"),
     )
     yield TreeLine(indent + ("└─ " if last else "├─ "), parts)
+    if replica.state == STOPPING:
+        return  # its containers end, whatever they are in
     deeper = indent + ("   " if last else "│  ")
     for number, container in enumerate(replica.containers):
         mark = "└─ " if number == len(replica.containers) - 1 else "├─ "

@@ -121,7 +121,7 @@ class ReplicaRestarted(Settled):
 
     def met(self, app: Workload) -> bool:
         replicas = self.them.replicas(app.project, app.name).items
-        self.shown = [each for each in replicas if each.name == self.before.name and each.state != "Terminating"]
+        self.shown = [each for each in replicas if each.name == self.before.name and each.state != status_tree.STOPPING]
         restarted = [each for each in self.shown if each.ready and self._has_restarted(each)]
         return self.runs.is_steady(app, restarted, time.monotonic()) and bool(restarted)
 

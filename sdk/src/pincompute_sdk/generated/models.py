@@ -1192,7 +1192,7 @@ class ReplicaStatus(Model):
     zone: str
     """Where it runs."""
     state: str
-    """Running, Starting, Pending, Terminating, Succeeded, Failed; Unknown while its zone is silent."""
+    """Running, Starting, Pending, Stopping, Succeeded, Failed; Unknown while its zone is unreachable."""
     ready: bool = False
     """All its containers get traffic."""
     revision: str = ""

@@ -1,8 +1,8 @@
 """Turns records of all types into one ordered timeline, a sentence each. Pure.
 
 Records that say the same become one line: an operation and the revision that it made, the same event of many pods, a state or
-decision that two gateways recorded at different moments. What happened before a change of the workload and what happened after it
-are never one line, because they have different causes.
+decision that two gateways recorded at different moments. What happened before a change of the workload and what happened after
+it are never one line, because they have different causes.
 """
 
 from __future__ import annotations

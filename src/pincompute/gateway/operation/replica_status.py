@@ -46,7 +46,9 @@ class ReplicaContainerStatus(Struct):
 class ReplicaStatus(Struct):
     name: Annotated[str, doc("As other calls take it, for example hello/3.")]
     zone: Annotated[str, doc("Where it runs.")]
-    state: Annotated[str, doc("Running, Starting, Pending, Terminating, Succeeded, Failed; Unknown while its zone is silent.")]
+    state: Annotated[
+        str, doc("Running, Starting, Pending, Stopping, Succeeded, Failed; Unknown while its zone is unreachable.")
+    ]
     ready: Annotated[bool, doc("All its containers get traffic.")] = False
     revision: Annotated[str, doc("The revision it runs.")] = ""
     started: Annotated[datetime | None, doc("Since when it is on its node.")] = None
@@ -67,14 +69,25 @@ class ReplicaList(Struct):
 def replica_list(
     found: Iterable[Replica], unreachable: tuple[str, ...], troubles: Mapping[str, str] = MappingProxyType({})
 ) -> ReplicaList:
-    """`troubles` are what the kubelets last reported, by the names of pods."""
-    told = tuple(describe(replica, troubles.get(replica.pod.metadata.name, "")) for replica in found)
+    """`troubles` are what the kubelets last reported, by the names of pods. One that stops follows the one that replaces it."""
+    shown = sorted(_shown(found), key=lambda replica: (replica.number, not shard_pods.is_live(replica.pod)))
+    told = tuple(describe(replica, troubles.get(replica.pod.metadata.name, "")) for replica in shown)
     return ReplicaList(items=told, unreachable=unreachable)
 
 
+def _shown(found: Iterable[Replica]) -> Iterator[Replica]:
+    """Yields all replicas but those that have ended, where another has taken the place or nothing is left but the deletion."""
+    every = tuple(found)
+    taken = {replica.number for replica in every if shard_pods.is_live(replica.pod)}
+    for replica in every:
+        if not shard_pods.is_finished(replica.pod) or not (replica.pod.deleting or replica.number in taken):
+            yield replica
+
+
 def describe(replica: Replica, trouble: str = "") -> ReplicaStatus:
-    """`trouble` is of no interest any more once the replica is ready."""
+    """`trouble` is of no interest any more once the replica is ready or stops."""
     pod, ready = replica.pod, shard_pods.ready_since(replica.pod) is not None
+    reason = "" if pod.deleting else _reason(pod) or ("" if ready else trouble)
     return ReplicaStatus(
         name=replica.name,
         zone=replica.zone,
@@ -83,7 +96,7 @@ def describe(replica: Replica, trouble: str = "") -> ReplicaStatus:
         revision=pod.metadata.labels.get(REVISION, ""),
         started=pod.status.start_time,
         address=pod.status.pod_ip,
-        reason=_reason(pod) or ("" if ready else trouble),
+        reason=reason,
         containers=(*(_container(name, replica.status(name)) for name in replica.containers), *_unfinished(pod)),
     )
 
@@ -100,7 +113,7 @@ def _unfinished(pod: Pod) -> Iterator[ReplicaContainerStatus]:
 
 def _state(pod: Pod) -> str:
     if pod.deleting:
-        return "Terminating"
+        return "Stopping"
     if pod.status.phase == "Running":
         return "Running" if shard_pods.ready_since(pod) is not None else "Starting"
     return pod.status.phase or "Pending"
