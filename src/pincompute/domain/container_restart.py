@@ -59,7 +59,7 @@ def decide(pod: Pod, request: ContainerRestart) -> Manifest | Impossible:
     found = _find(pod, request.container)
     if found is None:
         names = ", ".join(c.name for c in (*pod.spec.containers, *_sidecars(pod)))
-        return Impossible(f"there is no container {request.container} in {pod.metadata.name}", f"choose one of {names}")
+        return Impossible(f"there is no container {request.container} in the replica", f"choose one of {names}")
     where, container = found
     alias = other_name(pod, container)
     if not alias:

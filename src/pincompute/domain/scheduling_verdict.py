@@ -74,7 +74,7 @@ _REMEDIES = (
     ("were unschedulable", "uncordon a node, or add nodes"),
     ("node affinity/selector", "remove {rules}, or label a node"),
     ("free ports", "remove hostPort: only one replica on each node can have it"),
-    ("ReadWriteOncePod", "run one replica with maxSurge: 0, because only one pod can use the claim"),
+    ("ReadWriteOncePod", "run one replica with maxSurge: 0, because only one replica can use the claim"),
 )
 
 

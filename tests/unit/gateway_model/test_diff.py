@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pincompute.api.labels import CHANGE_CAUSE
 from pincompute.api.workloads import PinApp
 from pincompute.gateway.model import APP, PROJECT, UNIT
 from pincompute.gateway.model.diff import Change, changes, text
@@ -35,6 +36,16 @@ def test_field_by_field(name: str) -> None:
     more, expected = DIFFERENCES[name]
     found = changes(BEFORE, {**BEFORE, **more})
     assert [(change.field, change.before, change.after) for change in found] == expected
+
+
+def test_a_note_is_called_so() -> None:
+    """Users write `--note`; the annotation that keeps it is Kubernetes' own."""
+    before = {**BEFORE, "annotations": {"team": "web"}}
+    after = {**BEFORE, "annotations": {"team": "web", CHANGE_CAUSE: "a fix"}}
+    assert changes(before, after) == (Change(field="note", before=None, after="a fix"),)
+    assert changes({**BEFORE, "annotations": {CHANGE_CAUSE: "a"}}, BEFORE) == (Change(field="note", before="a", after=None),)
+    assert "+note: a fix" in text(before, after)
+    assert "change-cause" not in text(before, after)
 
 
 def test_as_text() -> None:
@@ -96,22 +107,22 @@ CHANGES = {
     "a command": (
         [("containers.web.args", None, ["a"])],
         {"template": _web(args=["a"])},
-        "x replaces its replicas step by step, because no running pod can take another containers.web.args",
+        "x replaces its replicas step by step, because no running replica can take another containers.web.args",
     ),
     "a volume and an image": (
         [("containers.web.image", "a", "b"), ("volumes", None, [{}])],
         {"template": _web(volumes=[{"name": "v", "emptyDir": {}}], image="b")},
-        "x replaces its replicas step by step, because no running pod can take another volumes",
+        "x replaces its replicas step by step, because no running replica can take another volumes",
     ),
     "what only the resource can say": (
         [("advanced.template.spec.hostname", None, "a")],
         {"template": _web(hostname="a")},
-        "x replaces its replicas step by step, because no running pod can take another advanced.template.spec.hostname",
+        "x replaces its replicas step by step, because no running replica can take another advanced.template.spec.hostname",
     ),
     "a label of pods": (
         [("advanced.template.metadata.labels.team", None, "a")],
         {"template": {**_web(), "metadata": {"labels": {"team": "a"}}}},
-        "x updates its replicas in place, step by step; no pod is replaced",
+        "x updates its replicas in place, step by step; no replica is replaced",
     ),
     "everything": (
         [("replicas", 2, 3), ("zones", None, ["a"]), ("containers.web.args", None, ["a"])],
@@ -120,6 +131,7 @@ CHANGES = {
     ),
     "the next update": ([("update.maxSurge", None, 1)], {}, "x takes the next update as asked for"),
     "labels": ([("labels.a", None, "b")], {}, "labels of x changed; nothing restarts"),
+    "a note": ([("note", None, "a fix")], {}, "note of x changed; nothing restarts"),
     "where": ([("zones", None, ["a"])], {}, "x moves as the new zones require"),
     "paused": ([("replicas", 3, 5)], {"paused": True}, "x is paused: the change is kept"),
     "stopped": ([("replicas", 3, 5)], {"stopped": True}, "x is stopped: the change is kept"),

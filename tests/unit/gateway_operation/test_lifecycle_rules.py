@@ -218,7 +218,7 @@ def test_a_rollback_leaves_no_note_of_another_revision_behind() -> None:
 
 
 def test_a_unit_is_always_one() -> None:
-    with pytest.raises(Problem, match="always one pod"):
+    with pytest.raises(Problem, match="always one replica"):
         lifecycle_rules.decide(PINPOD, unit(), asked("scale", replicas=2))
     assert lifecycle_rules.decide(PINPOD, unit(), asked("stop")).spec == {"stopped": True}
 

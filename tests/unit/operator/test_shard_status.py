@@ -100,7 +100,7 @@ def test_an_update_in_place_is_not_done_before_the_container_is_new():
 def test_a_shard_that_was_born_a_moment_ago_says_nothing_while_its_pods_are_made():
     newborn = shard(V1, created=NOW - timedelta(seconds=1))
     assert written(newborn) is None
-    assert written(shard(V1))["message"] == "its pods do not exist yet"
+    assert written(shard(V1))["message"] == "its replicas do not exist yet"
 
 
 def test_pods_that_are_starting_are_reported_late_and_readiness_and_trouble_at_once():

@@ -152,7 +152,7 @@ def login(version: int, *users: str) -> Secret:
 
 def test_a_first_login_rolls_apps_and_a_new_password_does_not() -> None:
     first = registry_command.consequence(login(1, "app web", "unit job"))
-    assert first == "app web, unit job roll, because pods name their login; `pin status web --watch` shows the progress"
+    assert first == "app web, unit job roll, because replicas name their login; `pin status web --watch` shows the progress"
     assert "`pin status unit/job --watch`" in registry_command.consequence(login(1, "unit job"))
     again = registry_command.consequence(login(2, "app web"))
     assert again == "app web uses the new password from the next pull on; nothing restarts"

@@ -151,7 +151,7 @@ def delete(
     /,
     *,
     workloads: Annotated[
-        bool, Parameter(negative="", help="Delete its apps and pods too; without this a project that has some is refused.")
+        bool, Parameter(negative="", help="Delete its apps and units too; without this a project that has some is refused.")
     ] = False,
     yes: Yes = False,
     wait: Annotated[bool, Parameter(negative="", help="Wait until no zone holds anything of it.")] = False,

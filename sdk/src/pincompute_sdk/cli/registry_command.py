@@ -56,9 +56,8 @@ def consequence(made: Secret) -> str:
     if made.version > 1:
         return f"{users} {'uses' if one else 'use'} the new password from the next pull on; nothing restarts"
     first = made.used_by[0].removeprefix("app ").replace(" ", "/")
-    return (
-        f"{users} {'rolls' if one else 'roll'}, because pods name their login; `pin status {first} --watch` shows the progress"
-    )
+    roll = "rolls" if one else "roll"
+    return f"{users} {roll}, because replicas name their login; `pin status {first} --watch` shows the progress"
 
 
 @app.command(name="list", alias="ls")

@@ -37,7 +37,7 @@ _REMEDIES = {
 }
 _REMEDIES_OF_PODS = {
     "Evicted": "its node ran short: request what it uses, or add nodes",
-    "DeadlineExceeded": "it ran longer than activeDeadlineSeconds: raise that, or do less",
+    "DeadlineExceeded": "it ran longer than activeDeadline: raise that, or do less",
     "NodeShutdown": "its node was shut down; it is replaced",
     "Terminated": "its node was shut down; it is replaced",
     "Preempting": "more important work needed its place; it is placed again",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 
 import yaml
 
+from pincompute.api.labels import CHANGE_CAUSE
 from pincompute.api.meta import Struct, doc
 from pincompute.gateway.model import codecs, field_mapping
 from pincompute.gateway.model.field_mapping import Data, Json, Path
@@ -32,7 +33,18 @@ def asked(simple: Struct) -> Data:
 
 
 def changes(before: Json, after: Json) -> tuple[Change, ...]:
-    return tuple(_changes(before, after, ()))
+    return tuple(_changes(_noted(before), _noted(after), ()))
+
+
+def _noted(data: Json) -> Json:
+    """The data with the note of its revision as users call it, who write `--note` and know no annotation of Kubernetes."""
+    said = cast("Data", data) if isinstance(data, dict) else {}
+    given: Data = said.get("annotations") or {}
+    if CHANGE_CAUSE not in given:
+        return data
+    others = {name: words for name, words in given.items() if name != CHANGE_CAUSE}
+    rest = {name: part for name, part in said.items() if name != "annotations"}
+    return {**rest, **({"annotations": others} if others else {}), "note": given[CHANGE_CAUSE]}
 
 
 def _changes(before: Json, after: Json, path: Path) -> Iterator[Change]:
@@ -90,4 +102,4 @@ def _replaced(old: list[str], new: list[str], head: int, tail: int) -> Iterator[
 def _lines(data: Data | None) -> list[str]:
     if data is None:
         return []
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=False).splitlines()
+    return yaml.safe_dump(_noted(data), sort_keys=False, allow_unicode=True, default_flow_style=False).splitlines()

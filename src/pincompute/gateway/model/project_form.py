@@ -38,9 +38,9 @@ class Project(SimpleObject, tag_field="kind", tag="Project"):
     description: Annotated[str, doc("What it is for.")] = ""
     members: Annotated[tuple[ProjectMember, ...], doc("Who may do what.")] = ()
     pod_security: Annotated[
-        PodSecurity | None, doc("What its pods may do on their nodes. Only an administrator changes it.")
+        PodSecurity | None, doc("What its replicas may do on their nodes. Only an administrator changes it.")
     ] = None
-    network: Annotated[ProjectNetwork, doc("Who may connect to its pods from outside, and where they may connect to.")] = (
+    network: Annotated[ProjectNetwork, doc("Who may connect to its replicas from outside, and where they may connect to.")] = (
         ProjectNetwork()
     )
     limits: Annotated[ProjectLimits | None, doc("How much it may ask for. Only an administrator changes it.")] = None

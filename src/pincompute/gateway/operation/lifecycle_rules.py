@@ -138,7 +138,7 @@ def _pause(_kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest)
     if obj.spec.paused:
         return LifecycleChange({}, f"{_name(obj)} is paused already")
     return LifecycleChange(
-        {"paused": True}, f"the pods of {_name(obj)} stay as they are; no change reaches them until it is resumed"
+        {"paused": True}, f"the replicas of {_name(obj)} stay as they are; no change reaches them until it is resumed"
     )
 
 
@@ -152,7 +152,9 @@ def _stop(kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -
     if obj.spec.stopped:
         return LifecycleChange({}, f"{_name(obj)} is stopped already")
     _not_paused(kind, obj)
-    return LifecycleChange({"stopped": True}, f"the pods of {_name(obj)} end; start brings {_count(kind.replicas(obj))} back")
+    return LifecycleChange(
+        {"stopped": True}, f"the replicas of {_name(obj)} end; start brings {_count(kind.replicas(obj))} back"
+    )
 
 
 def _start(kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
@@ -172,12 +174,12 @@ def _restart(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest)
         return _restart_container(kind, obj, request)
     if obj.spec.update.in_place == "Require":
         raise problems.wrong_state(
-            f"a restart replaces every pod of {_name(obj)}, and its update.inPlace is Require",
+            f"a restart replaces every replica of {_name(obj)}, and its update.inPlace is Require",
             f"set it to Prefer, or restart a container with `pin restart {kind.typed(_name(obj))}/REPLICA --container NAME`",
         )
     annotations = {labels.RESTARTED_AT: request.at.isoformat()}
     spec: Manifest = {"template": {"metadata": {"annotations": annotations}}}
-    return LifecycleChange(spec, f"every pod of {_name(obj)} is replaced, as fast as its update limits allow")
+    return LifecycleChange(spec, f"every replica of {_name(obj)} is replaced, as fast as its update limits allow")
 
 
 def _restart_container(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
@@ -187,7 +189,7 @@ def _restart_container(kind: WorkloadKind, obj: WorkloadObject, request: Lifecyc
         raise problems.not_among(f"container {request.container} in {_name(obj)}", ", ".join(names))
     if obj.spec.update.in_place == "Never":
         raise problems.wrong_state(
-            f"update.inPlace of {_name(obj)} is Never, so no container restarts without its pod",
+            f"update.inPlace of {_name(obj)} is Never, so no container restarts without its replica",
             f"restart all with `pin restart {kind.typed(_name(obj))}`, or set it to Prefer",
         )
     metadata: Manifest = obj.spec.template.get("metadata") or {}
@@ -195,7 +197,7 @@ def _restart_container(kind: WorkloadKind, obj: WorkloadObject, request: Lifecyc
     annotations = {labels.CONTAINERS_RESTARTED_AT: msgspec.json.encode(asked, order="sorted").decode()}
     return LifecycleChange(
         {"template": {"metadata": {"annotations": annotations}}},
-        f"container {request.container} restarts in every pod of {_name(obj)}, as fast as its update limits allow; "
+        f"container {request.container} restarts in every replica of {_name(obj)}, as fast as its update limits allow; "
         "the others keep running",
     )
 
@@ -203,7 +205,7 @@ def _restart_container(kind: WorkloadKind, obj: WorkloadObject, request: Lifecyc
 def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
     if not kind.scalable:
         raise problems.wrong_state(
-            f"{_name(obj)} is {_with_article(kind.word)}, which is always one pod",
+            f"{_name(obj)} is {_with_article(kind.word)}, which is always one replica",
             f"stop it with `pin stop {kind.typed(_name(obj))}`, or deploy an app instead",
         )
     wanted, present = request.replicas, kind.replicas(obj)

@@ -81,7 +81,7 @@ class ReplicaAccess:
             except NotFound:
                 return False
             return True
-        raise problems.conflict(f"{place.pod.name} is being changed by others all the time", "try again in a moment")
+        raise problems.conflict("the replica is being changed by others all the time", "try again in a moment")
 
     async def _pod(self, place: ReplicaPlace, uid: str) -> Pod | None:
         """The pod, read from the API server: a cache may lack a request that another gateway has just left there."""
@@ -104,7 +104,5 @@ def _added(pod: Pod, wanted: RestartRequest) -> dict[str, str | None] | None:
         if not patch:
             return None
     if len(waiting) >= restart_requests.MOST:
-        raise problems.wrong_state(
-            f"{len(waiting)} restarts of {pod.metadata.name} wait already", "wait until they are carried out"
-        )
+        raise problems.wrong_state(f"{len(waiting)} restarts of the replica wait already", "wait until they are carried out")
     return restart_requests.annotation((*waiting, wanted))

@@ -22,7 +22,7 @@ RECREATES = "ends all its replicas before the first one of the new revision star
 _NUMBERS = {1: "one"}
 _PLACES = frozenset({"zones", "tier"})
 _TEMPLATE = frozenset({"containers", "initContainers", "volumes", "terminationGracePeriod", "restartPolicy", "activeDeadline"})
-_UNSEEN = ("labels", "annotations", "description", "members")  # changes that no replica notices
+_UNSEEN = ("labels", "annotations", "note", "description", "members")  # changes that no replica notices
 
 
 def creation(kind: SimpleKind[Any], name: str, spec: Manifest, zones: Collection[str]) -> str:
@@ -128,10 +128,12 @@ def _how(kind: SimpleKind[Any], specs: SpecChange, changes: Sequence[Change]) ->
     if in_place_requirement.policy(specs.after) == "Never":
         return "replaces its replicas step by step, because update.inPlace is Never"
     if forcing := in_place_requirement.replacing_fields(specs.before, specs.after):
-        return f"replaces its replicas step by step, because no running pod can take another {_named(kind, specs, forcing[0])}"
+        return (
+            f"replaces its replicas step by step, because no running replica can take another {_named(kind, specs, forcing[0])}"
+        )
     if all(field_mapping.parts(each.field)[-1] == "image" for each in changes if _is_of_template(each.field)):
         return "restarts the changed containers in place with the new image, step by step"
-    return "updates its replicas in place, step by step; no pod is replaced"
+    return "updates its replicas in place, step by step; no replica is replaced"
 
 
 def _named(kind: SimpleKind[Any], specs: SpecChange, field: str) -> str:
@@ -192,7 +194,7 @@ def deletion(kind: SimpleKind[Any], obj: Object) -> tuple[str, tuple[str, ...]]:
     waits += [f"{zone_text.unreachable(zone)}; what runs there must end" for zone in silent]
     if obj.metadata.finalizers and not waits:
         waits.append("the platform confirms that nothing of it is left")
-    return f"{name} is being deleted: running pods get their grace period", tuple(waits)
+    return f"{name} is being deleted: its replicas get their grace period", tuple(waits)
 
 
 def _given(replicas: int | None) -> int:

@@ -12,7 +12,7 @@ from pincompute.gateway.model.diff import asked
 from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.problems import FieldError
 
-_REMEDY = "leave it as it is, or allow new pods with update.inPlace: Prefer"
+_REMEDY = "leave it as it is, or allow new replicas with update.inPlace: Prefer"
 
 
 def replacing_fields(before: Data, after: Data) -> tuple[str, ...]:
@@ -40,5 +40,5 @@ def check(kind: SimpleKind[Any], before: Data, after: Data) -> None:
     if policy(after) != "Require" or after.get("stopped"):
         return
     if fields := replacing_fields(before, after):
-        problem = f"no running pod can take this change, and update.inPlace is Require: {_REMEDY}"
+        problem = f"no running replica can take this change, and update.inPlace is Require: {_REMEDY}"
         raise problems.invalid(*(FieldError(located(kind, after, field), "no change", problem) for field in fields))

@@ -49,7 +49,7 @@ def _ended(pod: Pod, revision: str, now: datetime) -> Ended:
     if pod.status.phase == "Succeeded":
         return Ended(revision=revision, phase="Succeeded", reason="Completed", message="its containers have ended well", at=now)
     if pod.status.reason == DEADLINE:
-        message = "it reached activeDeadlineSeconds; raise it, or restart the unit to run it again"
+        message = "it reached activeDeadline; raise it, or restart the unit to run it again"
         return Ended(revision=revision, phase="Failed", reason=DEADLINE, message=message, at=now)
     codes = [
         f"container {status.name} ended with exit code {status.state.terminated.exit_code}"

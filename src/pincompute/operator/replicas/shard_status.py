@@ -160,7 +160,7 @@ def _message(count: Count, worst: UnreadyReason | None, surge: int) -> str:
     stuck = worst is not None and worst.rank is not Rank.STARTING and not count.complete
     if not missing and not stuck:
         return ""
-    return worst.message if worst is not None else "its pods do not exist yet"
+    return worst.message if worst is not None else "its replicas do not exist yet"
 
 
 def _ready(generation: int, count: Count, worst: UnreadyReason | None, message: str) -> Condition:
