@@ -52,13 +52,13 @@ async def test_a_deletion_that_was_only_judged_is_none(dry_run: bool, recorded: 
 
 
 SETTINGS = {
-    "a new version": (Operation("secrets", "update"), "db.3", "ann changed secret db to version 3: leaked"),
+    "a new version": (Operation("secrets", "update"), "db.3", "ann set secret db to version 3: leaked"),
     "an earlier version": (
         Operation("configs", "rollback"),
         "web-conf.1",
         "ann rolled config web-conf back to version 1: leaked",
     ),
-    "the end": (Operation("secrets", "delete"), "db", "ann removed secret db: leaked"),
+    "the end": (Operation("secrets", "delete"), "db", "ann deleted secret db: leaked"),
 }
 
 

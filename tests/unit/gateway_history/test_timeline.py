@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from history_samples import after, decision, event, exit_of, operation, revision, spec, state
+from history_samples import after, decision, event, exit_of, operation, revision, spec, state, template
 
+from pincompute.api.labels import CONTAINERS_RESTARTED_AT, RESTARTED_AT
+from pincompute.api.meta import Manifest
 from pincompute.gateway.history import exit_reasons, timeline
 from pincompute.store.records import GONE, AnyRecord
 
 Q = "registry.internal/hello"
 PROGRAMS = ("kubectl-edit", "pincompute-federation", "argocd")
+
+
+def web(**container: Any) -> Manifest:
+    return template(**container)
+
+
+def restarted(*notes: str) -> Manifest:
+    return {**web(), "metadata": {"annotations": dict(zip(notes[::2], notes[1::2], strict=True))}}
+
 
 UP_AGAIN = state("Running", 9)
 
@@ -46,6 +58,63 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
             "somebody with kubectl (kubectl-edit) scaled hello from 3 to 4",
             "the platform (pincompute-federation) scaled hello from 4 to 5",
             "somebody with argocd scaled hello from 5 to 6",
+        ],
+    ),
+    "variables are told by name, set and removed": (
+        [
+            revision(
+                author="bob", spec=spec(template=web(env=[{"name": "LEVEL", "value": "info"}, {"name": "OLD", "value": "x"}]))
+            ),
+            revision(2, 1, author="bob", spec=spec(template=web(env=[{"name": "LEVEL", "value": "debug"}, {"name": "NEW"}]))),
+            revision(3, 2, author="bob", spec=spec(template=web(env=[{"name": "NEW"}]))),
+        ],
+        [
+            "bob created hello: 3 replicas of hello:1",
+            "bob changed hello (env of web: LEVEL and NEW set, OLD removed)",
+            "bob changed hello (env of web: LEVEL removed)",
+        ],
+    ),
+    "fields have the names that users write": (
+        [
+            revision(author="bob"),
+            revision(2, 1, author="bob", spec=spec(template=web(readinessProbe={}, volumeMounts=[]))),
+            revision(
+                3,
+                2,
+                author="bob",
+                spec=spec(template={"spec": {**web()["spec"], "volumes": [], "terminationGracePeriodSeconds": 1}}),
+            ),
+            revision(
+                4,
+                3,
+                author="bob",
+                spec=spec(template={"metadata": {"labels": {"a": "b"}}, "spec": {**web()["spec"], "hostname": "h"}}),
+            ),
+        ],
+        [
+            "bob created hello: 3 replicas of hello:1",
+            "bob changed hello (health, mounts of web)",
+            "bob changed hello (health, mounts of web, terminationGracePeriod, volumes)",
+            (
+                "bob changed hello (advanced.template.spec.hostname, terminationGracePeriod, volumes, "
+                "advanced.template.metadata)"
+            ),
+        ],
+    ),
+    "a restart is one, whoever asks for it": (
+        [
+            revision(author="bob"),
+            operation("restart", 1, generation=2),
+            revision(2, 1, spec=spec(template=restarted(RESTARTED_AT, "1"))),
+            revision(3, 2, author="eve", spec=spec(template=restarted(RESTARTED_AT, "2"))),
+            operation("restart", 3, generation=4),
+            revision(4, 3, spec=spec(template=restarted(RESTARTED_AT, "2", CONTAINERS_RESTARTED_AT, '{"web": "3"}'))),
+        ],
+        [
+            "bob created hello: 3 replicas of hello:1",
+            "alice restarted hello",
+            "eve restarted hello",
+            "alice restarted hello (restart of web)",
         ],
     ),
     "a placement names zones, a change of it only what moved": (

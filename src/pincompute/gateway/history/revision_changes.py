@@ -1,17 +1,25 @@
-"""Describes in words what changed from one revision to the next. Pure."""
+"""Describes in words what changed from one revision to the next, with the fields' names in the simple form. Pure.
+
+Of variables the names are told and never the values.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from pincompute.api import template_hash
+from pincompute.api import labels, template_hash
 from pincompute.api.meta import Manifest
-from pincompute.domain import image_pinning
+from pincompute.domain import image_pinning, in_place_update
+from pincompute.gateway.model import field_tables
+from pincompute.gateway.model.workload_forms import UNIT_TABLE
 from pincompute.store.records import RevisionRecord
 
 _LISTS = ("initContainers", "containers")
-SWITCHED = ("paused", "resumed", "stopped", "started")
+RESTARTED = "restarted"
+SWITCHED = ("paused", "resumed", "stopped", "started", RESTARTED)
+_CONTAINER_WORDS = {each.resource[0]: each.simple[0] for each in field_tables.CONTAINER.fields}
+_POD_WORDS = {each.resource[2]: each.simple[0] for each in UNIT_TABLE.fields if each.resource[:2] == ("template", "spec")}
 _WORDS = {"tier": "tier", "placement": "placement", "update": "how updates happen"}
 
 
@@ -41,8 +49,7 @@ def _all(before: Manifest, after: Manifest) -> Iterator[str]:
             yield on if after.get(field) else off
     if before.get("rollout") != after.get("rollout"):
         yield _of_rollout(before.get("rollout") or {}, after.get("rollout") or {})
-    if _rest(before) != _rest(after):
-        yield "the pod template"
+    yield from _of_template(before.get("template") or {}, after.get("template") or {})
 
 
 def _of_rollout(before: Manifest, after: Manifest) -> str:
@@ -75,9 +82,56 @@ def _of_containers(before: dict[str, Manifest], after: dict[str, Manifest]) -> I
         old = before.get(name)
         if old is None:
             continue
-        fields = sorted(f for f in {*old, *container} - {"image"} if old.get(f) != container.get(f))
+        fields = {f for f in {*old, *container} - {"image"} if old.get(f) != container.get(f)}
+        if "env" in fields and (variables := tuple(_of_variables(_variables(old), _variables(container)))):
+            yield f"env of {name}: {', '.join(variables)}"
+            fields.discard("env")
         if fields:
-            yield f"{', '.join(fields)} of {name}"
+            yield f"{', '.join(sorted({_CONTAINER_WORDS.get(f, f) for f in fields}))} of {name}"
+
+
+def _of_variables(before: dict[str, Manifest], after: dict[str, Manifest]) -> Iterator[str]:
+    if changed := sorted(name for name, entry in after.items() if before.get(name) != entry):
+        yield f"{' and '.join(changed)} set"
+    if gone := sorted(before.keys() - after.keys()):
+        yield f"{' and '.join(gone)} removed"
+
+
+def _variables(container: Manifest) -> dict[str, Manifest]:
+    entries: list[Manifest] = container.get("env") or []
+    return {str(entry.get("name", "")): entry for entry in entries}
+
+
+def _of_template(before: Manifest, after: Manifest) -> Iterator[str]:
+    """Yields what changed besides the containers."""
+    old, new = _annotations(before), _annotations(after)
+    if old.get(labels.RESTARTED_AT) != new.get(labels.RESTARTED_AT):
+        yield RESTARTED
+    asked, done = in_place_update.restarts_asked(new), in_place_update.restarts_asked(old)
+    yield from (f"restart of {name}" for name in sorted(asked) if asked[name] != done.get(name))
+    was, now = before.get("spec") or {}, after.get("spec") or {}
+    fields = {f for f in {*was, *now} - {*_LISTS} if was.get(f) != now.get(f)}
+    words = sorted(_POD_WORDS.get(f, f"advanced.template.spec.{f}") for f in fields)
+    if old.get(labels.SIDECARS) != new.get(labels.SIDECARS):
+        words.append("sidecars")
+    if _metadata(before) != _metadata(after):
+        words.append("advanced.template.metadata")
+    if words:
+        yield ", ".join(words)
+
+
+def _annotations(template: Manifest) -> dict[str, Any]:
+    metadata: Manifest = template.get("metadata") or {}
+    return metadata.get("annotations") or {}
+
+
+def _metadata(template: Manifest) -> Manifest:
+    """The labels and annotations of replicas that have no field of their own."""
+    metadata: Manifest = template.get("metadata") or {}
+    own = (labels.RESTARTED_AT, labels.CONTAINERS_RESTARTED_AT, labels.SIDECARS)
+    annotations = {name: text for name, text in _annotations(template).items() if name not in own}
+    given = {**metadata, "annotations": annotations}
+    return {name: part for name, part in given.items() if part}
 
 
 def _from_to(words: str, old: Any, new: Any) -> str:
@@ -90,13 +144,6 @@ def _containers(spec: Manifest) -> dict[str, Manifest]:
 
 def _images(spec: Manifest) -> dict[str, str]:
     return {name: container.get("image", "") for name, container in _containers(spec).items()}
-
-
-def _rest(spec: Manifest) -> Manifest:
-    """The template without its containers."""
-    template: Manifest = spec.get("template") or {}
-    pod: Manifest = template.get("spec") or {}
-    return {**template, "spec": {name: value for name, value in pod.items() if name not in _LISTS}}
 
 
 def _short(image: str) -> str:

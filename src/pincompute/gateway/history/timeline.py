@@ -194,10 +194,10 @@ def access(record: AccessRecord) -> str:
 
 
 def _of_setting(record: OperationRecord) -> str:
-    """`changed secret db to version 3`."""
+    """`set secret db to version 3`."""
     what, version = f"{_SETTINGS[record.workload]} {record.name}", f"to version {record.detail}" if record.detail else ""
-    done = {"delete": f"removed {what}", "rollback": f"rolled {what} back {version}"}
-    return done.get(record.verb, f"changed {what} {version}").rstrip()
+    done = {"delete": f"deleted {what}", "rollback": f"rolled {what} back {version}"}
+    return done.get(record.verb, f"set {what} {version}").rstrip()
 
 
 def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: OperationRecord | None) -> str:
@@ -218,6 +218,8 @@ def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: O
         contents = ", ".join((revision_changes.contents(record), *record.settings))
         return f"{author} {done} {record.name}: {contents}{reason}"
     found = (*revision_changes.between(previous, record), *record.settings_since(previous))
+    if verb == "restart":
+        found = tuple(change for change in found if change != revision_changes.RESTARTED)
     if len(found) == 1 and found[0].startswith("replicas ") and verb in ("", "update", "scale"):
         change = found[0].removeprefix("replicas ")
         return f"{author} scaled {record.name} {change}{reason}" if known else SCALED.format(record.name, change)
