@@ -67,6 +67,15 @@ def test_a_template_that_is_superseded_once_more_becomes_the_newest():
     assert (made.uid, made.body) == ("r1", {"spec": {"number": 3, "note": "", "failure": ""}})
 
 
+def test_a_revision_that_comes_back_keeps_its_note():
+    """The status tells notes at a pace, so it may not have told that of the revision which a rollback brought back."""
+    back = app(pod=IMAGES[3], status=WorkloadStatus(revision=name(1)))
+    first = kept(1, 1)
+    first = structs.replace(first, spec=structs.replace(first.spec, note="the first"))
+    (made,) = revision_history.decide(back, running(1), (first, kept(2, 2)))
+    assert (made.body["spec"]["number"], made.body["spec"]["note"]) == (3, "the first")
+
+
 def test_nothing_is_written_while_an_update_goes_on():
     """The newest is known, and the wanted one is not superseded."""
     updating = app(pod=IMAGES[2], status=WorkloadStatus(revision=name(2)))

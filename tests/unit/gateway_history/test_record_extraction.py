@@ -9,10 +9,12 @@ from pincompute.api import builtin, template_hash
 from pincompute.api.builtin import ContainerStatus
 from pincompute.api.conditions import Condition
 from pincompute.api.meta import ObjectMeta
+from pincompute.api.settings import PinSecret, PinSecretSpec, SettingVersion
 from pincompute.api.workloads import RolloutStatus
 from pincompute.gateway import operation_annotation
 from pincompute.gateway.history import record_extraction
 from pincompute.gateway.history.record_extraction import KnownState, Observation
+from pincompute.gateway.settings_in_use import set_by
 from pincompute.store.records import DecisionRecord, ExitRecord, OperationRecord, RevisionRecord, StateRecord
 
 LIVE = Observation(after(500), live=True)
@@ -50,6 +52,23 @@ def test_a_revision_has_the_name_that_the_platform_gives_it() -> None:
     assert isinstance(third, RevisionRecord)
     assert (third.revision, third.rolled, third.key != after.key) == ("v9other", True, True)
     assert told(app(2, revision="v9secret", observed_generation=1), later)[0][RevisionRecord].observed is False  # type: ignore[attr-defined]
+
+
+def test_a_revision_that_a_secret_made_is_by_who_put_the_version_in_use() -> None:
+    one = Observation(after(500), live=True, settings={"version 1 of secret db": "ann", "version 4 of config c": "eve"})
+    two = Observation(after(600), live=True, settings={"version 2 of secret db": "bob", "version 4 of config c": "eve"})
+    _, known = told(app(), KnownState(), one)
+    _, known = told(app(revision="v9first", observed_generation=1), known, one)
+    found, _ = told(app(revision="v9second", observed_generation=1), known, two)
+    made = found[RevisionRecord]
+    assert isinstance(made, RevisionRecord)
+    assert (made.rolled, made.author, made.settings) == (True, "bob", tuple(two.settings))
+
+
+def test_who_set_an_earlier_version_has_not_put_it_in_use() -> None:
+    versions = tuple(SettingVersion(number=n, time=NOW, author=by) for n, by in ((1, "ann"), (2, "bob")))
+    secret = PinSecret(metadata=ObjectMeta(name="db"), spec=PinSecretSpec(versions=versions))
+    assert [set_by(secret, number) for number in (1, 2, 3)] == ["", "bob", ""]
 
 
 def test_a_state_comes_after_the_revision_that_reached_it_at_once() -> None:

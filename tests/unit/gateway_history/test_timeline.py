@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from history_samples import after, decision, event, exit_of, operation, revision, spec, state, template
+from msgspec import structs
 
 from pincompute.api.labels import CONTAINERS_RESTARTED_AT, RESTARTED_AT
 from pincompute.api.meta import Manifest
@@ -303,6 +304,8 @@ def test_another_version_of_a_secret_is_a_revision_that_nobody_wrote() -> None:
     second = revision(1, 9, settings=("version 2 of secret db",), revision="b", rolled=True)
     (_, line) = timeline.entries((first, second))
     assert (line.sentence, line.revision) == ("hello rolls to version 2 of secret db", "b")
+    (_, line) = timeline.entries((first, structs.replace(second, author="ann")))
+    assert line.sentence == "hello rolls to version 2 of secret db, which ann put in use"
 
 
 def test_looks_into_containers_that_an_earlier_version_recorded_have_words_of_their_own() -> None:

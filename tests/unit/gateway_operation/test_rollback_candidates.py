@@ -75,6 +75,22 @@ def test_the_former_value_of_a_secret_is_in_the_template_that_the_members_ran() 
     assert (found.template, found.ran_well) == (ran, True)
 
 
+def test_what_a_secret_made_still_says_so_after_a_rollback_to_it() -> None:
+    """The note of `pin rollout history` was lost, because a rollback names the version and so has no new one."""
+    owner = {"project": "shop", "workload": "PinApp", "name": "web", "uid": "u", "at": NOW}
+    one, two = ("version 1 of secret db",), ("version 2 of secret db",)
+    deployed = RevisionRecord(**owner, generation=1, revision="a", author="ann", settings=one)
+    rolled = RevisionRecord(**owner, generation=1, revision="b", author="bob", rolled=True, settings=two)
+    other = RevisionRecord(**owner, generation=2, revision="c", author="ann", settings=two)
+    back = RevisionRecord(**owner, generation=3, revision="b", author="eve")
+    found = rollback_candidates.revisions([back, other, rolled, deployed])
+    assert [(each.name, each.author, each.rolled_by) for each in found] == [
+        ("b", "eve", "version 2 of secret db"),
+        ("c", "ann", ""),
+        ("a", "ann", ""),
+    ]
+
+
 def test_what_nobody_deployed_names_the_versions_of_settings_that_made_it() -> None:
     owner: Any = {"project": "demo", "workload": "PinApp", "name": "web", "uid": "u", "at": NOW, "generation": 1}
     deployed = RevisionRecord(**owner, revision="a", author="ann", settings=("version 1 of config c", "version 1 of secret db"))

@@ -969,7 +969,7 @@ class Problem(Model):
 
 
 class ProjectNetwork(Model):
-    """Who may connect to its pods from outside, and where they may connect to."""
+    """Who may connect to its replicas from outside, and where they may connect to."""
 
     allow_from: tuple[str, ...] = ()
     """Projects whose pods may connect to this project's pods: those that have these names now."""
@@ -1003,9 +1003,9 @@ class Project(Model, tag_field="kind", tag="Project"):
     members: tuple[ProjectMember, ...] = ()
     """Who may do what."""
     pod_security: PodSecurity | None = None
-    """What its pods may do on their nodes. Only an administrator changes it."""
+    """What its replicas may do on their nodes. Only an administrator changes it."""
     network: ProjectNetwork = ProjectNetwork()
-    """Who may connect to its pods from outside, and where they may connect to."""
+    """Who may connect to its replicas from outside, and where they may connect to."""
     limits: ProjectLimits | None = None
     """How much it may ask for. Only an administrator changes it."""
     status: ProjectStatus | None = None

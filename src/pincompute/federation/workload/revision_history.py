@@ -216,7 +216,8 @@ def _create(workload: Workload, old: _Superseded, number: int, facts: _Facts) ->
 
 def _renumber(revision: PinRevision, number: int, facts: _Facts) -> Patch:
     meta = revision.metadata
-    body: Manifest = {"spec": {"number": number, "note": facts.note, "failure": facts.failure}}
+    note = facts.note or revision.spec.note  # a rollback brings no other, and the status may not have had the time to tell it
+    body: Manifest = {"spec": {"number": number, "note": note, "failure": facts.failure}}
     return Patch(_ref(revision.key), body, meta.uid, meta.resource_version, "it is superseded once more")
 
 

@@ -27,10 +27,11 @@ from pincompute.api.kinds import KINDS, Kinds, WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.api.projects import PROJECTS
+from pincompute.api.settings import SETTINGS, Setting, SettingKind
 from pincompute.gateway.history import record_extraction
 from pincompute.gateway.history.field_manager_lookup import FieldManagerLookup
 from pincompute.gateway.history.record_extraction import KnownState, Observation, RecordOwner
-from pincompute.gateway.settings_in_use import settings_in_use
+from pincompute.gateway.settings_in_use import set_by, settings_in_use
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.kube.cluster_set import Clusters
@@ -76,6 +77,7 @@ class HistoryRecorder:
         self._owners: dict[str, RecordOwner] = {}  # by uid of the pod
         self._exits: dict[str, frozenset[str]] = {}  # keys recorded, by uid of the pod
         self._parked: dict[str, tuple[KubeEvent, ...]] = {}  # by uid of the pod
+        self._rollbacks: dict[str, str] = {}  # who rolled back to a version of a setting
         for kind in kinds:
             clusters.listen("host", kind.workload, self._on_change)
         clusters.listen("host", EVENTS, self._on_change)
@@ -107,6 +109,9 @@ class HistoryRecorder:
 
     def record_operation(self, operation: OperationRecord | AccessRecord) -> None:
         """Record an operation that leaves no trace on the object itself."""
+        if isinstance(operation, OperationRecord) and operation.verb in ("rollback", "update"):
+            version = _of_version(operation.workload, operation.project, operation.name, operation.detail)
+            _remember(self._rollbacks, version, operation.author if operation.verb == "rollback" else "", REMEMBERED)
         self._record((operation,))
 
     def _on_change(self, cluster: str, obj: Object, *, initial: bool) -> None:
@@ -139,6 +144,7 @@ class HistoryRecorder:
                 operation.key if operation is not None else "",
                 revision.revision if isinstance(revision, RevisionRecord) else "",
                 revision.observed if isinstance(revision, RevisionRecord) else False,
+                revision.settings if isinstance(revision, RevisionRecord) else (),
             )
         return states
 
@@ -187,7 +193,7 @@ class HistoryRecorder:
     def _workload(self, resource: Resource[Any], obj: WorkloadObject, initial: bool) -> None:
         uid, now = obj.metadata.uid, self._clock.wall()
         before = self._workloads.get(uid, KnownState())
-        observation = Observation(now, not initial, tuple(self._settings(obj)))
+        observation = Observation(now, not initial, dict(self._settings(obj)))
         found, known = record_extraction.workload_records(resource.kind, obj, before, observation)
         self._record(found)
         if before.generation or not initial:  # not for objects older than the first gateway
@@ -197,9 +203,17 @@ class HistoryRecorder:
             self._record((record_extraction.end_record(resource.kind, obj, known, now),))
             del self._workloads[uid]
 
-    def _settings(self, obj: WorkloadObject) -> Iterator[str]:
-        """Yields the versions that the workload's revision has."""
-        return map(str, settings_in_use(obj, partial(self._find, HOST)))
+    def _settings(self, obj: WorkloadObject) -> Iterator[tuple[str, str]]:
+        """Yields the versions that the workload's revision has, each with who put it in use."""
+        for reference in settings_in_use(obj, partial(self._find, HOST)):
+            kind = next(kind for kind in SETTINGS if kind.word == reference.word)
+            setting = self._find(HOST, kind.resource, Key(obj.metadata.namespace, reference.name))
+            yield str(reference), self._put_in_use(kind, setting, reference.version) if setting is not None else ""
+
+    def _put_in_use(self, kind: SettingKind, setting: Setting, version: int) -> str:
+        """Whoever rolled back to the version, if that was through this gateway, or else who set it."""
+        rolled_back = self._rollbacks.get(_of_version(kind.resource.kind, *setting.key, str(version)), "")
+        return rolled_back or set_by(setting, version)
 
     def _look_up_authors(self, resource: Resource[Any], found: Iterable[AnyRecord]) -> None:
         for record in found:
@@ -289,6 +303,10 @@ class HistoryRecorder:
         """Stamps the record with its project's uid. A project of the same name is created only after the end of this one."""
         project = self._find(HOST, PROJECTS, Key("", record.project))
         return replace(record, project_uid=project.metadata.uid) if project is not None else record
+
+
+def _of_version(kind: str, project: str, name: str, version: str) -> str:
+    return f"{kind} {project}/{name} {version}"
 
 
 def _remember(known: dict[str, Value], key: str, value: Value, limit: int) -> None:

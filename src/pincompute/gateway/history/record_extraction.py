@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -54,7 +54,7 @@ class RecordOwner:
 
 @dataclass(frozen=True, slots=True)
 class KnownState:
-    """What has been recorded of a workload."""
+    """What has been recorded of a workload. `settings` are the versions of its last revision."""
 
     generation: int = 0
     decision: str = ""
@@ -62,17 +62,18 @@ class KnownState:
     operation: str = ""
     revision: str = ""
     observed: bool = False
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """When an object was observed. `live`: it changed at that moment; else the gateway found it so when it started.
-    `settings`: the versions of secrets and configs that its revision has.
+    `settings`: the versions of secrets and configs that its revision has, each with who put it in use, as far as that is known.
     """
 
     at: datetime
     live: bool
-    settings: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def workload_records(
@@ -86,12 +87,13 @@ def workload_records(
     operations = _operations(owner, obj)
     found += _since(operations, known.operation)
     written = meta.generation > known.generation and not (obj.deleting and known.generation)  # a deletion raises it as well
-    named = _name(obj) if written else known.revision
+    named, settings = _name(obj) if written else known.revision, known.settings
     observed = observed_revision(obj)
     if written or (observed not in ("", named) and not obj.deleting):
         rolled = known.observed and not written
-        found.append(_rolled(owner, obj, observation) if rolled else _revision(owner, obj, observation, operations))
-        named = observed or named
+        record = _rolled(owner, obj, observation, known) if rolled else _revision(owner, obj, observation, operations)
+        found.append(record)
+        named, settings = observed or named, record.settings
     decided = digest(made) if made is not None else known.decision
     if made is not None and decided != known.decision:
         found.append(DecisionRecord(**asdict(owner), at=seen, scheduling=made))
@@ -101,7 +103,8 @@ def workload_records(
         at = max((status.last_update_time or observation.at, *begun))
         found.append(StateRecord(**asdict(owner), at=at, before=known.phase, after=phase, message=status.message))
     operation = operations[0].key if operations else known.operation
-    return tuple(found), KnownState(max(meta.generation, known.generation), decided, phase, operation, named, bool(observed))
+    generation = max(meta.generation, known.generation)
+    return tuple(found), KnownState(generation, decided, phase, operation, named, bool(observed), settings)
 
 
 def revision(kind: str, obj: WorkloadObject, observation: Observation) -> RevisionRecord:
@@ -226,19 +229,21 @@ def _revision(
         spec=msgspec.to_builtins(obj.spec),
         author=made_by.author if made_by is not None else author,
         reason=made_by.reason if made_by is not None else "",
-        settings=observation.settings,
+        settings=tuple(observation.settings),
     )
 
 
-def _rolled(owner: RecordOwner, obj: WorkloadObject, observation: Observation) -> RevisionRecord:
-    """The record of a revision that another version of a setting made."""
+def _rolled(owner: RecordOwner, obj: WorkloadObject, observation: Observation, known: KnownState) -> RevisionRecord:
+    """The record of a revision that another version of a setting made. Its author is who put that version in use."""
+    authors = (author for version, author in observation.settings.items() if author and version not in known.settings)
     return RevisionRecord(
         **asdict(owner),
         at=observation.at,
         generation=obj.metadata.generation,
         revision=obj.status.revision,
         spec=msgspec.to_builtins(obj.spec),
-        settings=observation.settings,
+        author=" and ".join(dict.fromkeys(authors)),
+        settings=tuple(observation.settings),
         observed=True,
         rolled=True,
     )

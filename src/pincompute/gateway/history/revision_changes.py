@@ -109,7 +109,7 @@ def _of_template(before: Manifest, after: Manifest) -> Iterator[str]:
         yield RESTARTED
     asked, done = in_place_update.restarts_asked(new), in_place_update.restarts_asked(old)
     yield from (f"restart of {name}" for name in sorted(asked) if asked[name] != done.get(name))
-    was, now = before.get("spec") or {}, after.get("spec") or {}
+    was, now = _pod(before), _pod(after)
     fields = {f for f in {*was, *now} - {*_LISTS} if was.get(f) != now.get(f)}
     words = sorted(_POD_WORDS.get(f, f"advanced.template.spec.{f}") for f in fields)
     if old.get(labels.SIDECARS) != new.get(labels.SIDECARS):
@@ -118,6 +118,10 @@ def _of_template(before: Manifest, after: Manifest) -> Iterator[str]:
         words.append("advanced.template.metadata")
     if words:
         yield ", ".join(words)
+
+
+def _pod(template: Manifest) -> Manifest:
+    return template.get("spec") or {}
 
 
 def _annotations(template: Manifest) -> dict[str, Any]:

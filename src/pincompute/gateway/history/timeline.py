@@ -204,7 +204,8 @@ def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: O
     """`alice scaled hello from 3 to 6: load test`."""
     if record.rolled:
         new = record.settings if previous is None else record.settings_since(previous)
-        return f"{record.name} rolls to {' and '.join(new) or 'another version of its settings'}"
+        by = f", which {record.author} put in use" if record.author else ""
+        return f"{record.name} rolls to {' and '.join(new) or 'another version of its settings'}{by}"
     known = made_by.author if made_by else record.author or _somebody(record.manager)
     author = known or "somebody"
     reason = _because(made_by.reason if made_by else record.reason)

@@ -36,12 +36,14 @@ def changes(before: Json, after: Json) -> tuple[Change, ...]:
     return tuple(_changes(_noted(before), _noted(after), ()))
 
 
-def _noted(data: Json) -> Json:
+def _noted(data: Json) -> Any:
     """The data with the note of its revision as users call it, who write `--note` and know no annotation of Kubernetes."""
-    said = cast("Data", data) if isinstance(data, dict) else {}
+    if not isinstance(data, dict):
+        return data
+    said = cast("Data", data)
     given: Data = said.get("annotations") or {}
     if CHANGE_CAUSE not in given:
-        return data
+        return said
     others = {name: words for name, words in given.items() if name != CHANGE_CAUSE}
     rest = {name: part for name, part in said.items() if name != "annotations"}
     return {**rest, **({"annotations": others} if others else {}), "note": given[CHANGE_CAUSE]}

@@ -114,8 +114,9 @@ def _unjudged(kept: PinRevision) -> RollbackRevision:
 
 
 def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]:
-    """Each template once, at its newest place."""
+    """Each template once, at its newest place. What made it first is still said after a rollback to it."""
     found: dict[str, RollbackRevision] = {}
+    rolled_by: dict[str, str] = {}
     good: set[str] = set()
     ran = False
     new_settings = _new_settings(newest_first)
@@ -128,11 +129,11 @@ def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]
                 ran = False
                 template = record.spec.get("template", {})
                 made = RollbackRevision(record.revision, template, record.at, ran_well=False, author=record.author)
-                made = replace(made, rolls=bool(record.settings), rolled_by=new_settings.get(record.identity, ""))
-                found.setdefault(record.revision, made)
+                rolled_by[record.revision] = rolled_by.get(record.revision) or new_settings.get(record.identity, "")
+                found.setdefault(record.revision, replace(made, rolls=bool(record.settings)))
             case _:
                 continue
-    return tuple(replace(revision, ran_well=revision.name in good) for revision in found.values())
+    return tuple(replace(each, ran_well=each.name in good, rolled_by=rolled_by[each.name]) for each in found.values())
 
 
 def _new_settings(newest_first: Sequence[AnyRecord]) -> Mapping[Hashable, str]:
