@@ -311,6 +311,15 @@ def _age(since: datetime | None, now: datetime) -> float:
     return (now - since).total_seconds() if since is not None else SHORT_RUN
 
 
+def is_starting(pod: Pod, now: datetime) -> bool:
+    """Returns whether a container of the pod runs for the first time, and so shortly that its checks need not pass yet."""
+    for status in pod.status.container_statuses:
+        running = status.state.running if status.state else None
+        if running is not None and not status.ready and not status.restart_count and _age(running.started_at, now) < PATIENCE:
+            return True
+    return False
+
+
 def steady_after(pod: Pod, now: datetime) -> float:
     """Returns the seconds until a pod that is ready can be trusted: 0, unless a container of it crashed a moment ago."""
     return max((_unsteady(pod, status, now) for status in pod.status.container_statuses), default=0.0)

@@ -60,10 +60,11 @@ class RecordFilter:
 
 @dataclass(frozen=True, slots=True)
 class RecordPage:
-    """One page; `cursor` asks for the next one and is empty on the last."""
+    """One page; `cursor` asks for the next one and is empty on the last. `places` are cursors behind each of the records."""
 
     records: tuple[AnyRecord, ...]
     cursor: str = ""
+    places: tuple[str, ...] = ()
 
 
 class HistoryTable:
@@ -91,8 +92,9 @@ class HistoryTable:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query.order_by(*order).limit(count + 1))).all()
         shown = rows[:count]
-        found = tuple(record for row in shown if (record := _record(row.at, row.body)) is not None)
-        return RecordPage(found, _cursor(shown[-1].at, shown[-1].id) if len(rows) > count else "")
+        read = [(record, _cursor(row.at, row.id)) for row in shown if (record := _record(row.at, row.body)) is not None]
+        cursor = _cursor(shown[-1].at, shown[-1].id) if len(rows) > count else ""
+        return RecordPage(tuple(record for record, _ in read), cursor, tuple(place for _, place in read))
 
     async def latest(self, kind: RecordType) -> dict[str, AnyRecord]:
         """Returns the newest record of this type by uid, of every workload."""

@@ -228,6 +228,21 @@ FILTERS = {
 }
 
 
+@pytest.mark.parametrize("order", ["", "&oldestFirst=true"])
+async def test_a_page_of_a_story_has_as_many_lines_as_are_asked_for(tmp_path: Path, order: str) -> None:
+    """What became one line counted as many, so `-n 3` showed one."""
+    crashes = [exit_of(1 + round_, 100 * round_ + n, **SHOP) for round_ in range(5) for n in range(9)]
+    async with served(tmp_path, revision(author="bob", **SHOP), *crashes) as there:
+        seen, cursor, sizes = [], "", []
+        while not sizes or cursor:
+            page = await told(there, f"{HELLO}/timeline?limit=2{order}&cursor={cursor}")
+            cursor = page["cursor"]
+            sizes.append(len(page["items"]))
+            seen += [(line["type"], line.get("count", 1)) for line in page["items"]]
+        assert sizes == [2, 2, 2]
+        assert sorted(seen) == [*[("exit", 9)] * 5, ("revision", 1)]
+
+
 async def test_filters(tmp_path: Path) -> None:
     async with served(tmp_path, *LIFE) as there:
         for case, (query, want) in FILTERS.items():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
-from pincompute.api.builtin import Pod
+from pincompute.api.builtin import ContainerState, ContainerStateRunning, ContainerStatus, Pod, PodStatus
 from pincompute.api.meta import ObjectMeta
 from pincompute.gateway.history import replica_names
 from pincompute.gateway.operation import pod_troubles
@@ -70,15 +71,16 @@ def test_the_newest_counts_and_other_events_do_not() -> None:
             event("Pulled", "Successfully pulled image", 10),
         ],
         [pod()],
+        NOW,
     )
     assert found == {"web-a1-0": "its health check fails: the server answers with status 500"}
 
 
 def test_what_was_said_of_a_former_pod_of_the_name_is_not_said_of_the_present_one() -> None:
     events = [event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404", 5)]
-    assert pod_troubles.last_of(events, [pod(seconds=6)]) == {}
-    assert pod_troubles.last_of(events, [pod("web-a1-1")]) == {}
-    assert "web-a1-0" in pod_troubles.last_of(events, [pod(seconds=5)])
+    assert pod_troubles.last_of(events, [pod(seconds=6)], NOW) == {}
+    assert pod_troubles.last_of(events, [pod("web-a1-1")], NOW) == {}
+    assert "web-a1-0" in pod_troubles.last_of(events, [pod(seconds=5)], NOW)
 
 
 def test_records_speak_of_replicas() -> None:
@@ -87,3 +89,16 @@ def test_records_speak_of_replicas() -> None:
     told = replica_names.with_names([ended, scheduled], {"web-a1-0": "web/0"})
     assert [getattr(told[0], "pod", ""), getattr(told[1], "object", "")] == [replica_names.FORMER, "web/0"]
     assert getattr(told[1], "message", "") == "Successfully assigned web/0 to a1-node-0"
+
+
+@pytest.mark.parametrize(
+    ("runs_for", "restarts", "said"), [(29, 0, False), (31, 0, True), (29, 1, True)], ids=["it starts", "late", "again"]
+)
+def test_a_check_that_does_not_pass_while_a_container_starts_is_no_trouble(runs_for: int, restarts: int, said: bool) -> None:
+    running = ContainerState(running=ContainerStateRunning(started_at=NOW))
+    status = PodStatus(container_statuses=(ContainerStatus(name="web", state=running, restart_count=restarts),))
+    starting = structs.replace(pod(), status=status)
+    events = [event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404", 5)]
+    assert bool(pod_troubles.last_of(events, [starting], NOW + timedelta(seconds=runs_for))) == said
+    events = [event("FailedMount", 'MountVolume.SetUp failed for volume "v" : secret "db" not found')]
+    assert pod_troubles.last_of(events, [starting], NOW), "a volume needs no time to come"

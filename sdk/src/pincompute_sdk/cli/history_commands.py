@@ -161,8 +161,8 @@ def _show(
             page = _timeline(pin, wanted, limit=limit, since=since, type_=types)
             ends = _unrecorded_ends(pin, wanted, page, since) if types == CHANGES else ()
             entries = sorted((*ends, *page.items), key=lambda entry: entry.at, reverse=True) if ends else page.items
-            formats.many(view, entries, output if name else "wide")
-            _warn(page, limit)
+            formats.many(view, entries[:limit], output if name else "wide")
+            _warn(page, limit, more=len(entries) > limit)
             return
         records = _records(pin, wanted, limit=limit, since=since, type_=types)
     formats.many(HISTORY, records.items, output)
@@ -195,10 +195,10 @@ def _timeline(pin: Client, wanted: WorkloadTarget | None, *, limit: int, since: 
         return options.workloads(pin, wanted.kind).timeline(project, wanted.name, limit=limit, since=since, type_=type_)
 
 
-def _warn(page: Timeline, limit: int) -> None:
+def _warn(page: Timeline, limit: int, *, more: bool = False) -> None:
     if page.missing:
         terminal.err(MISSING)
-    if page.cursor:
+    if page.cursor or more:
         terminal.err(f"earlier entries: -n {min(MOST, limit * 4)}" if limit < MOST else EARLIER)
 
 

@@ -413,7 +413,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -460,7 +460,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         async for page in self._caller.pages(
@@ -593,7 +593,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -640,7 +640,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         async for page in self._caller.pages(
@@ -1376,7 +1376,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -1421,7 +1421,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         async for page in self._caller.pages(
@@ -1629,7 +1629,7 @@ class EventsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -1675,7 +1675,7 @@ class EventsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         async for page in self._caller.pages(
@@ -1738,7 +1738,7 @@ class HistoryResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -1784,7 +1784,7 @@ class HistoryResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         async for page in self._caller.pages(
@@ -2302,7 +2302,7 @@ class TimelineResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -2346,7 +2346,7 @@ class TimelineResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         async for page in self._caller.pages(
@@ -2507,7 +2507,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -2554,7 +2554,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         async for page in self._caller.pages(
@@ -2687,7 +2687,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -2734,7 +2734,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         async for page in self._caller.pages(
@@ -3470,7 +3470,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -3515,7 +3515,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         async for page in self._caller.pages(

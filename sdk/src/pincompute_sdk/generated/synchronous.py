@@ -410,7 +410,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -455,7 +455,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         for page in self._caller.pages(
@@ -587,7 +587,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -632,7 +632,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         for page in self._caller.pages(
@@ -1363,7 +1363,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -1408,7 +1408,7 @@ class AppsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         for page in self._caller.pages(
@@ -1615,7 +1615,7 @@ class EventsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -1659,7 +1659,7 @@ class EventsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         for page in self._caller.pages(
@@ -1721,7 +1721,7 @@ class HistoryResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -1765,7 +1765,7 @@ class HistoryResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         for page in self._caller.pages(
@@ -2280,7 +2280,7 @@ class TimelineResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -2324,7 +2324,7 @@ class TimelineResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         for page in self._caller.pages(
@@ -2484,7 +2484,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -2529,7 +2529,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         for page in self._caller.pages(
@@ -2661,7 +2661,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -2706,7 +2706,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         for page in self._caller.pages(
@@ -3437,7 +3437,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         cursor: The cursor of the page before.
         oldest_first: From the oldest to the newest.
         """
@@ -3482,7 +3482,7 @@ class UnitsResource:
         type_: Only these, by commas: revision, decision, state, exit, event, operation, access.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
-        limit: Records of a page, 1 to 1000.
+        limit: Records of a page, or lines of a timeline, 1 to 1000.
         oldest_first: From the oldest to the newest.
         """
         for page in self._caller.pages(

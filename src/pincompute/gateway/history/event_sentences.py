@@ -65,6 +65,7 @@ _KNOWN: tuple[tuple[str, str, Callable[[_Found], str]], ...] = (
     ("Failed", r"^Error: (?:ErrImagePull|ImagePullBackOff)$", lambda _: "its image cannot be pulled"),
     ("Failed", r"^Error: (?P<why>.*)", lambda m: f"a container cannot start{_because(m['why'])}"),
     ("Evicted", r"(?P<why>.*)", lambda m: f"its node ended it{_because(m['why'])}"),
+    ("CheckPending", r"", lambda _: "it starts, and its check does not pass yet"),
     ("NodeNotReady", r"", lambda _: "its node does not answer"),
     ("TaintManagerEviction", r"Cancelling", lambda _: "it stays, because its node answers again"),
     ("TaintManagerEviction", r"", lambda _: "it leaves its node, which does not answer"),

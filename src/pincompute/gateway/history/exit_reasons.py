@@ -19,7 +19,7 @@ NODE_RESTARTED = "Unknown"  # containerd's reason for a container that it did no
 GRACE_EXCEEDED = "GracePeriodExceeded"  # our own reason for a container of a deleted pod that ran past the pod's deadline
 _GRACE_REMEDY = "end the program when it gets SIGTERM, or raise terminationGracePeriod"
 _DEFINITION_CHANGED = re.compile(r"(?:Init c|C)ontainer (?P<container>\S+) definition changed")
-_CHECK_FAILED = re.compile(r"(?:Init c|C)ontainer (?P<container>\S+) failed (?P<check>liveness|startup) probe")
+CHECK_FAILED = re.compile(r"(?:Init c|C)ontainer (?P<container>\S+) failed (?P<check>liveness|startup) probe")
 _ENDED_BY_KUBELET = (0, SIGNALLED + signal.SIGKILL, SIGNALLED + signal.SIGTERM)  # codes after a request to end
 _FAILED_CHECKS = {f"{check.capitalize()}Failed": f"its {check} check failed" for check in ("liveness", "startup")}
 _CHECK_REMEDY = "correct the check, or give it longer (startup, initialDelay, failureThreshold)"
@@ -78,7 +78,7 @@ def _with_cause(record: ExitRecord, wanted: AbstractSet[str], failed: Sequence[F
 
 def _failed_checks(records: Iterable[AnyRecord]) -> list[FailedCheck]:
     events = [record for record in records if isinstance(record, EventRecord)]
-    matched = [(event, found) for event in events if (found := _CHECK_FAILED.match(event.message))]
+    matched = [(event, found) for event in events if (found := CHECK_FAILED.match(event.message))]
     return [
         FailedCheck(
             (event.object, found["container"]), event.at - _SECOND, event.last + GRACE, f"{found['check'].capitalize()}Failed"

@@ -120,7 +120,7 @@ def _asked(
     uid: Annotated[
         str, QueryParameter(description="Only of the workload with this uid, when a name was used more than once.")
     ] = "",
-    limit: Annotated[int, QueryParameter(description="Records of a page, 1 to 1000.")] = 100,
+    limit: Annotated[int, QueryParameter(description="Records of a page, or lines of a timeline, 1 to 1000.")] = 100,
     cursor: Annotated[str, QueryParameter(description="The cursor of the page before.")] = "",
     oldest_first: Annotated[bool, QueryParameter(name="oldestFirst", description="From the oldest to the newest.")] = False,
 ) -> HistoryQuery:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import msgspec
 
@@ -13,11 +15,18 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.settings import PINSECRETS, SETTINGS
 from pincompute.api.template_settings import references, registries
-from pincompute.domain import free_room, shard_pods
+from pincompute.domain import free_room, shard_pods, unready_reason
 from pincompute.domain.free_room import ClusterRoom
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.history import exit_reasons, record_extraction, replica_names, timeline, workload_explanation
+from pincompute.gateway.history import (
+    exit_reasons,
+    record_extraction,
+    replica_names,
+    startup_checks,
+    timeline,
+    workload_explanation,
+)
 from pincompute.gateway.history.record_extraction import Observation
 from pincompute.gateway.history.timeline import TimelineEntry
 from pincompute.gateway.history.workload_explanation import ExplainedWorkload
@@ -35,6 +44,8 @@ CONTEXT = 200  # records of a workload an explanation looks back at
 _SETTING_KINDS = {kind.word: kind.resource.kind for kind in SETTINGS}
 STALLED = "Stalled"  # the phase in which waiting does not help
 CHANGES: frozenset[RecordType] = frozenset({"revision", "operation"})
+GROWTH = 4  # by which each further page is longer, while many records make few lines
+MOST_FOLDED = 4000  # records that are looked at for one page of lines
 REVISIONS = 100  # earlier revisions that are compared with a changed one
 
 
@@ -52,6 +63,30 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     missing: tuple[str, ...] = ()
     room: str = ""
     rollback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _ToldPage:
+    """Records in the order of their page, and what their lines need beside them."""
+
+    records: tuple[AnyRecord, ...]
+    before: tuple[RevisionRecord, ...]
+    changes: tuple[AnyRecord, ...]
+    with_operations: bool
+    oldest_first: bool
+
+    def lines(self, count: int) -> tuple[TimelineEntry, ...]:
+        """Returns the lines of the first records."""
+        left = () if self.oldest_first else self.records[count:]
+        earlier = (*self.before, *(record for record in left if isinstance(record, RevisionRecord)))
+        return timeline.entries(self.records[:count], earlier, self.changes, with_operations=self.with_operations)
+
+    def count_of(self, limit: int) -> int:
+        """Returns how many records at most make no more than so many lines."""
+        every = len(self.records)
+        if every <= limit or len(self.lines(every)) <= limit:
+            return every
+        return bisect_right(range(every), limit, lo=limit, key=lambda count: len(self.lines(count + 1)))
 
 
 class HistoryService:
@@ -101,16 +136,19 @@ class HistoryService:
 
     async def _judged(self, wanted: RecordFilter, page: RecordPage) -> RecordPage:
         """The page, with its exits judged by the events around them, which may stand on another page or not be asked for."""
-        exits = [record.at for record in page.records if isinstance(record, ExitRecord)]
-        if not exits:
-            return page
-        since, until = min(exits) - exit_reasons.GRACE, max(exits) + exit_reasons.GRACE
+        around = await self._around(wanted, [record.at for record in page.records if isinstance(record, ExitRecord)])
+        return replace(page, records=exit_reasons.with_causes(page.records, around)) if around else page
+
+    async def _around(self, wanted: RecordFilter, times: Sequence[datetime]) -> tuple[AnyRecord, ...]:
+        """Events and exits around these times, of types that may not be asked for."""
+        if not times:
+            return ()
+        since, until = min(times) - exit_reasons.GRACE, max(times) + exit_reasons.GRACE
         nearby = replace(wanted, types=frozenset({"event", "exit"}), since=since, until=until, text="")
         try:
-            around = await self._store.history.page(nearby, limit=LONGEST_PAGE)
+            return (await self._store.history.page(nearby, limit=LONGEST_PAGE)).records
         except StoreUnavailable:
             raise _away() from None
-        return replace(page, records=exit_reasons.with_causes(page.records, around.records))
 
     def _used(self, wanted: RecordFilter) -> frozenset[tuple[str, str]]:
         """Returns the secrets and configs that the workload names now, and its logins, by kind and name."""
@@ -137,22 +175,52 @@ class HistoryService:
     async def timeline(
         self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool
     ) -> tuple[tuple[TimelineEntry, ...], str, tuple[str, ...]]:
-        """Lines in the requested order, the cursor of the next page, and what they lack as `history` says it."""
-        page, missing = await self.history(wanted, cursor, limit, oldest_first=oldest_first)
+        """At most `limit` lines in the requested order, the cursor of the next page, and what they lack as `history` says it. A
+        line may stand for many records.
+        """
+        size = limit + 1  # the last line is whole when there is one more
+        page, missing = await self.history(wanted, cursor, size, oldest_first=oldest_first)
+        told = await self._told(wanted, page, missing, oldest_first=oldest_first)
+        while len(told.lines(len(page.records))) <= limit and page.cursor and len(page.records) < MOST_FOLDED:
+            size = min(LONGEST_PAGE, size * GROWTH)
+            more, _ = await self.history(wanted, page.cursor, size, oldest_first=oldest_first)
+            page = replace(more, records=page.records + more.records, places=page.places + more.places)
+            told = await self._told(wanted, page, missing, oldest_first=oldest_first)
+        count = told.count_of(limit)
+        lines = told.lines(count)
+        place = page.cursor if count == len(page.records) else page.places[count - 1] if page.places else ""
+        return (lines if oldest_first else lines[::-1]), place, missing
+
+    async def _told(self, wanted: RecordFilter, page: RecordPage, missing: tuple[str, ...], *, oldest_first: bool) -> _ToldPage:
+        """The page with all that its lines need beside its records."""
         with_operations = not wanted.types or "operation" in wanted.types
         before = () if missing else await self._before(wanted, page)
         changes = () if missing else await self._changes(wanted, page)
-        lines = timeline.entries(self._named(page.records), before, changes, with_operations=with_operations and not missing)
-        return (lines if oldest_first else lines[::-1]), page.cursor, missing
+        checks = [r.at for r in page.records if isinstance(r, EventRecord) and pod_troubles.check_of(r)]
+        around = () if missing else await self._around(wanted, checks)
+        records = startup_checks.with_allowance(page.records, around, self._late(page.records) if checks else ())
+        return _ToldPage(self._named(records), before, changes, with_operations and not missing, oldest_first)
+
+    def _late(self, records: Iterable[AnyRecord]) -> frozenset[str]:
+        """The names of pods that had the time to start and are not ready, of workloads about which there are events."""
+        now = self._clock.wall()
+        found = (replica.pod for target in self._targets(records) for replica in self._replicas.of(target))
+        unready = (pod for pod in found if shard_pods.ready_since(pod) is None)
+        return frozenset(pod.metadata.name for pod in unready if not unready_reason.is_starting(pod, now))
+
+    def _targets(self, records: Iterable[AnyRecord]) -> Iterator[WorkloadRef]:
+        """Yields each workload of whose pods the records tell."""
+        about = (record for record in records if isinstance(record, EventRecord | ExitRecord))
+        for project, workload, name in {(record.project, record.workload, record.name) for record in about}:
+            kind = kinds.named(workload, self._reads.workloads)
+            if kind is not None:
+                yield WorkloadRef(kind, project, name)
 
     def _named(self, records: Iterable[AnyRecord]) -> tuple[AnyRecord, ...]:
         """Records with the names of replicas, of any number of workloads."""
         those, names = tuple(records), dict[str, str]()
-        about = (record for record in those if isinstance(record, EventRecord | ExitRecord))
-        for project, workload, name in {(record.project, record.workload, record.name) for record in about}:
-            kind = kinds.named(workload, self._reads.workloads)
-            if kind is not None:
-                names.update(self._replicas.names(WorkloadRef(kind, project, name)))
+        for target in self._targets(those):
+            names.update(self._replicas.names(target))
         return replica_names.with_names(those, names)
 
     async def explain(
@@ -198,14 +266,15 @@ class HistoryService:
         target = WorkloadRef(kind, *obj.key)
         unready = [replica for replica in self._replicas.of(target) if shard_pods.ready_since(replica.pod) is None]
         events = (record for record in records if isinstance(record, EventRecord))
-        troubles = pod_troubles.last_of(events, [replica.pod for replica in unready])
+        now = self._clock.wall()
+        troubles = pod_troubles.last_of(events, [replica.pod for replica in unready], now)
         subject = ExplainedWorkload(
             kind,
             obj,
             self._named(records),
             tuple(m.metadata.name for m in members),
             self._reads.silent(),
-            self._clock.wall(),
+            now,
             tuple((r.name, said) for r in unready if (said := troubles.get(r.pod.metadata.name))),
             room,
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pincompute.api.builtin import Pod
+from pincompute.domain import unready_reason
 from pincompute.domain.container_failure import short
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
@@ -45,18 +46,29 @@ class PodTroubles:
             page = await self.store.history.page(wanted, limit=MOST)
         except StoreUnavailable:
             return {}
-        return last_of((record for record in page.records if isinstance(record, EventRecord)), pods)
+        return last_of((record for record in page.records if isinstance(record, EventRecord)), pods, now)
 
 
-def last_of(events: Iterable[EventRecord], pods: Iterable[Pod]) -> Mapping[str, str]:
-    """Returns the newest sentence of each of the pods. What is older than the pod is about a former one of its name."""
-    made = {pod.metadata.name: pod.metadata.creation_timestamp for pod in pods}
+def last_of(events: Iterable[EventRecord], pods: Iterable[Pod], now: datetime) -> Mapping[str, str]:
+    """Returns the newest sentence of each of the pods. What is older than the pod is about a former one of its name. A check
+    that does not pass while a container starts is no trouble.
+    """
+    present = {pod.metadata.name: pod for pod in pods}
     found: dict[str, str] = {}
     for event in sorted(events, key=lambda event: event.last):
-        since = made.get(event.object)
-        if since is not None and event.last >= since and (said := sentence(event)):
+        pod = present.get(event.object)
+        since = pod.metadata.creation_timestamp if pod is not None else None
+        if pod is None or since is None or event.last < since or (check_of(event) and unready_reason.is_starting(pod, now)):
+            continue
+        if said := sentence(event):
             found[event.object] = said
     return found
+
+
+def check_of(event: EventRecord) -> str:
+    """Returns which check the event says to fail: Readiness, Liveness or Startup; empty for an event about something else."""
+    failed = _FAILED.search(event.message) if event.reason in ("Unhealthy", "ProbeWarning") else None
+    return failed["check"] if failed is not None else ""
 
 
 def sentence(event: EventRecord) -> str:
