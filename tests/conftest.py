@@ -62,15 +62,17 @@ def region_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def greeting(region_home: Path) -> str:
-    """What `up` said to the first of the processes of this run that share the region."""
+def greeting(region_home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `up` said to the first of the processes of this run that share the region. One region at a time is started."""
     run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID", "alone")
     said = region_home.with_name(f"{region_home.name}.{run_id}.up")
     with said.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         if run_id == "alone" or not (found := file.read()):
-            found = _up(region_home)
+            with (tmp_path_factory.getbasetemp().parent / "up.lock").open("w") as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                found = _up(region_home)
             file.write(found)
             file.flush()
     return found
