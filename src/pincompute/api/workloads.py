@@ -260,6 +260,17 @@ class Scheduling(Struct):
     rejections: Annotated[tuple[Rejection, ...], doc("Why the other clusters were not candidates, or got no more.")] = ()
 
 
+class EndedContainer(Struct):
+    """How one container of a unit has ended."""
+
+    name: Annotated[str, doc("Name of the container.")]
+    exit_code: Annotated[int, doc("Its exit code; 128 and the number of a signal when one ended it.")] = 0
+    reason: Annotated[str, doc("The kubelet's word, such as Completed, Error or OOMKilled.")] = ""
+    message: Annotated[str, doc("What the container wrote to its termination log, its first characters.", maxLength=1024)] = ""
+    started_at: Annotated[datetime | None, doc("When its last run began.")] = None
+    finished_at: Annotated[datetime | None, doc("When its last run ended.")] = None
+
+
 class Ended(Struct):
     """How a unit that runs to its end has ended. It is not run again until its template changes."""
 
@@ -267,7 +278,8 @@ class Ended(Struct):
     phase: Annotated[Literal["Succeeded", "Failed"], doc("Succeeded, or Failed.")]
     reason: Annotated[str, doc("One CamelCase word for programs.")] = ""
     message: Annotated[str, doc("Why it ended, in a sentence.")] = ""
-    at: Annotated[datetime | None, doc("When it was seen to have ended.")] = None
+    at: Annotated[datetime | None, doc("When the last of its containers ended, or it was seen to have ended.")] = None
+    containers: Annotated[tuple[EndedContainer, ...], doc("How each container ended.")] = ()
 
 
 class UnreadyCause(Struct):

@@ -10,7 +10,16 @@ import pytest
 from shard_builders import NOW, UID, disruption_budget, namespace, pod, seen, shard, share, with_status, world
 
 from pincompute.api import template_hash
-from pincompute.api.builtin import NAMESPACES, NODES, PODS, ContainerStatus, Node, NodeSpec
+from pincompute.api.builtin import (
+    NAMESPACES,
+    NODES,
+    PODS,
+    ContainerState,
+    ContainerStateTerminated,
+    ContainerStatus,
+    Node,
+    NodeSpec,
+)
 from pincompute.api.labels import IN_PLACE, LOCAL, RESTART_REQUEST, SHAPE, SHARD_UID, SIDECARS
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Origin, ShardBudget, Share
@@ -367,6 +376,39 @@ def test_a_deadline_is_for_good_whatever_the_restart_policy():
     plan = units(pod(0, UNIT, up=False, phase="Failed", reason="DeadlineExceeded"), of=shard(UNIT))
     assert names(plan, Delete) == []
     assert told_of(plan)["ended"]["reason"] == "DeadlineExceeded"
+
+
+BEGAN, FINISHED = NOW - timedelta(minutes=9), NOW - timedelta(minutes=1)
+
+
+def end(name: str, code: int, reason: str, message: str = "") -> ContainerStatus:
+    how = ContainerStateTerminated(exit_code=code, reason=reason, message=message, started_at=BEGAN, finished_at=FINISHED)
+    return ContainerStatus(name=name, state=ContainerState(terminated=how))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ((end("web", 3, "Error", "no input"),), "container web ended with exit code 3 (no input)"),
+        ((end("web", 137, "OOMKilled"),), "container web ended with exit code 137 (out of memory)"),
+        ((end("web", 143, "Error"),), "container web ended with exit code 143 (SIGTERM)"),
+        (
+            (end("web", 1, "Error"), end("log", 0, "Completed"), end("db", 2, "Error")),
+            "container web ended with exit code 1; container db ended with exit code 2",
+        ),
+        ((), "a container failed"),
+    ],
+)
+def test_how_each_container_of_a_unit_ended_is_kept(statuses, said):
+    """Exit codes, reasons and times outlive the pod."""
+    gone = pod(0, ONCE, up=False, phase="Failed")
+    gone = msgspec.structs.replace(gone, status=msgspec.structs.replace(gone.status, container_statuses=statuses))
+    ended = told_of(units(gone))["ended"]
+    assert ended["message"] == f"{said}; look at its logs, and restart the unit to run it again"
+    rows = [(row["name"], row.get("exitCode", 0), row["reason"]) for row in ended.get("containers", ())]
+    assert rows == [(s.name, s.state.terminated.exit_code, s.state.terminated.reason) for s in statuses]
+    if statuses:
+        assert ended["at"] == ended["containers"][0]["finishedAt"]
 
 
 def test_another_revision_of_a_unit_that_ended_runs():

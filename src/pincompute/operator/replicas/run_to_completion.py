@@ -6,18 +6,20 @@ that it outlives the pod. Another revision runs again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from pincompute.api import conditions, kinds
-from pincompute.api.builtin import Pod
+from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Pod
 from pincompute.api.labels import REVISION
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.shards import Shard, Share
-from pincompute.api.workloads import Ended
-from pincompute.domain import shard_pods
+from pincompute.api.workloads import Ended, EndedContainer
+from pincompute.domain import container_failure, shard_pods
 
+LONGEST_MESSAGE = 1024  # characters of a termination log that the status keeps
+REMEDY = "look at its logs, and restart the unit to run it again"
 DEADLINE = "DeadlineExceeded"  # what kubelet says of a pod that reached activeDeadlineSeconds
 
 
@@ -46,15 +48,38 @@ def _has_ended(pod: Pod, share: Share) -> bool:
 
 
 def _ended(pod: Pod, revision: str, now: datetime) -> Ended:
+    containers = tuple(_containers(pod))
+    at = max((c.finished_at for c in containers if c.finished_at is not None), default=now)
     if pod.status.phase == "Succeeded":
-        return Ended(revision=revision, phase="Succeeded", reason="Completed", message="its containers have ended well", at=now)
-    if pod.status.reason == DEADLINE:
-        message = "it reached activeDeadline; raise it, or restart the unit to run it again"
-        return Ended(revision=revision, phase="Failed", reason=DEADLINE, message=message, at=now)
-    codes = [
-        f"container {status.name} ended with exit code {status.state.terminated.exit_code}"
-        for status in pod.status.container_statuses
-        if status.state and status.state.terminated and status.state.terminated.exit_code
-    ]
-    message = f"{'; '.join(codes) or 'a container failed'}; look at its logs, and restart the unit to run it again"
-    return Ended(revision=revision, phase="Failed", reason="ContainerFailed", message=message, at=now)
+        reason, message = "Completed", "its containers have ended well"
+    elif pod.status.reason == DEADLINE:
+        reason, message = DEADLINE, "it reached activeDeadline; raise it, or restart the unit to run it again"
+    else:
+        reason, message = "ContainerFailed", f"{_failures(pod) or 'a container failed'}; {REMEDY}"
+    phase = "Succeeded" if pod.status.phase == "Succeeded" else "Failed"
+    return Ended(revision=revision, phase=phase, reason=reason, message=message, at=at, containers=containers)
+
+
+def _containers(pod: Pod) -> Iterator[EndedContainer]:
+    """Yields how each container ended; one that never ran has no end."""
+    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+        if (end := _end(status)) is not None:
+            yield EndedContainer(
+                name=status.name,
+                exit_code=end.exit_code,
+                reason=end.reason,
+                message=end.message[:LONGEST_MESSAGE],
+                started_at=end.started_at,
+                finished_at=end.finished_at,
+            )
+
+
+def _failures(pod: Pod) -> str:
+    """Returns which containers failed and how, in the words that a crash has."""
+    ends = ((status.name, _end(status)) for status in (*pod.status.init_container_statuses, *pod.status.container_statuses))
+    failed = ((name, end) for name, end in ends if end is not None and end.exit_code)
+    return "; ".join(container_failure.ended(f"container {name}", end, again="").message for name, end in failed)
+
+
+def _end(status: ContainerStatus) -> ContainerStateTerminated | None:
+    return status.state.terminated if status.state is not None else None
