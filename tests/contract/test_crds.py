@@ -628,6 +628,30 @@ async def test_only_the_platform_writes_shards(server: Api) -> None:
     (await server.delete(f"{path}/s")).ok()
 
 
+async def test_a_project_names_only_sidecars_that_allow_it(server: Api, unique: str) -> None:
+    """The API server asks the sidecars, so that nobody gets past it with kubectl."""
+    name, path = f"m{unique}", workloads.PINAPPS.path(server.namespace)
+    sidecar = patched({"kind": "PinSidecar", "patch": {"metadata": {"name": name}, "spec": {"allowedProjects": ["bank"]}}})
+    (await server.post(sidecars.PINSIDECARS.path(), sidecar)).ok(201)
+    app = patched({"patch": {"spec": {"template": {"metadata": {"annotations": {labels.SIDECARS: f"x,{name}"}}}}}})
+    await until(lambda: _is_refused(server, path, app), "the API server to know the sidecar")
+    refused = (await server.post(path, app)).refused(403, "Forbidden")
+    assert f"project {server.namespace} may not have sidecar {name}" in refused["message"]
+    other = patched({"patch": {"spec": {"template": {"metadata": {"annotations": {labels.SIDECARS: "x"}}}}}})
+    (await server.post(path, other)).ok(201)
+    (await server.patch(f"{path}/hello", app)).refused(403, "Forbidden")
+    allowed = {"spec": {"allowedProjects": ["bank", server.namespace]}}
+    (await server.patch(sidecars.PINSIDECARS.path(name=name), allowed)).ok()
+    again = {**app, "metadata": {"name": "other"}}
+    await until(lambda: _is_taken(server, path, again), "the API server to know that the project is allowed")
+    (await server.patch(sidecars.PINSIDECARS.path(name=name), {"metadata": {"finalizers": None}})).ok()
+    (await server.delete(sidecars.PINSIDECARS.path(name=name))).ok()
+
+
+async def _is_refused(api: Api, path: str, manifest: dict[str, Any]) -> bool:
+    return (await api.post(path, manifest, dryRun="All")).code == 403
+
+
 async def test_shards_are_only_made_in_namespaces_of_projects(server: Api, unique: str) -> None:
     """Also not by the federation, whose view may be wrong, and not by an administrator, who may err."""
     (await server.post(shards.PINAPPSHARDS.path(server.namespace), SHARD, dryRun="All")).ok(201)

@@ -19,6 +19,7 @@ from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import FLEET_FINALIZER, HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.sidecars import PINSIDECARS, PINSIDECARSHARDS
+from pincompute.api.workloads import PINAPPS
 from pincompute.testing.laws import LAWS, Case, Chance, Scenario, SimulatedWorld, uphold
 from pincompute.testing.laws.simulation import Simulation
 
@@ -28,10 +29,12 @@ NEW = "hello:2"
 SLOW = Kubelets(ready_after=3.0, gone_after=1.0)
 
 
-def begin_region(world: SimulatedWorld, update: Manifest, selector: Manifest | None = None) -> None:
+def begin_region(
+    world: SimulatedWorld, update: Manifest, selector: Manifest | None = None, allowed: tuple[str, ...] = ("*",)
+) -> None:
     """The app names the sidecar, unless a selector chooses it."""
     spec = {"container": {"image": "hello:1"}, "update": {"bakeSeconds": 0, "progressDeadlineSeconds": 120, **update}}
-    spec |= {"selector": selector} if selector else {}
+    spec |= {"allowedProjects": list(allowed), **({"selector": selector} if selector else {})}
     begin(world, MEMBERS, {"web": AppEdit(4, sidecars="" if selector else "meter")}, pods={}, room=ROOMY, slow=())
     world.make(HOST, PINSIDECARS, {"metadata": {"name": "meter", "finalizers": [FLEET_FINALIZER]}, "spec": spec})
 
@@ -55,6 +58,14 @@ def delete(world: SimulatedWorld) -> None:
 
 def select_nothing(world: SimulatedWorld) -> None:
     world.edit(HOST, PINSIDECARS, METER, {"spec": {"selector": {"projects": None}, "otherChanges": "Replace"}})
+
+
+def allow_all(world: SimulatedWorld) -> None:
+    """Until now the app could not have it, and says so."""
+    assert not pods(world)
+    message = world.objects(HOST, PINAPPS)[Key("shop", "web")].status.message
+    assert "project shop may not have sidecar meter" in message
+    world.edit(HOST, PINSIDECARS, METER, {"spec": {"allowedProjects": ["*"]}})
 
 
 def pause_app(world: SimulatedWorld) -> None:
@@ -109,11 +120,12 @@ def case(
     *edits: Callable[[SimulatedWorld], None],
     rests: Callable[[SimulatedWorld], None],
     selector: Manifest | None = None,
+    allowed: tuple[str, ...] = ("*",),
     **update: object,
 ) -> Case:
     scenario = Scenario(
         (HOST, *MEMBERS),
-        partial(begin_region, update=update, selector=selector),
+        partial(begin_region, update=update, selector=selector, allowed=allowed),
         edits,
         SLOW.tick,
         invariant,
@@ -136,6 +148,9 @@ CASES = {
     "a selector that no longer selects": case(select_nothing, rests=left, selector={"projects": ["*"]}),
     "a sidecar that is deleted while an app names it": case(
         delete, partial(apply, edit=Edit("scale", number=6), members=MEMBERS), rests=stays
+    ),
+    "a project that the sidecar begins to allow": case(
+        allow_all, rests=partial(ends, "hello:1", "Complete", 0), allowed=("bank",)
     ),
     "an update of the app beside it": case(
         partial(write, NEW),

@@ -85,6 +85,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_setting_policies(),
         *_sidecar_policies(),
+        *_sidecars_allowed(workloads),
         *_finalizer("project-finalizer", (PROJECTS.plural,), labels.NAMESPACES_FINALIZER),
         *_mutating(
             "fractions-as-text",
@@ -168,6 +169,29 @@ def _sidecar_policies() -> list[Manifest]:
         *_validating("sidecars-in-use", Match(GROUP, VERSION, (plural,), ("DELETE",)), {"validations": [unused]}),
         *_finalizer("sidecar-finalizer", (plural,), labels.FLEET_FINALIZER),
     ]
+
+
+def _sidecars_allowed(workloads: tuple[str, ...]) -> list[Manifest]:
+    """A template names a new sidecar only where the sidecar allows the project. The API server asks every sidecar."""
+    named = f"?spec.?template.?metadata.?annotations[?'{labels.SIDECARS}'].orValue('')"
+    rule: Manifest = {
+        "expression": f"!object.{named}.split(',').exists(n, n == params.metadata.name) "
+        f"|| params.?spec.?allowedProjects.orValue(['{sidecars.EVERY}'])"
+        f".exists(p, p == request.namespace || p == '{sidecars.EVERY}')",
+        "messageExpression": f"'spec.template.metadata.annotations[{labels.SIDECARS}]: project ' + request.namespace "
+        "+ ' may not have sidecar ' + params.metadata.name + ': leave it out, or ask an administrator to add the project to '"
+        "+ 'its allowedProjects'",
+        "reason": "Forbidden",
+    }
+    changes = f"object.{named} != '' && (request.operation == 'CREATE' || object.{named} != oldObject.{named})"
+    body: Manifest = {
+        "paramKind": {"apiVersion": f"{GROUP}/{VERSION}", "kind": sidecars.PINSIDECARS.kind},
+        "matchConditions": [{"name": "names-sidecars", "expression": changes}],
+        "validations": [rule],
+    }
+    policy, binding = _validating("sidecars-allowed", Match(GROUP, VERSION, workloads, ("CREATE", "UPDATE")), body)
+    every: Manifest = {"paramRef": {"selector": {}, "parameterNotFoundAction": "Allow"}}
+    return [policy, {**binding, "spec": {**binding["spec"], **every}}]
 
 
 def member(kinds: Kinds = KINDS) -> list[Manifest]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
@@ -22,6 +23,7 @@ OtherChanges: TypeAlias = Literal["NextRecreation", "Replace"]
 Channel: TypeAlias = Literal["Stable", "Canary"]
 FleetStrategy: TypeAlias = Literal["ZoneByZone", "Canary", "Parallel"]
 
+EVERY = "*"  # in a list of projects: all of them
 MOST_USERS = 10  # workloads that a status names
 MOST_IMAGES = 32  # former images that a status names
 
@@ -97,6 +99,10 @@ class FleetUpdate(Struct):
 class PinSidecarSpec(Struct):
     container: Annotated[SidecarContainer, doc("What runs.")]
     description: Annotated[str, doc("What it is for, in a sentence for users.", maxLength=512)] = ""
+    allowed_projects: Annotated[
+        tuple[str, ...],
+        doc("Projects whose pods may have it, by name or by selector; * stands for all, an empty list for none.", maxItems=256),
+    ] = (EVERY,)
     selector: Annotated[SidecarSelector | None, doc("Which workloads get it besides those that name it.")] = None
     other_changes: Annotated[
         OtherChanges,
@@ -191,6 +197,7 @@ class PinSidecarShardSpec(Struct):
     birth: Annotated[str, doc("The version of new pods.")]
     target: Annotated[str, doc("The version that pods are brought to.")]
     updated: Annotated[int, doc("So many pods here may have the target.", minimum=0)] = 0
+    allowed_projects: Annotated[tuple[str, ...], doc("Projects whose pods may have it; * stands for all.")] = (EVERY,)
     selector: Annotated[SidecarSelector | None, doc("Which pods get it besides those that name it.")] = None
     other_changes: Annotated[OtherChanges, doc("What a change of more than the image does to pods that run.")] = (
         "NextRecreation"
@@ -263,6 +270,17 @@ def images(sidecar: PinSidecar) -> frozenset[str]:
     spec, status = sidecar.spec, sidecar.status
     kept = (version.container.image for version in (status.stable, status.former) if version is not None)
     return frozenset((spec.container.image, *kept, *(each.image for each in status.images)))
+
+
+def allows(allowed_projects: Collection[str], project: str) -> bool:
+    """Returns whether pods of the project may have a sidecar with these `allowedProjects`."""
+    return project in allowed_projects or EVERY in allowed_projects
+
+
+def forbidden(sidecar: str, project: str) -> str:
+    """Returns the sentence for a workload that names a sidecar which its project may not have."""
+    remedy = "leave it out, or ask an administrator to add the project to its allowedProjects"
+    return f"project {project} may not have sidecar {sidecar}: {remedy}"
 
 
 def named_by(template: Manifest) -> tuple[str, ...]:

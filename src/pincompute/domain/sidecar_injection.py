@@ -7,7 +7,7 @@ of any workload.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,27 +40,38 @@ class Injected(Struct):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The sidecars of one pod with their versions, and those that its template names and the member does not know."""
+    """The sidecars of one pod with their versions, and why it cannot be made, if its template names one that it cannot have."""
 
     versions: Mapping[str, SidecarVersion]
-    missing: tuple[str, ...] = ()
+    missing: str = ""
 
 
 def choose(template: Manifest, project: str, pod_labels: Mapping[str, str], shards: Iterable[PinSidecarShard]) -> Chosen:
     """Returns the sidecars of a pod that is made of this template: those that it names, then those that select it."""
     known = {shard.metadata.name: shard for shard in sorted(shards, key=lambda shard: shard.metadata.name)}
     named = sidecars.named_by(template)
-    selecting = [n for n, shard in known.items() if n not in named and selects(shard.spec.selector, project, pod_labels)]
-    born = {name: born_as(known[name]) for name in (*named, *selecting) if name in known}
+    kept_from = {name for name, shard in known.items() if not sidecars.allows(shard.spec.allowed_projects, project)}
+    selecting = [name for name, shard in known.items() if name not in named and _is_selected(shard, project, pod_labels)]
+    born = {name: born_as(known[name]) for name in (*named, *selecting) if name in known and name not in kept_from}
     versions = {name: version for name, version in born.items() if version is not None}
-    return Chosen(versions, tuple(name for name in named if name not in versions))
+    return Chosen(versions, next((_lacking(name, project, kept_from) for name in named if name not in versions), ""))
+
+
+def _lacking(name: str, project: str, kept_from: Collection[str]) -> str:
+    if name in kept_from:
+        return sidecars.forbidden(name, project)
+    return f"sidecar {name} is not there yet: wait, or ask an administrator whether it exists"
 
 
 def is_chosen(shard: PinSidecarShard, pod: Pod) -> bool:
-    """Returns whether a pod like this one would get the sidecar now."""
+    """Returns whether a pod like this one would get the sidecar now, or names it, so that no other could replace it."""
     name, meta = shard.metadata.name, pod.metadata
     named = sidecars.named_by({"metadata": {"annotations": meta.annotations}})
-    return name in named or selects(shard.spec.selector, meta.namespace, meta.labels)
+    return name in named or _is_selected(shard, meta.namespace, meta.labels)
+
+
+def _is_selected(shard: PinSidecarShard, project: str, pod_labels: Mapping[str, str]) -> bool:
+    return sidecars.allows(shard.spec.allowed_projects, project) and selects(shard.spec.selector, project, pod_labels)
 
 
 def selects(selector: SidecarSelector | None, project: str, pod_labels: Mapping[str, str]) -> bool:

@@ -12,6 +12,7 @@ from pincompute.gateway.model import APP, UNIT, SimpleKind, document_parser
 from pincompute.gateway.model.document_validation import DocumentScope, read
 from pincompute.gateway.problems import Problem
 
+SIDECARS = {"metrics": True, "audit": False}
 PLACE = DocumentScope("shop", "", ("a", "b"))
 
 GOOD = {
@@ -350,3 +351,22 @@ def test_steps_of_more_than_all_replicas_are_refused_where_the_document_asks_for
     with pytest.raises(Problem) if refused else nullcontext() as found:
         read(APP, yaml.safe_load(STEPS % replicas), scope)
     assert [error.field for error in found.value.errors] == ["update.steps"] if refused else found is None
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("metrics", None),
+        ("metric", 'sidecar "metric" does not exist: write metrics'),
+        ("audi", 'sidecar "audi" does not exist: there is metrics; an administrator adds one'),
+        ("audit", "project shop may not have sidecar audit: leave it out, or ask an administrator"),
+    ],
+)
+def test_an_app_names_sidecars_that_exist_and_allow_its_project(named: str, said: str | None) -> None:
+    """No sidecar of others is suggested."""
+    document = {"kind": "App", "name": "x", "containers": [{"name": "web", "image": "i"}], "sidecars": [named]}
+    with pytest.raises(Problem) if said else nullcontext() as refused:
+        read(APP, document, DocumentScope("shop", sidecars=SIDECARS))
+    if said and refused is not None:
+        (error,) = refused.value.errors
+        assert (error.field, said in error.message) == ("sidecars", True), error

@@ -309,13 +309,15 @@ def test_a_sidecar_that_comes_to_the_member_concerns_the_shards_that_wait_for_it
     named = {"metadata": {"annotations": {SIDECARS: "metrics"}}, **V1.template}
     waits = shard(Share(revision="v", template=named, replicas=1))
     fleet = PinSidecarShard(
-        metadata=ObjectMeta(name="metrics"),
+        metadata=ObjectMeta(name="metrics", generation=1),
         spec=PinSidecarShardSpec(origin=Origin(uid="o", generation=1), versions=(), birth="", target=""),
     )
     reported = msgspec.structs.replace(fleet, status=PinSidecarShardStatus(observed_generation=1))
     there = world([waits])
     assert list(read.concerned(LOCAL, fleet, there)) == [Key("demo", "hello")]
     assert list(read.concerned(LOCAL, reported, there)) == []
+    changed = msgspec.structs.replace(reported, metadata=ObjectMeta(name="metrics", generation=2))
+    assert list(read.concerned(LOCAL, changed, there)) == [Key("demo", "hello")]  # it may allow their project now
 
 
 def test_another_tier_touches_no_pod_that_runs():

@@ -856,6 +856,8 @@ class NewSidecar(Model):
     """What runs."""
     description: str = ""
     """What it is for, in a sentence for users."""
+    allowed_projects: tuple[str, ...] = ()
+    """Projects whose pods may have it, by name or by selector; * stands for all, an empty list for none."""
     selector: SidecarSelector | None = None
     """Which workloads get it besides those that name it."""
     other_changes: str = "NextRecreation"
@@ -912,6 +914,8 @@ class PinSidecarSpec(Model):
     """What runs."""
     description: str = ""
     """What it is for, in a sentence for users."""
+    allowed_projects: tuple[str, ...] = ()
+    """Projects whose pods may have it, by name or by selector; * stands for all, an empty list for none."""
     selector: SidecarSelector | None = None
     """Which workloads get it besides those that name it."""
     other_changes: str = "NextRecreation"

@@ -126,6 +126,7 @@ def _spec(sidecar: PinSidecar, member: FleetMember, progress: FleetProgress) -> 
         birth=born.revision,
         target=progress.target.revision,
         updated=allowed,
+        allowed_projects=spec.allowed_projects,
         selector=None if sidecar.deleting else spec.selector,
         other_changes=spec.other_changes,
         paused=spec.paused,

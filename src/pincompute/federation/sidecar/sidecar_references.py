@@ -1,4 +1,4 @@
-"""Indexes workloads by the sidecars that their templates name, and finds those that do not exist."""
+"""Indexes workloads by the sidecars that their templates name, and finds those that they cannot have."""
 
 from __future__ import annotations
 
@@ -30,21 +30,29 @@ def users(name: str, views: Views) -> tuple[str, ...]:
     return tuple(str(obj.key) for obj in islice(found, MOST_USERS))
 
 
-def missing(template: Manifest, views: Views) -> tuple[str, ...]:
-    """Returns the sidecars that the template names and that do not exist. One that is being deleted stays for who names it."""
-    names = sidecars.named_by(template)
-    known = views.view(HOST, PINSIDECARS) if names else None
-    return tuple(name for name in names if known is not None and known.get(Key("", name)) is None)
+def missing(project: str, template: Manifest, views: Views) -> str:
+    """Returns why pods of the template cannot have a sidecar that it names; empty where they can have all.
+
+    A sidecar that is being deleted stays for who names it.
+    """
+    return next((why for name in sidecars.named_by(template) if (why := _why_not(name, project, views))), "")
+
+
+def _why_not(name: str, project: str, views: Views) -> str:
+    found: PinSidecar | None = views.view(HOST, PINSIDECARS).get(Key("", name))
+    if found is None:
+        return f"sidecar {name} does not exist: correct the name, or ask an administrator for it"
+    return "" if sidecars.allows(found.spec.allowed_projects, project) else sidecars.forbidden(name, project)
 
 
 def reads(workload: Resource[Any]) -> ReadAccess[Key]:
-    """Returns the line of a card by which a sidecar that comes or goes concerns the workloads that name it.
+    """Returns the line of a card by which a sidecar that comes, changes or goes concerns the workloads that name it.
 
     Figures of a fleet change often, and concern none of them.
     """
 
     def named(_host: str, sidecar: PinSidecar, views: Views) -> Iterable[Key]:
-        if sidecar.status.observed_generation:
+        if sidecar.status.observed_generation >= sidecar.metadata.generation > 0:
             return ()
         return [obj.key for obj in views.view(HOST, workload).by(BY_SIDECAR, sidecar.metadata.name)]
 

@@ -36,7 +36,7 @@ def judge(workload: Workload, sites: tuple[MemberShard, ...], earlier: Mapping[s
     held = {share.revision: share.template for site in sites for share in site.mix}
     templates = {**earlier, **held, **({} if rendered.problem else {rendered.revision: rendered.template})}
     needs = {revision: found for revision, template in templates.items() if (found := references(template))}
-    sites = _judged_by_sidecars(sites, templates, views)
+    sites = _judged_by_sidecars(workload.key.namespace, sites, templates, views)
     if not needs:
         return JudgedSites(sites)
     known = {(ref.word, ref.name): _setting(workload, ref, views) for found in needs.values() for ref in found}
@@ -45,16 +45,12 @@ def judge(workload: Workload, sites: tuple[MemberShard, ...], earlier: Mapping[s
 
 
 def _judged_by_sidecars(
-    sites: tuple[MemberShard, ...], templates: Mapping[str, Manifest], views: Views
+    project: str, sites: tuple[MemberShard, ...], templates: Mapping[str, Manifest], views: Views
 ) -> tuple[MemberShard, ...]:
-    """Returns the members, where no revision runs that names a sidecar which does not exist."""
-    absent = {revision: sidecar_references.missing(template, views) for revision, template in templates.items()}
-    lacking = {revision: _no_sidecar(names[0]) for revision, names in absent.items() if names}
+    """Returns the members, where no revision gets more replicas that names a sidecar which the project cannot have."""
+    absent = {revision: sidecar_references.missing(project, template, views) for revision, template in templates.items()}
+    lacking = {revision: MissingSetting(why) for revision, why in absent.items() if why}
     return tuple(replace(site, unready=lacking) for site in sites) if lacking else sites
-
-
-def _no_sidecar(name: str) -> MissingSetting:
-    return MissingSetting(f"sidecar {name} does not exist: correct the name, or ask an administrator for it")
 
 
 def _setting(workload: Workload, ref: Reference, views: Views) -> Setting | None:

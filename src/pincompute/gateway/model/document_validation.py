@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, cast
 
-from pincompute.api import labels, near_names, object_validation, structural_schema, template_settings, validation_rules
+from pincompute.api import (
+    labels,
+    near_names,
+    object_validation,
+    sidecars,
+    structural_schema,
+    template_settings,
+    validation_rules,
+)
 from pincompute.api.meta import Manifest
 from pincompute.api.object_validation import ManifestProblem, UnknownField, say
 from pincompute.api.projects import RESTRICTED, PodSecurityLevel
@@ -39,7 +47,7 @@ class DocumentScope:
     The name is empty when the document says it. `zones` are the region's, None when they are not known; `kinds` are all that
     the gateway has; `level` is the project's of Pod Security. `settings` are the names of secrets and of configs in the
     project, by their word, None when they are not known. `present` is the spec that is replaced, None for a new object.
-    `sidecars` are those of the region, None when they are not known.
+    `sidecars` are those of the region, each with whether the project may have it; None when they are not known.
     """
 
     project: str = ""
@@ -49,7 +57,7 @@ class DocumentScope:
     level: PodSecurityLevel = RESTRICTED
     settings: Mapping[str, Collection[str]] | None = None
     present: Manifest | None = None
-    sidecars: Collection[str] | None = None
+    sidecars: Mapping[str, bool] | None = None
 
     def problems(self, manifest: Manifest) -> list[ManifestProblem]:
         found = object_validation.problems(self._whole(manifest), self.zones, of_workloads(self.kinds), self.level)
@@ -57,7 +65,21 @@ class DocumentScope:
             found = [problem for problem in found if problem.message != validation_rules.STEPS_WITHIN_REPLICAS.problem]
         if self.settings is not None:
             found += _missing_settings(_template(manifest), self.settings)
-        return found if self.sidecars is None else [*found, *_missing_sidecars(manifest, self.sidecars)]
+        return found if self.sidecars is None else [*found, *self._missing_sidecars(manifest, self.sidecars)]
+
+    def _missing_sidecars(self, manifest: Manifest, known: Mapping[str, bool]) -> Iterator[ManifestProblem]:
+        """Yields the names of sidecars that the region does not have, or not for this project."""
+        allowed = [name for name, may in known.items() if may]
+        field = f"spec.template.metadata.annotations[{labels.SIDECARS}]"
+        for place, name in enumerate(_named_sidecars(manifest)):
+            if name not in known:
+                near = object_validation.nearest(name, allowed) if place < near_names.SUGGESTED else ""
+                there = f"there is {', '.join(sorted(allowed)[:MOST_NAMED])}" if allowed else "there is none"
+                remedy = f"write {near}" if near else f"{there}; an administrator adds one"
+                yield ManifestProblem(field, f"sidecar {say(name)} does not exist", remedy)
+            elif not known[name]:
+                problem, _, remedy = sidecars.forbidden(name, self.project).partition(": ")
+                yield ManifestProblem(field, problem, remedy)
 
     def _whole(self, manifest: Manifest) -> Manifest:
         """Returns the manifest with the present number of replicas where it names none."""
@@ -105,19 +127,11 @@ def _missing_settings(template: Manifest, known: Mapping[str, Collection[str]]) 
         yield ManifestProblem(field, f"the project has no {ref}", f"{meant} with `pin {ref.word} set {ref.name}`")
 
 
-def _missing_sidecars(manifest: Manifest, known: Collection[str]) -> Iterator[ManifestProblem]:
-    """Yields the names of sidecars that the region does not have."""
+def _named_sidecars(manifest: Manifest) -> list[str]:
     given: Any = manifest
     for part in ("spec", "template", "metadata", "annotations", labels.SIDECARS):
         given = cast("Data", given).get(part) if isinstance(given, dict) else None
-    named = given.split(",", MOST_SIDECARS) if isinstance(given, str) else []
-    for place, name in enumerate(named[:MOST_SIDECARS]):
-        if name not in known:
-            near = object_validation.nearest(name, known) if place < near_names.SUGGESTED else ""
-            there = f"there is {', '.join(sorted(known)[:MOST_NAMED])}" if known else "there is none"
-            remedy = f"write {near}" if near else f"{there}; an administrator adds one"
-            field = f"spec.template.metadata.annotations[{labels.SIDECARS}]"
-            yield ManifestProblem(field, f"sidecar {say(name)} does not exist", remedy)
+    return given.split(",", MOST_SIDECARS)[:MOST_SIDECARS] if isinstance(given, str) else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,7 @@ async def put_sidecar(
     digests: NamedDependency[ImageDigests],
 ) -> Sidecar:
     """Create a sidecar, or replace what is written of it. Another version reaches the pods step by step."""
+    _refuse_left_out(reads, name, data)
     present = reads.get(PINSIDECARS, "", name)
     after, before = _spec(data.container), _spec(present.spec.container) if present is not None else None
     async with digests.kept(after, before, whole=True, locate=_located) as images:
@@ -214,6 +215,15 @@ def _zones(sidecar: PinSidecar) -> tuple[SidecarZone, ...]:
 
 def _naming(reads: CacheReads, name: str) -> list[str]:
     return [str(obj.key) for kind in reads.workloads for obj in reads.host(kind.workload).by(BY_SIDECAR, name)]
+
+
+def _refuse_left_out(reads: CacheReads, name: str, wanted: PinSidecarSpec) -> None:
+    """Raises Problem where workloads name the sidecar whose projects could no longer have it: they could not heal."""
+    users = [user for user in _naming(reads, name) if not sidecars.allows(wanted.allowed_projects, user.partition("/")[0])]
+    if users:
+        more = " and others" if len(users) > MOST_NAMED else ""
+        message = f"allowedProjects leaves out projects whose workloads name it: {', '.join(sorted(users)[:MOST_NAMED])}{more}"
+        raise problems.wrong_state(message, "deploy these without it first, or add their projects to allowedProjects")
 
 
 def _existing(reads: CacheReads, name: str) -> PinSidecar:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from litestar import Response
 from pincompute.api import merge_patch
 from pincompute.api.meta import Object
 from pincompute.api.projects import PROJECTS, RESTRICTED, Project
-from pincompute.api.sidecars import PINSIDECARS, named_by
+from pincompute.api.sidecars import PINSIDECARS, allows, named_by
 from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.images.image_digests import ImageDigests, ResolvedImages
@@ -185,12 +185,14 @@ class WriteService:
         desired = self._read(kind, names, document, version)
         return replace(desired, keeps=preserved_fields.unstated(kind, desired.manifest["spec"]))
 
-    def _sidecars(self, kind: SimpleKind[Any], names: ObjectName) -> Collection[str]:
-        """Returns the sidecars that a template may name: those that exist, and what it names already."""
+    def _sidecars(self, kind: SimpleKind[Any], names: ObjectName) -> Mapping[str, bool]:
+        """Returns the sidecars that exist, and those that the template names already, each with whether it may name it."""
         project, name = names
         present = self.reads.get(kind.resource, project, name) if name else None
         named = named_by(present.spec.template) if present is not None else ()
-        return {*named, *(each.metadata.name for each in self.reads.host(PINSIDECARS).list() if not each.deleting)}
+        known = (each for each in self.reads.host(PINSIDECARS).list() if not each.deleting)
+        allowed = {each.metadata.name: allows(each.spec.allowed_projects, project) for each in known}
+        return allowed | dict.fromkeys(named, True)
 
     def _written(
         self,

@@ -155,10 +155,9 @@ def decide(seen: ObservedShard) -> Plan:
 
 
 def _lacking(seen: ObservedShard, actions: PodActions) -> str:
-    """Returns why no pod of a wanted revision is made, if its template names a sidecar that is not here."""
-    wanted = [share for share in seen.shard.spec.mix if share.revision in actions.create]
-    names = [name for share in wanted for name in _sidecars(seen, share).missing]
-    return f"sidecar {names[0]} is not there yet: wait, or ask an administrator whether it exists" if names else ""
+    """Returns why no pod of a wanted revision is made, if its template names a sidecar that it cannot have here."""
+    wanted = (share for share in seen.shard.spec.mix if share.revision in actions.create)
+    return next((why for share in wanted if (why := _sidecars(seen, share).missing)), "")
 
 
 def _left_alone(seen: ObservedShard, mix: list[WantedRevision], census: _Census, actions: PodActions) -> Plan:
@@ -480,8 +479,8 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
         return [shard.key for shard in _synced(views, resource).list(namespace.metadata.name)]
 
     def naming(_cluster: str, sidecar: PinSidecarShard, views: Views) -> Iterable[Key]:
-        """A sidecar that has just come to the member concerns the shards whose pods wait for it."""
-        if sidecar.status.observed_generation:
+        """A sidecar that has just come to the member, or changed, concerns the shards whose pods may wait for it."""
+        if sidecar.status.observed_generation >= sidecar.metadata.generation > 0:
             return ()
         return [shard.key for shard in _synced(views, resource).by(BY_SIDECAR, sidecar.metadata.name)]
 

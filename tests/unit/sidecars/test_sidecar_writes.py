@@ -1,4 +1,4 @@
-"""Images of sidecars stay in the registry for as long as pods may run them, or a rollback may return to them."""
+"""What the gateway judges when a sidecar is written: its images, which stay in the registry, and who may have it."""
 
 from __future__ import annotations
 
@@ -106,3 +106,15 @@ async def test_no_rollback_to_an_image_that_is_gone(served: tuple[Running, Regis
         await gateway.gateway.clusters.cache(HOST, PINSIDECARS).until(int(left["metadata"]["resourceVersion"]))
     status, refused, _ = await gateway.ask("root", "POST", f"{METER}/rollback")
     assert (status, refused["errors"][0]["field"]) == (422, "container.image")
+
+
+async def test_no_project_is_left_out_whose_workloads_name_the_sidecar(served: tuple[Running, RegistryDouble]):
+    """Their pods run on, and none could be made again."""
+    gateway, registry = served
+    registry.push("shop/meter", "1", ("own", 10))
+    assert (await put(gateway, ":1"))[0] == 200
+    app = {"kind": "App", "name": "web", "containers": [{"name": "web", "image": "i"}], "sidecars": ["meter"]}
+    assert (await gateway.ask("dan", "POST", "/v1/projects/shop/apps", app))[0] == 201
+    status, refused, _ = await gateway.ask("root", "PUT", METER, {**written(":1"), "allowedProjects": ["bank"]})
+    assert (status, "leaves out projects whose workloads name it: shop/web" in refused["detail"]) == (409, True)
+    assert (await gateway.ask("root", "PUT", METER, {**written(":1"), "allowedProjects": ["shop"]}))[0] == 200
