@@ -52,9 +52,11 @@ from pincompute.engine.plan import (
 )
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
-from pincompute.federation.sidecar import fleet_rollout, sidecar_references
+from pincompute.federation.sidecar import fleet_rollout, member_reports, sidecar_references
 from pincompute.federation.sidecar.fleet_rollout import ALL, FleetMember, FleetProgress, pods, pods_that
 from pincompute.kube.cache_views import Unknown, Views
+
+DOUBTED = 10.0  # seconds until a report that is not believed is judged again: the cache may lack what was placed there
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,10 @@ def decide(seen: ObservedFleet) -> Plan:
     writes = tuple(w for m in seen.members if m.known and m.name not in taken and (w := _write(seen, m, progress)))
     meta = seen.sidecar.metadata
     guard: Stage = (Confirm(seen.ref, meta.uid, resource_version=meta.resource_version),) if stray or writes else ()
+    doubted = (progress.wake_after, DOUBTED if any(member.doubt for member in seen.members) else None)
+    wake = min((seconds for seconds in doubted if seconds is not None), default=None)
     # the record first: a version that reaches a member without it could not be taken back
-    return plan(guard, _report(seen, progress), (*stray, *writes), wake_after=progress.wake_after)
+    return plan(guard, _report(seen, progress), (*stray, *writes), wake_after=wake)
 
 
 def _write(seen: ObservedFleet, member: FleetMember, progress: FleetProgress) -> Create | Replace | None:
@@ -246,7 +250,7 @@ def _row(member: FleetMember, target: str, sidecar: PinSidecar) -> SidecarMember
         updated=row.pods,
         ready=row.ready,
         skipped=status.skipped,
-        message=row.message or waits,
+        message=member.doubt or row.message or waits,
     )
 
 
@@ -276,7 +280,12 @@ def _member(member: MemberState, sidecar: PinSidecar, views: Views) -> tuple[Fle
         return FleetMember(member.name, member.zone, known=False), None
     if shard is not None and shard.spec.origin.uid != sidecar.metadata.uid:
         return FleetMember(member.name, member.zone, None, member.reachable), shard
-    return FleetMember(member.name, member.zone, shard, member.reachable), None
+    if shard is None:
+        return FleetMember(member.name, member.zone, None, member.reachable), None
+    placed = sidecar_references.placed(member.name, views)
+    believed = member_reports.plausible(shard, placed, lambda user: sidecar_references.exists(user, views))
+    doubt = member_reports.doubt(shard, believed)
+    return FleetMember(member.name, member.zone, believed, member.reachable, doubt=doubt), None
 
 
 def _every(_cluster: str, _obj: Object, views: Views) -> Iterable[Key]:

@@ -33,13 +33,16 @@ ALL = 1_000_000_000  # pods that a member may bring to the version when nothing 
 
 @dataclass(frozen=True, slots=True)
 class FleetMember:
-    """One member: its `shard` of the sidecar, and what was last known of its pods. `known`: it answers now."""
+    """One member: its `shard` of the sidecar, and what was last known of its pods. `known`: it answers now. `doubt` is what of
+    its report is not believed.
+    """
 
     name: str
     zone: str
     shard: PinSidecarShard | None = None
     known: bool = True
     former_pods: int = 0
+    doubt: str = ""
 
     @property
     def pods(self) -> int:
@@ -151,8 +154,10 @@ class _Fleet:
 
     @property
     def _reports(self) -> list[tuple[FleetMember, VersionStatus]]:
-        """Returns what the members that answer report of the version."""
-        return [(member, member.of(self.version.revision)) for member in self.members if member.known]
+        """Returns what the members that answer, and may have the version now, report of it."""
+        limits = self.limits
+        asked = [member for member in self.members if member.known and limits[member.name]]
+        return [(member, member.of(self.version.revision)) for member in asked]
 
     @property
     def complete(self) -> bool:

@@ -1,4 +1,7 @@
-"""Indexes workloads by the sidecars that their templates name, and finds those that they cannot have."""
+"""Indexes workloads by the sidecars that their templates name, and finds those that they cannot have.
+
+A sum says how many replicas of all workloads are placed in each member.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,36 @@ from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.sidecars import MOST_USERS, PINSIDECARS, PinSidecar
 from pincompute.engine.controller import ReadAccess
 from pincompute.kube.cache_views import Views
+from pincompute.kube.indexer import ALWAYS, IndexEntry, Sum
 
 BY_SIDECAR = "sidecar"  # index over workloads
+PLACED = "placed"  # sum over workloads: replicas by member
+_REPLICAS = "replicas"
 
 
 def _by_sidecar(obj: WorkloadObject) -> Iterable[str]:
     return () if obj.deleting else dict.fromkeys(sidecars.named_by(obj.spec.template))
 
 
-INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {kind.workload: {BY_SIDECAR: _by_sidecar} for kind in KINDS}
+def _placed(obj: Any) -> Iterable[IndexEntry]:
+    made = obj.status.scheduling
+    return [IndexEntry(row.cluster, ALWAYS, {_REPLICAS: row.replicas}) for row in made.placement] if made is not None else ()
+
+
+INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {
+    kind.workload: {BY_SIDECAR: _by_sidecar, PLACED: Sum(_placed)} for kind in KINDS
+}
+
+
+def placed(member: str, views: Views) -> int:
+    """Returns how many replicas the federation has placed in the member."""
+    return sum(views.view(HOST, kind.workload).total(PLACED, member).get(_REPLICAS, 0) for kind in KINDS)
+
+
+def exists(user: str, views: Views) -> bool:
+    """Returns whether there is a workload of this PROJECT/NAME."""
+    project, _, name = user.partition("/")
+    return any(views.view(HOST, kind.workload).get(Key(project, name)) is not None for kind in KINDS)
 
 
 def users(name: str, views: Views) -> tuple[str, ...]:

@@ -1,0 +1,75 @@
+"""Bounds what a member reports of a sidecar, so that a member which reports nonsense harms its own pods alone.
+
+A member's API server may be in other hands. Counts lie between nothing and what the federation has placed there, parts within
+their whole, and texts have a length. Without that, a count too large for the host's API server, or a long text, would stop the
+status of the whole fleet, and with it every rollout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from pincompute.api.sidecars import MOST_USERS, PinSidecarShard, PinSidecarShardStatus, VersionStatus
+
+SURGE = 2  # pods of a workload while it updates, for each replica
+MOST_VERSIONS = 16  # that pods of one member have at a time
+LONGEST_MESSAGE = 300
+LARGEST_COUNT = 1_000_000_000
+
+
+def plausible(shard: PinSidecarShard, placed: int, exists: Callable[[str], bool]) -> PinSidecarShard:
+    """Returns the shard with a status that can be true of a member with so many placed replicas. `exists`: of a workload."""
+    told = shard.status
+    pods = _within(told.pods, SURGE * placed)
+    status = PinSidecarShardStatus(
+        observed_generation=_within(told.observed_generation, shard.metadata.generation),
+        pods=pods,
+        asked=_within(told.asked, pods),
+        skipped=_within(told.skipped, pods),
+        versions=_rows(told.versions, pods),
+        users=tuple(user for user in told.users[:MOST_USERS] if exists(user)),
+    )
+    return shard if status == told else msgspec.structs.replace(shard, status=status)
+
+
+def doubt(told: PinSidecarShard, believed: PinSidecarShard) -> str:
+    """Returns what is not believed of a report, in a sentence; empty where all pods are."""
+    if told.status.pods == believed.status.pods:
+        return ""
+    return f"its figures are not believed: it was given at most {believed.status.pods} pods, and reports another number"
+
+
+def _rows(told: Iterable[VersionStatus], pods: int) -> tuple[VersionStatus, ...]:
+    """Returns the first row of each version. Together they count no more pods than there are."""
+    made: dict[str, VersionStatus] = {}
+    left = pods
+    for row in told:
+        if row.revision not in made and len(made) < MOST_VERSIONS:
+            made[row.revision] = _row(row, left)
+            left -= made[row.revision].pods
+    return tuple(made.values())
+
+
+def _row(told: VersionStatus, most: int) -> VersionStatus:
+    pods = _within(told.pods, most)
+    unplaced = _within(told.unplaced, pods)
+    return VersionStatus(
+        revision=told.revision,
+        pods=pods,
+        ready=_within(told.ready, pods - unplaced),
+        unplaced=unplaced,
+        failing=_within(told.failing, pods),
+        restarts=_within(told.restarts, LARGEST_COUNT),
+        message=_line(told.message),
+    )
+
+
+def _within(count: int, most: int) -> int:
+    return max(0, min(count, most))
+
+
+def _line(text: str) -> str:
+    """Returns one line of bounded length; the text comes from a member, whose programs write some of it."""
+    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_MESSAGE])
