@@ -29,7 +29,8 @@ class ReplicaState:
 
     `ready`: it serves; `available`: it has for long enough. `created` is in seconds since the epoch. `updating`: it has its
     revision, but a container of the former one still runs. `draining`: its node is cordoned. `unschedulable`: no node takes
-    it. A request asks to `replace` it, or to `restart` one of its containers.
+    it. A request asks to `replace` it, or to `restart` one of its containers. `waits`: it keeps its revision for now, since its
+    node does not tell yet what another one has to know.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ReplicaState:
     unschedulable: bool = False
     replace: bool = False
     restart: bool = False
+    waits: bool = False
     restarts: int = 0
 
 
@@ -91,7 +93,9 @@ def actions(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], bud
     revisions = {replica.name: revision for replica, revision in pairs}
     gone = {replica.name for replica in surplus}
     restarts = [r for r in replicas if r.restart and r.name not in gone]
-    replaced = [r for r in movers if r.name not in revisions] + [r for r in replicas if r.replace and r.name not in gone]
+    replaced = [r for r in movers if r.name not in revisions and not r.waits] + [
+        r for r in replicas if r.replace and r.name not in gone
+    ]
     allowance = _Allowance(replicas, total)
     deleted = allowance.take(surplus[:excess], budget.unavailable)
     updated = allowance.take([replica for replica, _ in pairs], budget.updating)

@@ -9,12 +9,13 @@ replaced by one without it where the sidecar says so, and where the sidecar is b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pincompute.api import sidecars
 from pincompute.api.builtin import Pod
 from pincompute.api.labels import APP
+from pincompute.api.meta import Key
 from pincompute.api.sidecars import PinSidecarShard, PinSidecarShardSpec, PinSidecarShardStatus, VersionStatus
 from pincompute.domain import container_failure, shard_pods, sidecar_injection
 from pincompute.domain.sidecar_injection import WITHDRAWN, Injected
@@ -26,6 +27,7 @@ FAILING = frozenset({*container_failure.IMAGE, *container_failure.START, "CrashL
 class FleetPod:
     """A pod that has the sidecar. `differs` from the target in more than the image. `leaves`: it is to be replaced by one
     without the sidecar. `start_due`: seconds until the container of its last update is late; None while no start is waited for.
+    `failure`: why the sidecar cannot start, or has crashed; empty where neither is so.
     """
 
     pod: Pod
@@ -34,6 +36,7 @@ class FleetPod:
     leaves: bool
     ending: bool
     start_due: float | None
+    failure: str = ""
 
     @property
     def late(self) -> bool:
@@ -61,7 +64,8 @@ def pods_of(shard: PinSidecarShard, pods: Iterable[Pod], now: datetime) -> tuple
         ending = sidecar_injection.ends_still(pod, name, injected)
         due = sidecar_injection.start_due(pod, name, now) if ending else None
         leaves = _withdraws(shard.spec) and not sidecar_injection.is_chosen(shard, pod)
-        made.append(FleetPod(pod, injected, differs, leaves, ending, due))
+        found = FleetPod(pod, injected, differs, leaves, ending, due)
+        made.append(replace(found, failure=_failure(found, name)))
     return tuple(made)
 
 
@@ -102,8 +106,14 @@ def _skipped(spec: PinSidecarShardSpec, pod: FleetPod) -> bool:
 
 
 def _in_turn(pods: Iterable[FleetPod]) -> list[FleetPod]:
-    """Returns the pods in the order of their turns: those that serve first, and the first replica of every workload first."""
-    return sorted(pods, key=lambda each: (shard_pods.ready_since(each.pod) is None, shard_pods.ordinal(each.pod), each.pod.key))
+    """Returns the pods in the order of their turns: those in which the sidecar fails first, which have nothing to lose, then
+    those that serve, and the first replica of every workload before the second of any.
+    """
+    return sorted(pods, key=_turn)
+
+
+def _turn(each: FleetPod) -> tuple[bool, bool, int, Key]:
+    return not each.failure, shard_pods.ready_since(each.pod) is None, shard_pods.ordinal(each.pod), each.pod.key
 
 
 def status(shard: PinSidecarShard, pods: Sequence[FleetPod]) -> PinSidecarShardStatus:
@@ -124,7 +134,7 @@ def _row(shard: PinSidecarShard, revision: str, pods: Sequence[FleetPod]) -> Ver
     mine = [each for each in pods if each.injected.revision == revision]
     name = shard.metadata.name
     found = [sidecar_injection.status_of(each.pod, name) for each in mine]
-    failures = [why for each in mine if (why := _failure(each, name))]
+    failures = [each.failure for each in mine if each.failure]
     return VersionStatus(
         revision=revision,
         pods=len(mine),

@@ -105,6 +105,15 @@ def find(of: UnreadyPods, now: datetime, refused: str = "") -> list[UnreadyReaso
     return sorted(_folded(found), key=lambda r: (r.rank, -r.replicas, r.reason, r.message))
 
 
+def untold_digests(replicas: int) -> list[UnreadyReason]:
+    """Returns the reason of replicas that keep their revision: their nodes do not say what a change in place has to know."""
+    message = (
+        "their nodes tell no digest of an image that is to restart, and spec.update.inPlace is Require, so these replicas keep "
+        "their revision: wait until the nodes do, name the image by its digest, or allow new pods with Prefer"
+    )
+    return [UnreadyReason(Rank.UNREADY, "ImageDigestUnknown", message, replicas=replicas)] if replicas else []
+
+
 def causes(found: Iterable[UnreadyReason]) -> tuple[UnreadyCause, ...]:
     """Returns those that belong into a status: what is only starting is no trouble."""
     return tuple(reason.cause for reason in found if reason.rank is not Rank.STARTING)[:MOST_CAUSES]

@@ -135,6 +135,20 @@ def test_an_annotation_that_the_environment_reads_restarts_the_container_or_repl
     assert (names(plan, Evict), names(plan, Patch)) == (["hello-a1-1"], [])
 
 
+def test_where_new_pods_are_ruled_out_a_pod_whose_image_nobody_knows_waits_and_the_status_says_why():
+    """E11: it was replaced, which the user had ruled out."""
+    env = [{"name": "TEAM", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['team']"}}}]
+    old = share(env=env)
+    template = {**old.template, "metadata": {"annotations": {"team": "b"}}}
+    new = Share(template_hash.revision(template), template, 2)
+    plan = decide(seen(shard(new, in_place="Require"), pod(0, old), pod(1, old)))
+    assert (names(plan, Evict), names(plan, Delete), names(plan, Patch)) == ([], [], [])
+    (told,) = [a.body["status"] for a in plan.actions if isinstance(a, Replace)]
+    assert [(cause["reason"], cause["replicas"]) for cause in told["causes"]] == [("ImageDigestUnknown", 2)]
+    assert "spec.update.inPlace is Require" in told["message"]
+    assert told.get("disruptionRequests", {}) == {}
+
+
 def test_recreate_is_never_in_place():
     plan = decide(seen(shard(V2, in_place="Never"), pod(0, V1), pod(1, V1)))
     assert (names(plan, Evict), names(plan, Patch)) == (["hello-a1-1"], [])

@@ -141,6 +141,14 @@ def test_the_first_replica_of_every_workload_comes_before_the_second_of_any() ->
     assert set(asked(shard(2), *pods)) == {"a-0", "b-0"}
 
 
+def test_a_corrected_version_goes_to_the_pods_in_which_the_sidecar_fails_and_then_to_the_others() -> None:
+    """They have nothing to lose. A request to a healthy pod is taken back before one to a pod that fails."""
+    crashes = pod(3, has(OTHER), waiting="CrashLoopBackOff")
+    of = shard(1, other_changes="Replace", selector=SidecarSelector(projects=("*",)))
+    assert asked(of, pod(0, OLD), pod(1, OLD), crashes) == {"web-3": TWO.revision}
+    assert asked(shard(1), pod(0, ASKED), pod(3, ASKED, waiting="CrashLoopBackOff")) == {"web-0": ""}
+
+
 def test_a_member_reports_its_pods_by_version_with_what_fails_and_what_is_skipped() -> None:
     of = shard(ALL)
     missing = pod(1, NEW, waiting="ImagePullBackOff", says="rpc error: code = NotFound desc = metrics:9: not found")
