@@ -838,6 +838,24 @@ FOREIGN: dict[str, dict[str, Any]] = {
     "an init container": {"initContainers": [{"name": "first", "image": "registry.internal/other/web@sha256:" + "a" * 64}]},
     "a volume": {"volumes": [{"name": "v", "image": {"reference": "registry.internal/other/web"}}]},
     "an id": {"containers": [{"name": "web", "image": "sha256:a"}]},
+    "other spellings": {
+        "containers": [
+            {"name": f"c{number}", "image": image}
+            for number, image in enumerate(
+                (
+                    "REGISTRY.internal/other/web:1",
+                    "registry.internal:443/other/web:1",
+                    "Registry.internal/hello:1",
+                    "registry.internal/hello/../other/web:1",
+                    "registry.internal//hello:1",
+                    "1a" * 32,
+                    f"hello@sha256:{'A' * 64}",
+                    "a/" * 128 + "a:1",
+                    "node.localhost/hello:1",
+                )
+            )
+        ]
+    },
     "two of them": {
         "initContainers": [{"name": "first", "image": "registry.internal/other/web"}],
         "volumes": [{"name": "v", "image": {"reference": "registry.internal/other/web"}}],

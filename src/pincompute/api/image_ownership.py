@@ -5,30 +5,36 @@ belong to the platform, and every project may run them. Images of other registri
 name of the public DNS, because a node that connects to it for a user must not connect to itself or to its neighbours.
 
 Nodes pull whatever a pod names, and keep it for the next pod, so the name is judged before the pod exists: by the API server
-of each member when a pod is written, and at the host, with the field and the remedy, when a workload is.
+of each member when a pod is written, and at the host, with the field and the remedy, when a workload is. Both judge the
+same patterns.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
+from pincompute.api import image_reference
+from pincompute.api.image_reference import ImageReference
 from pincompute.api.meta import Manifest
 
 REGISTRY = "registry.internal"
 """How manifests name the region's registry, whatever its address is."""
 
 PLATFORM = "pincompute"
-_ID = "sha256:"  # a container runtime takes it for the beginning of an image's id, and runs any image that the node holds
 _ID_PROBLEM = "an image must not be named by its id"
 _ID_REMEDY = f"write its name, for example {REGISTRY}/hello:1"
 _FOREIGN_PROBLEM = "the image belongs to another project"
 _FOREIGN_REMEDY = "name an image of this project or of the platform"
+_FOREIGN = f"'{_FOREIGN_PROBLEM}: {_FOREIGN_REMEDY}'"
 _HOST_PROBLEM = "the registry of an image must have a DNS name with a dot, and not be an IP address or localhost"
 _HOST_REMEDY = "name the registry, for example registry.example.com:5000/hello:1"
-_HOST = "^([^/]*|[a-z0-9_-]+/.*|([A-Za-z0-9_-]+[.])+[A-Za-z][A-Za-z0-9_-]*(:[0-9]+)?/.*)$"  # none, a plain path, or a DNS name
-_LOCALHOST = "^([^/]*[.])?[lL][oO][cC][aA][lL][hH][oO][sS][tT][:/]"
+_SHAPE_PROBLEM = "is not the name of an image, which has the form [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST]"
+_SHAPE_REMEDY = f"write a path of lower-case letters and digits, without . and .., for example {REGISTRY}/hello:1"
+_SPELLING_PROBLEM = f"nodes know the registry of the region as {REGISTRY} alone"
+_SPELLING_REMEDY = "write it in lower case and without a port"
+_SHOWN = 120  # characters of a name in a message
+_OF_REGION = "^(?i:" + REGISTRY.replace(".", "[.]") + ")(:[0-9]+)?/"  # in whatever spelling
 
 
 class ForeignImage(NamedTuple):
@@ -51,14 +57,39 @@ def foreign_images(pod: Manifest, project: str | None) -> Iterator[ForeignImage]
     Where the project is not known, every project's images are its own.
     """
     for path, image in images(pod):
-        field = f"{path[0]}[{path[1]}].{'.'.join(str(part) for part in path[2:])}"
-        registry, _, repository = image.partition("/")
-        if image.startswith(_ID):
-            yield ForeignImage(field, _ID_PROBLEM, _ID_REMEDY)
-        elif project is not None and registry == REGISTRY and project_of(repository) not in ("", project):
-            yield ForeignImage(field, _FOREIGN_PROBLEM, _FOREIGN_REMEDY)
-        elif re.fullmatch(_HOST, image) is None or re.search(_LOCALHOST, image) is not None:
-            yield ForeignImage(field, _HOST_PROBLEM, _HOST_REMEDY)
+        if found := _fault(image, project):
+            field = f"{path[0]}[{path[1]}].{'.'.join(str(part) for part in path[2:])}"
+            yield ForeignImage(field, *found)
+
+
+def _fault(image: str, project: str | None) -> tuple[str, str] | None:
+    if image_reference.is_id(image):
+        return _ID_PROBLEM, _ID_REMEDY
+    if not image_reference.has_public_host(image):
+        return _HOST_PROBLEM, _HOST_REMEDY
+    parsed = image_reference.parse(image)
+    if parsed is None:
+        return f'"{image[:_SHOWN]}" {_SHAPE_PROBLEM}', _SHAPE_REMEDY
+    if not is_of_region(parsed):
+        return None
+    if project is not None and project_of(parsed.path) not in ("", project):
+        return _FOREIGN_PROBLEM, _FOREIGN_REMEDY
+    return (_SPELLING_PROBLEM, _SPELLING_REMEDY) if parsed.domain != REGISTRY else None
+
+
+def is_nameable(image: str) -> bool:
+    """Whether pods of some project may name it."""
+    return _fault(image, None) is None
+
+
+def nameable(image: str) -> str:
+    """`is_nameable` in CEL. `image` is the CEL of the image."""
+    return " && ".join(f"!{cel}" for cel, said in _faults(image) if said != _FOREIGN)
+
+
+def is_of_region(image: ImageReference) -> bool:
+    """Whether the region's registry is meant, in whatever spelling."""
+    return image.domain.lower().partition(":")[0] == REGISTRY
 
 
 def images(pod: Manifest) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -94,20 +125,27 @@ def variables(pod: str, lists: tuple[str, ...] = tuple(_LISTS)) -> list[Manifest
 def _lines(pod: str, name: str, path: tuple[str, ...]) -> str:
     given = " && ".join(f"has(e.{'.'.join(path[: end + 1])})" for end in range(len(path)))
     image = f"e.{'.'.join(path)}"
-    by_id = f"{image}.startsWith('{_ID}')"
-    registry = REGISTRY.replace(".", "[.]")
-    others = (
-        f"({image}.startsWith('{REGISTRY}/') && {image}.matches('^{registry}/.*/') && "
-        f"!{image}.matches('^{registry}/({PLATFORM}|' + request.namespace + ')/'))"
-    )
-    unnamed = f"(!{image}.matches('{_HOST}') || {image}.matches('{_LOCALHOST}'))"
-    foreign = f"({by_id} || {others} || {unnamed})"
     field = f"'{pod.removeprefix('object.')}.{name}[' + string(n) + '].{'.'.join(path)}: '"
-    words = (
-        f"({by_id} ? '{_ID_PROBLEM}: {_ID_REMEDY}' : {others} ? '{_FOREIGN_PROBLEM}: {_FOREIGN_REMEDY}' : "
-        f"'{_HOST_PROBLEM}: {_HOST_REMEDY}')"
-    )
-    return f"{pod}.?{name}.orValue([]).transformList(n, e, {given} && {foreign}, {field} + {words})"
+    faults = dict(_faults(image))
+    words = " : ".join((*(f"{cel} ? {said}" for cel, said in faults.items()), "''"))
+    return f"{pod}.?{name}.orValue([]).transformList(n, e, {given} && ({' || '.join(faults)}), {field} + ({words}))"
+
+
+def _faults(image: str) -> Iterator[tuple[str, str]]:
+    """`_fault` in CEL: each condition, and the words for it, in the same order."""
+
+    def matches(pattern: str) -> str:
+        return f"{image}.matches('{pattern}')"
+
+    public = f"{matches(f'^{image_reference.DNS_DOMAIN}/')} && !{matches(image_reference.LOCALHOST)}"
+    allowed = f"{matches(image_reference.REFERENCE)} && {matches(image_reference.BOUNDED)}"
+    own = f"{image}.matches('{_OF_REGION}({PLATFORM}|' + request.namespace + ')/')"
+    yield matches(image_reference.ID), f"'{_ID_PROBLEM}: {_ID_REMEDY}'"
+    yield f"({matches(image_reference.DOMAIN)} && !({public}))", f"'{_HOST_PROBLEM}: {_HOST_REMEDY}'"
+    shown = f"({image}.size() > {_SHOWN} ? {image}.substring(0, {_SHOWN}) : {image})"
+    yield f"!({allowed})", f"""'"' + {shown} + '" {_SHAPE_PROBLEM}: {_SHAPE_REMEDY}'"""
+    yield f"({matches(f'{_OF_REGION}.*/')} && !{own})", _FOREIGN
+    yield f"({matches(_OF_REGION)} && !{image}.startsWith('{REGISTRY}/'))", f"'{_SPELLING_PROBLEM}: {_SPELLING_REMEDY}'"
 
 
 VALIDATION: Manifest = {

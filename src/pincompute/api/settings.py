@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
+from pincompute.api import image_reference
 from pincompute.api.builtin import CONFIGMAPS, SECRETS
 from pincompute.api.conditions import Conditions
 from pincompute.api.meta import GROUP, VERSION, Object, Resource, Struct, doc
@@ -85,6 +86,11 @@ class PinSecret(Object):
 
     spec: Annotated[PinSecretSpec, doc("Which version is in use.")] = PinSecretSpec()
     status: Annotated[SettingStatus, doc("Where the value is.")] = SettingStatus()
+
+    @property
+    def registry(self) -> str:
+        """Returns the host of the registry that it is a login for, in its one form; empty for other secrets."""
+        return image_reference.normalized(self.spec.registry)
 
 
 class PinConfig(Object):

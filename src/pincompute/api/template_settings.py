@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from pincompute.api.image_ownership import images
+from pincompute.api.image_reference import host_of
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.settings import CONFIG, ROOT_CERTIFICATES, SECRET, SETTINGS, Setting, stored_name
 
@@ -89,12 +90,7 @@ def places(template: Manifest) -> Iterator[Place]:
 
 def registries(template: Manifest) -> frozenset[str]:
     """Returns the hosts of the registries that the template's images are pulled from, also those of image volumes."""
-    return frozenset(_host(image) for _, image in images(_object(template.get("spec"))))
-
-
-def _host(image: str) -> str:
-    first, slash, _ = image.partition("/")
-    return first.lower() if slash and ("." in first or ":" in first) else "docker.io"
+    return frozenset(host_of(image) for _, image in images(_object(template.get("spec"))))
 
 
 def _in_container(path: Path, container: Manifest) -> Iterator[Place]:

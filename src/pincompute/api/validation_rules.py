@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from pincompute.api import labels, quantity
+from pincompute.api import image_ownership, labels, quantity
 from pincompute.api.meta import GROUP, NAME, Manifest
 from pincompute.api.projects import PodSecurityLevel
 from pincompute.api.sidecars import FleetUpdate
@@ -195,12 +195,12 @@ CLUSTER_NAME = _named(15, "it is part of every pod's name")
 SIDECAR_NAME = _named(40, "the name of its container begins with platform-")
 PROJECT_NAME = _named(63, "it names a namespace in every cluster")
 
-_PART = "[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*"
-SIDECAR_IMAGE = _matches(
-    f"^([A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?(:[0-9]{{1,5}})?/)?{_PART}(/{_PART})*(:[A-Za-z0-9_][-.A-Za-z0-9_]{{0,127}})?"
-    "(@sha256:[0-9a-f]{64})?$",
-    "must be lower-case names, after a registry, and before a tag or a sha256 digest",
+SIDECAR_IMAGE = Rule(
+    image_ownership.nameable("self"),
+    "must be an image that nodes can pull by name: lower-case names, after registry.internal or another registry with a DNS "
+    "name, and before a tag or a sha256 digest",
     "write for example registry.internal/metrics:1",
+    image_ownership.is_nameable,
 )
 _VARIABLE = "^[-._a-zA-Z][-._a-zA-Z0-9]*$"
 VARIABLE_NAMES = Rule(

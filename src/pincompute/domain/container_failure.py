@@ -10,6 +10,7 @@ import re
 import signal
 from dataclasses import dataclass
 
+from pincompute.api import image_reference
 from pincompute.api.builtin import ContainerStateTerminated
 
 LONGEST = 300  # characters of a message from elsewhere
@@ -132,9 +133,7 @@ def _without_names(said: str, image: str) -> str:
 
 def _registry(image: str) -> str:
     """Returns the host that the image's name means."""
-    first, slash, _ = image.partition("/")
-    named = bool(slash) and ("." in first or ":" in first or first == "localhost")
-    return first if named else "docker.io"
+    return image_reference.split_domain(image)[0] or image_reference.DOCKER_HUB
 
 
 def _with_host(image: str, remedy: str) -> str:

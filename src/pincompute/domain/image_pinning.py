@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from pincompute.api.image_ownership import REGISTRY, images
+from pincompute.api import image_reference
+from pincompute.api.image_ownership import REGISTRY, images, is_of_region
+from pincompute.api.image_reference import DOCKER_HUB, ImageReference
 from pincompute.api.meta import Manifest
-from pincompute.domain import registry_access
 
 Path: TypeAlias = tuple[str | int, ...]
-_DEFAULT = "docker.io"  # where nodes look for an image that names no registry
 _POD = ("template", "spec")
 
 
@@ -25,24 +25,18 @@ class NamedImage:
 
     path: Path
     image: str
+    reference: ImageReference
     before: str = ""
 
     @property
     def repository(self) -> str:
-        return repository_of(self.image)
+        """`shop/web`"""
+        return self.reference.path
 
     @property
     def version(self) -> str:
         """What the registry is asked for: the digest where the name has one, or else the tag."""
-        _, at, digest = self.image.partition("@")
-        return digest if at else tag_of(self.image)
-
-    @property
-    def valid(self) -> bool:
-        """Whether an image can have this name. Another one could lead to a path that nobody may read."""
-        name, at, digest = self.image.partition("@")
-        named = registry_access.names_image(self.repository, tag_of(self.image)) and not name.endswith(":")
-        return named and (not at or registry_access.DIGEST.fullmatch(digest) is not None)
+        return self.reference.version
 
     @property
     def field(self) -> str:
@@ -73,17 +67,6 @@ Resolution: TypeAlias = Digest | NoImage | Unresolved
 def unpinned(image: str) -> str:
     """The name without its digest, as people write it."""
     return image.partition("@")[0]
-
-
-def repository_of(image: str) -> str:
-    """`shop/web`, of an image of the region's registry."""
-    rest = unpinned(image).removeprefix(f"{REGISTRY}/")
-    head, slash, last = rest.rpartition("/")
-    return head + slash + last.partition(":")[0]
-
-
-def tag_of(image: str) -> str:
-    return unpinned(image).rpartition("/")[2].partition(":")[2] or "latest"
 
 
 def to_resolve(after: Manifest, before: Manifest | None, *, whole: bool) -> tuple[NamedImage, ...]:
@@ -123,16 +106,11 @@ def warning(images_of: tuple[NamedImage, ...], resolutions: Mapping[str, Resolut
 def without_registry(after: Manifest, before: Manifest) -> tuple[str, ...]:
     """Says where nodes pull an image from that names no registry: hardly ever from the region's, as its writer may think."""
     had = {image for _, _, image in _images(before)}
-    loose = dict.fromkeys(i for _, _, i in _images(after) if i not in had and _names_no_registry(i))
+    loose = dict.fromkeys(i for _, _, i in _images(after) if i not in had and not image_reference.split_domain(i)[0])
     if not loose:
         return ()
-    said = ", ".join(f"{image} means {_DEFAULT}/{image if '/' in image else f'library/{image}'}" for image in loose)
+    said = ", ".join(f"{image} means {DOCKER_HUB}/{image if '/' in image else f'library/{image}'}" for image in loose)
     return (f"{said}: name the registry for another one, as in {REGISTRY}/PROJECT/NAME:TAG",)
-
-
-def _names_no_registry(image: str) -> bool:
-    first, slash, _ = image.partition("/")
-    return not slash or ("." not in first and ":" not in first)
 
 
 def _name(each: NamedImage, resolution: Resolution) -> str:
@@ -146,8 +124,9 @@ def _name(each: NamedImage, resolution: Resolution) -> str:
 def _of_registry(spec: Manifest, before: Manifest) -> Iterator[NamedImage]:
     had = {(path[0], name): image for path, name, image in _images(before)}
     for path, name, image in _images(spec):
-        if image.startswith(f"{REGISTRY}/"):
-            yield NamedImage((*_POD, *path), image, had.get((path[0], name), ""))
+        reference = image_reference.parse(image)  # validation refuses what has no form of a reference
+        if reference is not None and is_of_region(reference):
+            yield NamedImage((*_POD, *path), image, reference, had.get((path[0], name), ""))
 
 
 def _images(spec: Manifest) -> Iterator[tuple[Path, str, str]]:

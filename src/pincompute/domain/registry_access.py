@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from pincompute.api import image_reference
 from pincompute.api.image_ownership import project_of
 
 SERVICE = "pincompute-registry"
@@ -24,10 +25,9 @@ PULL, PUSH, DELETE = "pull", "push", "delete"
 ACTIONS = (PULL, PUSH, DELETE)
 ALL = "*"
 MOST_SCOPES = 16
-REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*")
-TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+REPOSITORY = re.compile(image_reference.REPOSITORY)
+TAG = re.compile(image_reference.TAG)
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-LONGEST = 255  # characters of a repository's name
 _SHAPE = "repository:PROJECT/NAME:pull,push"
 
 
@@ -50,7 +50,7 @@ class Denial(NamedTuple):
 
 
 def is_repository(name: str) -> bool:
-    return len(name) <= LONGEST and REPOSITORY.fullmatch(name) is not None
+    return len(name) <= image_reference.LONGEST_NAME and REPOSITORY.fullmatch(name) is not None
 
 
 def names_image(repository: str, version: str) -> bool:

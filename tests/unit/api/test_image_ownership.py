@@ -30,7 +30,6 @@ ALLOWED = [
     "registry.internal/shop/web@sha256:" + "a" * 64,
     "nginx",
     "docker.io/other/web:1",
-    "registry.internal:5000/other/web:1",
     "registry.internal.example/other/web:1",
     "registry.example.com:5000/team/web:1",
     "team/web",
@@ -45,7 +44,17 @@ def test_own_images_those_of_the_platform_and_those_of_other_registries_run(imag
 
 @pytest.mark.parametrize(
     "image",
-    ["registry.internal/other/web:1", "registry.internal/shop2/web", "registry.internal/other/shop/web:1", "sha256:a"],
+    [
+        "registry.internal/other/web:1",
+        "registry.internal/shop2/web",
+        "registry.internal/other/shop/web:1",
+        "REGISTRY.Internal/other/web:1",
+        "registry.internal:443/other/web:1",
+        "registry.internal:5000/other/web:1",
+        "registry.internal/shop/../other/web:1",
+        "sha256:a",
+        "1a" * 32,
+    ],
 )
 @pytest.mark.parametrize(
     ("where", "field"),
@@ -79,6 +88,25 @@ UNNAMED = [
 def test_a_registry_without_a_dns_name_is_none(image: str, project: str | None) -> None:
     found = list(image_ownership.foreign_images({"containers": [{"image": image}]}, project))
     assert ["must have a DNS name" in each.problem for each in found] == [True]
+
+
+OTHERWISE = {
+    "REGISTRY.internal/shop/web:1": "nodes know the registry of the region as registry.internal alone",
+    "registry.internal:443/shop/web:1": "nodes know the registry of the region as registry.internal alone",
+    "registry.internal:443/hello:1": "nodes know the registry of the region as registry.internal alone",
+    "registry.internal:443/other/web:1": "the image belongs to another project",
+    "registry.internal/shop/../web:1": "is not the name of an image, which has the form",
+    "registry.internal//shop/web:1": "is not the name of an image, which has the form",
+    "registry.internal/shop%2fweb:1": "is not the name of an image, which has the form",
+    "registry.internal/shop/Web:1": "is not the name of an image, which has the form",
+    "registry.internal./shop/web:1": "the registry of an image must have a DNS name",
+}
+
+
+@pytest.mark.parametrize("image", OTHERWISE)
+def test_another_spelling_says_what_is_wrong(image: str) -> None:
+    (found,) = image_ownership.foreign_images({"containers": [{"image": image}]}, "shop")
+    assert OTHERWISE[image] in found.problem
 
 
 def test_what_is_of_the_wrong_type_is_left_to_the_schema() -> None:

@@ -203,7 +203,7 @@ async def test_a_name_outside_the_grammar_is_refused_before_anybody_asks(gateway
     (error,) = problem["errors"]
     assert (status, error["field"], registry.asked) == (422, "containers[0].image", [])
     assert odd in error["message"]
-    assert "such as registry.internal/shop/web:1" in error["message"]
+    assert "without . and .., for example registry.internal/hello:1" in error["message"]
 
 
 async def test_a_request_that_the_registry_refuses_is_no_outage_for_others(gateway: Running, registry: Registry):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,15 @@ async def test_the_name_of_a_registry_has_no_case(gateway: Running) -> None:
     assert (status, made["registry"]) == (200, "ghcr.io")
     status, again, _ = await gateway.ask("dan", "PUT", "/v1/projects/shop/registries/ghcr.IO", login)
     assert (status, again["version"]) == (200, 2)
+
+
+async def test_the_default_port_of_a_registry_is_no_other_registry(gateway: Running) -> None:
+    """Kubelets compare the port as it stands in an image, so the login has both names."""
+    login = {"user": "ann", "password": "kestrel"}
+    status, made, _ = await gateway.ask("dan", "PUT", "/v1/projects/shop/registries/ghcr.io:443", login)
+    assert (status, made["registry"]) == (200, "ghcr.io")
+    stored = gateway.host.store.get(SECRETS, Key("shop", "registry-ghcr-io.1"))["data"][".dockerconfigjson"]
+    assert list(json.loads(base64.b64decode(stored))["auths"]) == ["ghcr.io", "ghcr.io:443"]
 
 
 async def set_times(gateway: Running, times: int) -> None:

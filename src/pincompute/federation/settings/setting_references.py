@@ -68,7 +68,7 @@ def _by_image(obj: WorkloadObject) -> Iterable[str]:
 
 
 def _by_login(secret: PinSecret) -> Iterable[str]:
-    return [f"{secret.metadata.namespace}/{secret.spec.registry}"] if secret.spec.registry else []
+    return [f"{secret.metadata.namespace}/{secret.registry}"] if secret.registry else []
 
 
 def _needs(obj: WorkloadObject) -> Iterator[IndexEntry]:
@@ -134,8 +134,8 @@ def referring(kind: SettingKind, setting: Setting, workload: Resource[Any], view
 def groups(kind: SettingKind, setting: Setting) -> Iterator[str]:
     """Yields the groups of `NEEDS` that say who needs the setting. Nobody pulls with a login that goes or has no value yet."""
     yield filed(kind.word, *setting.key)
-    if isinstance(setting, PinSecret) and setting.spec.registry and setting.spec.version and not setting.deleting:
-        yield _group(setting.metadata.namespace, setting.spec.registry)
+    if isinstance(setting, PinSecret) and setting.registry and setting.spec.version and not setting.deleting:
+        yield _group(setting.metadata.namespace, setting.registry)
 
 
 def _logins(setting: Setting) -> Iterable[str]:

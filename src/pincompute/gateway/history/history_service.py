@@ -159,7 +159,7 @@ class HistoryService:
         named = {(_SETTING_KINDS[ref.word], ref.name) for ref in references(obj.spec.template)}
         hosts = registries(obj.spec.template)
         secrets = self._reads.host(PINSECRETS).list(wanted.project)
-        return frozenset(named | {(PINSECRETS.kind, each.metadata.name) for each in secrets if each.spec.registry in hosts})
+        return frozenset(named | {(PINSECRETS.kind, each.metadata.name) for each in secrets if each.registry in hosts})
 
     def _kept(self, wanted: RecordFilter) -> tuple[RevisionRecord, ...]:
         """The present revision of the workload and the former ones, newest first; empty when there is no such workload now."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from pincompute.api import near_names
 from pincompute.api.image_ownership import REGISTRY, project_of
+from pincompute.api.image_reference import LATEST
 from pincompute.api.meta import Manifest
 from pincompute.domain import image_pinning
 from pincompute.domain.image_pinning import Digest, NamedImage, Resolution
@@ -24,7 +25,6 @@ from pincompute.gateway.images.registry_storage import RegistryStorage
 from pincompute.gateway.images.repository_ownership import RepositoryOwnership
 from pincompute.gateway.problems import FieldError, Problem
 
-_REMEDY = f"write lower-case names without . and .. and a tag or a sha256 digest, such as {REGISTRY}/shop/web:1"
 AT_ONCE = 8  # requests to the registry for one write
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,8 +73,6 @@ class ImageDigests:
         wanted = image_pinning.to_resolve(after, before, whole=whole)
         if self.registry is None or not self.registry.configured or not wanted:
             return ResolvedImages()
-        if malformed := [each for each in wanted if not each.valid]:
-            raise problems.invalid(*(_malformed(each, locate) for each in malformed))
         await self._refuse_former(wanted, locate)
         distinct = {each.image: each for each in wanted}
         registry = self.registry
@@ -137,11 +135,6 @@ def _version(each: NamedImage, resolution: Resolution) -> str:
     return resolution.value if isinstance(resolution, Digest) else each.version
 
 
-def _malformed(each: NamedImage, locate: Callable[[str], str]) -> FieldError:
-    message = f"{each.image[:120]!r} is not the name of an image in the region's registry: {_REMEDY}"
-    return FieldError(locate(each.field), f"{REGISTRY}/PROJECT/NAME:TAG", message)
-
-
 async def _bounded(ask: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
     """The answers in the order of the items, of which a few are asked about at once."""
     turns = asyncio.Semaphore(AT_ONCE)
@@ -164,7 +157,7 @@ async def _tags(registry: RegistryReader, repository: str) -> Sequence[str] | No
 def _nearest_tags(each: NamedImage, tags: Sequence[str]) -> Sequence[str]:
     if not project_of(each.repository):
         tags = [tag for tag in tags if not tag.startswith(_OF_SOURCES)] or tags
-    return near_names.nearest(image_pinning.tag_of(each.image), tags, _NEAREST, cutoff=0.0)
+    return near_names.nearest(each.reference.tag or LATEST, tags, _NEAREST, cutoff=0.0)
 
 
 def _advice(each: NamedImage) -> str:

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from pincompute.api import sidecars
-from pincompute.api.image_ownership import REGISTRY, images
+from pincompute.api import image_reference, sidecars
+from pincompute.api.image_ownership import images, is_of_region
+from pincompute.api.image_reference import ImageReference
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Manifest, Object, Resource
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.api.sidecars import PINSIDECARS, PinSidecar
-from pincompute.domain import image_pinning
 from pincompute.gateway import problems, workload_templates
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind
@@ -76,9 +76,8 @@ async def _of(
     found = dict[str, dict[str, dict[str, None]]]()
     for kind, objects in workloads:
         for number, obj in enumerate(objects, 1):
-            for name, who in _of_workload(kind, obj, revisions(obj)):
-                repository, version = _split(name)
-                found.setdefault(repository, {}).setdefault(version, {})[who] = None
+            for image, who in _of_workload(kind, obj, revisions(obj)):
+                found.setdefault(image.path, {}).setdefault(image.version, {})[who] = None
             if number % PIECE == 0:
                 await asyncio.sleep(0)
     return {name: {version: tuple(who) for version, who in used.items()} for name, used in found.items()}
@@ -88,16 +87,10 @@ def _with_sidecars(references: ImageReferences, fleets: Iterable[PinSidecar]) ->
     """Counts the sidecars, whose pods may be those of any project."""
     found = {name: dict(used) for name, used in references.items()}
     for sidecar in fleets:
-        for image in sorted(image for image in sidecars.images(sidecar) if image.startswith(f"{REGISTRY}/")):
-            repository, version = _split(image)
-            used = found.setdefault(repository, {})
-            used[version] = (*used.get(version, ()), f"sidecar {sidecar.metadata.name}")
+        for image in sorted(frozenset(_of_region(sidecars.images(sidecar)))):
+            used = found.setdefault(image.path, {})
+            used[image.version] = (*used.get(image.version, ()), f"sidecar {sidecar.metadata.name}")
     return found
-
-
-def _split(image: str) -> tuple[str, str]:
-    """Returns the repository of an image, and its digest, or its tag where the name has none."""
-    return image_pinning.repository_of(image), image.partition("@")[2] or image_pinning.tag_of(image)
 
 
 async def _listed(reads: CacheReads, resource: Resource[T], project: str) -> Sequence[T]:
@@ -110,13 +103,18 @@ async def _listed(reads: CacheReads, resource: Resource[T], project: str) -> Seq
             return found
 
 
-def _of_workload(kind: SimpleKind[Any], obj: Any, revisions: Iterable[PinRevision]) -> Iterator[tuple[str, str]]:
+def _of_workload(kind: SimpleKind[Any], obj: Any, revisions: Iterable[PinRevision]) -> Iterator[tuple[ImageReference, str]]:
     present = frozenset(_images(obj.spec.template))
     for each in workload_templates.of_workload(kind, obj, revisions):
         found = frozenset(_images(each.template))
         yield from ((image, each.user) for image in (found - present if each.revision else found))
 
 
-def _images(template: Manifest) -> Iterator[str]:
+def _images(template: Manifest) -> Iterator[ImageReference]:
+    return _of_region(image for _, image in images(template.get("spec") or {}))
+
+
+def _of_region(named: Iterable[str]) -> Iterator[ImageReference]:
     """Yields the images of the region's registry."""
-    yield from (image for _, image in images(template.get("spec") or {}) if image.startswith(f"{REGISTRY}/"))
+    parsed = map(image_reference.parse, named)
+    yield from (image for image in parsed if image is not None and is_of_region(image))

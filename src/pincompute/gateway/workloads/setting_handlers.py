@@ -15,6 +15,7 @@ from litestar import Request, delete, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from pincompute.api import image_reference
 from pincompute.api.image_ownership import REGISTRY
 from pincompute.api.meta import NAME, Struct, doc
 from pincompute.api.settings import CONFIG, ENTRY, LARGEST, SECRET, PinSecret, Setting, SettingKind, stored_name
@@ -29,7 +30,7 @@ from pincompute.gateway.workloads.setting_service import NewValue, SettingServic
 LONGEST_NAME = 63
 MOST_FILES = 200
 _FILE = re.compile(r"[-._a-zA-Z0-9]{1,253}")
-_HOST = re.compile(r"(docker\.io|([A-Za-z0-9_-]+[.])+[A-Za-z][A-Za-z0-9_-]*)(:[0-9]{1,5})?")
+_HOST = re.compile(image_reference.DNS_DOMAIN)
 _DOCKER_HUB = "https://index.docker.io/v1/"  # the name under which container runtimes look for a login at docker.io
 
 
@@ -168,15 +169,15 @@ async def log_in_at_registry(
     data: JSONBody[NewLogin], call: InjectedCall, service: Service, request: AnyRequest, idempotency_key: IdempotencyKey = ""
 ) -> Secret:
     """Keep a login at an image registry: apps with images of it pull with this login."""
-    host = call.name.lower()
+    host = image_reference.normalized(call.name)
     if host.partition(":")[0] == REGISTRY:
         message = "is the region's own registry, from which nodes pull without a login: name another registry"
         raise problems.invalid(FieldError("name", "another registry than the region's", f"{host} {message}"))
     if not _HOST.fullmatch(host):
         raise problems.invalid(FieldError("name", "the name of a registry", "must be a DNS name, such as ghcr.io"))
     token = base64.b64encode(f"{data.user}:{data.password}".encode()).decode()
-    where = _DOCKER_HUB if host == "docker.io" else host
-    config = msgspec.json.encode({"auths": {where: {"username": data.user, "password": data.password, "auth": token}}})
+    login = {"username": data.user, "password": data.password, "auth": token}
+    config = msgspec.json.encode({"auths": dict.fromkeys(_auth_names(host), login)})
     content = {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": base64.b64encode(config).decode()}}
     new = NewValue(content, len(config), {"type": "dockerconfigjson", "registry": host})
     named = replace(call, name=login_name(host))
@@ -230,6 +231,13 @@ async def roll_back_config(data: JSONBody[Rollback], call: InjectedCall, service
 async def delete_config(call: InjectedCall, service: Service) -> None:
     """Remove a config with all its versions. One that is used is refused."""
     await service.remove(CONFIG, call)
+
+
+def _auth_names(host: str) -> tuple[str, ...]:
+    """Returns the names under which kubelets look for the login: as the host stands in an image, with its default port or not."""
+    if host == image_reference.DOCKER_HUB:
+        return (_DOCKER_HUB,)
+    return (host,) if ":" in host else (host, f"{host}:443")
 
 
 def login_name(host: str) -> str:
@@ -304,7 +312,7 @@ def _facts(service: SettingService, kind: SettingKind, setting: Setting) -> dict
 
 
 def _secret(service: SettingService, setting: Setting) -> Secret:
-    registry = setting.spec.registry if isinstance(setting, PinSecret) else ""
+    registry = setting.registry if isinstance(setting, PinSecret) else ""
     return Secret(**_facts(service, SECRET, setting), registry=registry)
 
 

@@ -203,10 +203,10 @@ class SettingService:
             raise problems.wrong_state(
                 f"secret {setting.metadata.name} is of type {present}", "choose another name, or remove that one first"
             )
-        if isinstance(setting, PinSecret) and setting.spec.registry != new.facts.get("registry", ""):
+        if isinstance(setting, PinSecret) and setting.registry != new.facts.get("registry", ""):
             raise problems.wrong_state(
-                f"secret {setting.metadata.name} is the login at {setting.spec.registry}",
-                f"log out there first: `pin registry logout {setting.spec.registry}`",
+                f"secret {setting.metadata.name} is the login at {setting.registry}",
+                f"log out there first: `pin registry logout {setting.registry}`",
             )
 
     async def _create(self, kind: SettingKind, setting: Setting) -> Setting:
@@ -274,7 +274,7 @@ def _preparing(project: str) -> Problem:
 def _index_values(kind: SettingKind, setting: Setting) -> list[str]:
     """Returns the values under which templates are indexed that name it, or that pull images with it."""
     project, name = setting.key
-    login = setting.spec.registry if isinstance(setting, PinSecret) else ""
+    login = setting.registry if isinstance(setting, PinSecret) else ""
     named = setting_index_value(kind.word, project, name)
     return [named, setting_index_value("registry", project, login)] if login else [named]
 
