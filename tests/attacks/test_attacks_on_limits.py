@@ -16,10 +16,12 @@ from pincompute.api.builtin import NAMESPACES, SECRETS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Resource
 from pincompute.api.revisions import PINREVISIONS
+from pincompute.api.settings import PINCONFIGS, PINSECRETS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway.gateway_settings import AccessSettings
 from pincompute.gateway.project_limit_admission import BY_PROJECT
 from pincompute.gateway.workloads.object_writer import ObjectWriter
+from pincompute.testing.apiserver.fault_injection import InjectedRefusal
 
 PROJECT = "/v1/projects/shop"
 APPS = f"{PROJECT}/apps"
@@ -393,6 +395,35 @@ async def test_values_at_the_same_time_do_not_pass_the_limit_together(gateway: R
     asked = (gateway.ask("dan", "PUT", f"{PROJECT}/secrets/s{number}", secret(30 * KIB)) for number in range(8))
     answers = [status for status, _, _ in await asyncio.gather(*asked)]
     assert sorted(answers) == [200, 200, *[403] * 6]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("registries/ghcr.io", {"user": "u", "password": "x" * 700 * KIB}, "password"),
+        ("registries/ghcr.io", {"user": "u" * 700 * KIB, "password": "x"}, "password"),
+        ("secrets/large", secret(513 * KIB), "data"),
+        ("configs/large", config(300 * KIB, 300 * KIB), "files"),
+    ],
+)
+async def test_a_value_that_is_too_large_leaves_nothing(gateway: Running, path: str, body: dict[str, Any], field: str) -> None:
+    """A login of 700 KiB was refused by the API server alone, when there was a setting that waited for it."""
+    status, problem, _ = await gateway.ask("dan", "PUT", f"{PROJECT}/{path}", body)
+    (error,) = problem["errors"]
+    assert (status, error["field"], error["expected"]) == (422, field, "at most 512 KiB")
+    for kind in (PINSECRETS, PINCONFIGS, SECRETS):
+        assert not gateway.host.store.list(kind, "shop").items
+
+
+@pytest.mark.parametrize(("code", "says"), [(422, "cannot be stored"), (403, "is being prepared"), (404, "is being prepared")])
+async def test_a_value_that_the_host_refuses_leaves_nothing(gateway: Running, code: int, says: str) -> None:
+    gateway.host.faults.affects = lambda verb, path: verb == "POST" and path.endswith("/secrets")
+    gateway.host.faults.refusal = InjectedRefusal(code)
+    _, problem, _ = await gateway.ask("dan", "PUT", f"{PROJECT}/secrets/odd", secret(1))
+    assert says in str(problem)
+    assert not gateway.host.store.list(PINSECRETS, "shop").items
+    gateway.host.faults.clear()
+    assert (await gateway.ask("dan", "PUT", f"{PROJECT}/secrets/odd", secret(1)))[0] == 200
 
 
 async def test_nobody_stores_versions_faster_than_earlier_ones_are_removed(gateway: Running) -> None:

@@ -16,6 +16,8 @@ from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.settings import KEPT, MOST, PINSECRETS
 from pincompute.api.workloads import PinApp, PinAppSpec
 from pincompute.gateway.workloads.setting_service import fixed_version
+from pincompute.kube import api_errors, write_requests
+from pincompute.kube.api_errors import ApiStatus, RequestInfo
 
 DB = "/v1/projects/shop/secrets/db"
 VALUE = base64.b64encode(b"kestrel").decode()
@@ -166,3 +168,13 @@ def test_a_workload_that_names_a_version_gets_no_new_value(named: str, version: 
     template: Any = {"spec": {"containers": [{"name": "web", "image": "a", "env": env}]}}
     obj = PinApp(metadata=ObjectMeta(name="web"), spec=PinAppSpec(template=template))
     assert fixed_version(obj, "secret", "db") == version
+
+
+async def test_a_full_namespace_says_what_to_remove(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_given: Any, **_named: Any) -> None:
+        raise api_errors.Forbidden(RequestInfo("host", "POST", "/"), ApiStatus(message="exceeded quota: pincompute-objects"))
+
+    monkeypatch.setattr(write_requests, "create", full)
+    status, problem, _ = await gateway.ask("dan", "PUT", DB, {"data": VALUE})
+    assert (status, problem["detail"]) == (409, "the namespace of project shop holds as many secrets as it may")
+    assert "remove secrets that nobody uses" in problem["remedy"]

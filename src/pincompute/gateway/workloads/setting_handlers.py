@@ -18,7 +18,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from pincompute.api import image_reference
 from pincompute.api.image_ownership import REGISTRY
 from pincompute.api.meta import NAME, Struct, doc
-from pincompute.api.settings import CONFIG, ENTRY, LARGEST, SECRET, PinSecret, Setting, SettingKind, stored_name
+from pincompute.api.settings import CONFIG, ENTRY, SECRET, PinSecret, Setting, SettingKind, stored_name
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
@@ -147,8 +147,7 @@ async def set_secret(
     """Set a secret: its value becomes a new version, which nobody reads again."""
     _check_name(SECRET, call.name)
     size = len(_decoded("data", data.data))
-    _check_size("data", size)
-    new = NewValue({"type": "Opaque", "data": {ENTRY: data.data}}, size)
+    new = NewValue({"type": "Opaque", "data": {ENTRY: data.data}}, size, "data")
     return _secret(service, _noted(request, call, await service.set(SECRET, new, call, idempotency_key)))
 
 
@@ -179,7 +178,7 @@ async def log_in_at_registry(
     login = {"username": data.user, "password": data.password, "auth": token}
     config = msgspec.json.encode({"auths": dict.fromkeys(_auth_names(host), login)})
     content = {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": base64.b64encode(config).decode()}}
-    new = NewValue(content, len(config), {"type": "dockerconfigjson", "registry": host})
+    new = NewValue(content, len(config), "password", {"type": "dockerconfigjson", "registry": host})
     named = replace(call, name=login_name(host))
     return _secret(service, _noted(request, named, await service.set(SECRET, new, named, idempotency_key)))
 
@@ -214,10 +213,9 @@ async def set_config(
     _check_files(data.files)
     decoded = {name: _decoded(f"files[{name}]", content) for name, content in data.files.items()}
     size = sum(map(len, decoded.values()))
-    _check_size("files", size)
     texts = {name: text for name, content in decoded.items() if (text := _text(content)) is not None}
     binary = {name: content for name, content in data.files.items() if name not in texts}
-    new = NewValue({**({"data": texts} if texts else {}), **({"binaryData": binary} if binary else {})}, size)
+    new = NewValue({**({"data": texts} if texts else {}), **({"binaryData": binary} if binary else {})}, size, "files")
     return _config(service, _noted(request, call, await service.set(CONFIG, new, call, idempotency_key)))
 
 
@@ -234,7 +232,7 @@ async def delete_config(call: InjectedCall, service: Service) -> None:
 
 
 def _auth_names(host: str) -> tuple[str, ...]:
-    """Returns the names under which kubelets look for the login: as the host stands in an image, with its default port or not."""
+    """Returns the names under which kubelets look for the login: the host as an image may name it."""
     if host == image_reference.DOCKER_HUB:
         return (_DOCKER_HUB,)
     return (host,) if ":" in host else (host, f"{host}:443")
@@ -275,12 +273,6 @@ def _decoded(field: str, content: str) -> bytes:
         return base64.b64decode(content, validate=True)
     except (binascii.Error, ValueError):
         raise problems.invalid(FieldError(field, "base64", "is not base64: encode the bytes first")) from None
-
-
-def _check_size(field: str, size: int) -> None:
-    if size > LARGEST:
-        limit = f"at most {LARGEST // 1024} KiB"
-        raise problems.invalid(FieldError(field, limit, f"has {size} bytes, {limit} are allowed"))
 
 
 def _text(content: bytes) -> str | None:

@@ -1,15 +1,15 @@
 """Sets, lists and removes secrets and configurations. The values of secrets are written once and never read by the gateway.
 
-A set is judged first, so that one which is refused leaves nothing. A version is stored first and recorded second. A version
-that was stored and not recorded, because the gateway crashed or another one was faster, has a number that nobody uses again;
-the federation removes it, and a setting of which no version was ever recorded.
+A set is judged first, a new setting's by the API server too, so that one which is refused leaves nothing. A version is stored
+first and recorded second. A version that was stored and not recorded, because the gateway crashed or another one was faster,
+has a number that nobody uses again; the federation removes it, and a setting of which no version was ever recorded.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from pincompute.api.kinds import WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.projects import PROJECTS
-from pincompute.api.settings import KEPT, MOST, MOST_VERSIONS, PinSecret, Setting, SettingKind, SettingVersion
+from pincompute.api.settings import KEPT, LARGEST, MOST, MOST_VERSIONS, PinSecret, Setting, SettingKind, SettingVersion
 from pincompute.api.template_settings import places, references
 from pincompute.domain import setting_versions
 from pincompute.domain.project_limits import SETTINGS
@@ -38,12 +38,13 @@ ATTEMPTS = 8  # to record a version while others do the same
 
 @dataclass(frozen=True, slots=True)
 class NewValue:
-    """What a version holds, as the carrier says it, and the bytes of its values. `facts` are part of the spec; a setting keeps
-    those that it began with.
+    """What a version holds, as the carrier says it, and the bytes of its values. `field_name` is where the user wrote them.
+    `facts` are part of the spec; a setting keeps those that it began with.
     """
 
     content: Manifest = field(repr=False)
     size: int
+    field_name: str
     facts: Manifest = field(default_factory=dict[str, Any])
 
 
@@ -85,6 +86,8 @@ class SettingService:
             kept, size = self._kept(kind, setting), settings.recorded_size(new.size)
             with self._reserved(setting, settings.total_size(kept) + size):
                 try:
+                    if found is None:
+                        await self._judge(kind, setting, new)
                     setting = found or await self._create(kind, setting)
                     if number <= settings.highest(setting):
                         number = await self._store(kind, setting, max(settings.highest(setting), number) + 1, new)
@@ -189,6 +192,11 @@ class SettingService:
         return self._reads.project_limits.reserve_change(project, {SETTINGS: took}, {SETTINGS: takes})
 
     def _refuse(self, kind: SettingKind, setting: Setting, new: NewValue) -> None:
+        if new.size > LARGEST:
+            limit = f"at most {LARGEST // 1024} KiB"
+            raise problems.invalid(
+                FieldError(new.field_name, limit, f"takes {new.size} bytes as it is stored, {limit} are allowed")
+            )
         if setting.deleting:
             raise problems.conflict(
                 f"{kind.word} {setting.metadata.name} is still being deleted", "wait until it is gone, then set it again"
@@ -209,6 +217,28 @@ class SettingService:
                 f"log out there first: `pin registry logout {setting.registry}`",
             )
 
+    async def _judge(self, kind: SettingKind, setting: Setting, new: NewValue) -> None:
+        """Asks whether the API server would take the first version, before there is a setting that would wait for one."""
+        carrier = _carrier(kind, setting, 1, new)
+        del carrier["metadata"]["ownerReferences"]  # the owner does not exist yet
+        with self._refused(kind, setting, new), suppress(api_errors.AlreadyExists):
+            await write_requests.create(self._reads.clusters.client(HOST), kind.carrier, carrier, NAME, dry_run=True)
+
+    @contextmanager
+    def _refused(self, kind: SettingKind, setting: Setting, new: NewValue) -> Generator[None]:
+        """Turns a refusal of a version into what the user can do about it."""
+        try:
+            yield
+        except api_errors.Forbidden as refusal:
+            if "exceeded quota" in str(refusal):
+                held = f"the namespace of project {setting.metadata.namespace} holds as many {kind.carrier.plural} as it may"
+                raise problems.conflict(held, f"remove {kind.word}s that nobody uses, or those made with kubectl") from None
+            raise self._no_project(setting.metadata.namespace) from None
+        except api_errors.NotFound:
+            raise self._no_project(setting.metadata.namespace) from None
+        except api_errors.Invalid:
+            raise problems.invalid(FieldError(new.field_name, "a value that can be stored", "cannot be stored")) from None
+
     async def _create(self, kind: SettingKind, setting: Setting) -> Setting:
         """Makes the object, which counts as no setting until its first version is recorded. Raises Conflict where it exists."""
         client = self._reads.clusters.client(HOST)
@@ -223,15 +253,9 @@ class SettingService:
         """Stores the value under the first number from this one on that is free, and returns it."""
         client = self._reads.clusters.client(HOST)
         for candidate in range(number, number + ATTEMPTS):
-            try:
+            with self._refused(kind, setting, new), suppress(api_errors.AlreadyExists):
                 await write_requests.create(client, kind.carrier, _carrier(kind, setting, candidate, new), NAME)
-            except api_errors.AlreadyExists:
-                continue
-            except (api_errors.NotFound, api_errors.Forbidden):
-                raise self._no_project(setting.metadata.namespace) from None
-            except api_errors.Invalid:
-                raise problems.invalid(FieldError("data", "a value that can be stored", "cannot be stored")) from None
-            return candidate
+                return candidate
         raise problems.conflict(f"{kind.word} {setting.metadata.name} is set by others all the time", "try again in a moment")
 
     async def _change(self, kind: SettingKind, setting: Setting, spec: Manifest) -> Setting:
