@@ -16,7 +16,7 @@ from pincompute.api.labels import HOST
 from pincompute.region.cluster import certificates
 from pincompute.region.images import image_registry
 from pincompute.region.layout import Layout
-from pincompute.region.process.program import HttpReady, Program, TcpReady
+from pincompute.region.process.program import HttpReady, Liveness, Program, TcpReady
 
 GATEWAY = "gateway"
 ISSUER = "issuer"
@@ -28,7 +28,7 @@ CLIENT = "client.yaml"  # in the home: what a client of this region must know, r
 
 def programs(layout: Layout) -> tuple[Program, ...]:
     kubeconfig = certificates.cluster(layout, HOST).kubeconfig(certificates.GATEWAY)
-    health = f"http://127.0.0.1:{layout.gateway_health}/readyz"
+    health = f"http://127.0.0.1:{layout.gateway_health}"
     gateway = _own(layout, GATEWAY, health, f"--kubeconfig={kubeconfig}", f"--port={layout.gateway_health}")
     return gateway, _issuer(layout)
 
@@ -87,9 +87,11 @@ def _host(layout: Layout) -> certificates.ClusterCredentials:
     return certificates.cluster(layout, HOST)
 
 
-def _own(layout: Layout, name: str, ready: str, *arguments: str) -> Program:
+def _own(layout: Layout, name: str, health: str, *arguments: str) -> Program:
     argv = (sys.executable, "-m", "pincompute.main", name, "serve", f"--config={settings(layout)}", *arguments)
-    return Program(name=name, argv=argv, ready=HttpReady(url=ready), needs=(f"{HOST}-apiserver",), grace=12.0)
+    live = Liveness(http=HttpReady(url=f"{health}/livez"))
+    ready = HttpReady(url=f"{health}/readyz")
+    return Program(name=name, argv=argv, ready=ready, live=live, needs=(f"{HOST}-apiserver",), grace=12.0)
 
 
 def _issuer(layout: Layout) -> Program:
@@ -97,4 +99,5 @@ def _issuer(layout: Layout) -> Program:
     tls = _certificate(layout)
     argv = (sys.executable, "-m", "pincompute.main", ISSUER, f"--folder={layout.issuer_dir}", f"--url={issuer_url(layout)}")
     listen = (f"--address={address}", f"--port={port}", f"--certificate={tls['certificate']}", f"--key={tls['key']}")
-    return Program(name=ISSUER, argv=(*argv, *listen), ready=TcpReady(host=address, port=int(port)), grace=5.0)
+    live = Liveness(http=HttpReady(url=f"{issuer_url(layout)}/healthz"))
+    return Program(name=ISSUER, argv=(*argv, *listen), ready=TcpReady(host=address, port=int(port)), live=live, grace=5.0)

@@ -16,7 +16,7 @@ from pincompute.region.images import image_registry
 from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.network_policy import enforcer_program
 from pincompute.region.nodes import real_node, simulated_nodes
-from pincompute.region.process.program import HttpReady, Program, TcpReady
+from pincompute.region.process.program import HttpReady, Liveness, Program, TcpReady
 
 FEDERATION = "federation"
 SETTINGS = "federation.yaml"  # in the home
@@ -80,6 +80,7 @@ def usage(layout: Layout, member: MemberSpec) -> Program:
         name=name,
         argv=(*argv, *listen),
         ready=TcpReady(host="127.0.0.1", port=ports.usage),
+        live=Liveness(http=HttpReady(url=f"https://127.0.0.1:{ports.usage}/")),
         needs=(f"{member.name}-apiserver",),
         grace=3.0,
     )
@@ -94,6 +95,7 @@ def _own(layout: Layout, name: str, cluster: str, process: str, *arguments: str)
         name=name,
         argv=(*argv, f"--port={port}", *arguments),
         ready=HttpReady(url=f"http://127.0.0.1:{port}/readyz"),
+        live=Liveness(http=HttpReady(url=f"http://127.0.0.1:{port}/livez")),
         needs=(f"{cluster}-apiserver",),
         grace=5.0,
     )

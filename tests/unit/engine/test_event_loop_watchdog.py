@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from pincompute.engine import event_loop_watchdog
 from pincompute.engine.event_loop_watchdog import LOG_EVERY, LoopStall, StallCause, StallDetector, WatchdogMetrics, watching
 
 
@@ -81,3 +82,39 @@ async def test_nothing_of_it_is_left_when_it_ends() -> None:
         await asyncio.sleep(0.05)
     assert len(asyncio.all_tasks()) == before
     assert not [thread for thread in threading.enumerate() if thread.name == "watchdog"]
+
+
+class Listening(logging.Handler):
+    """Wakes whoever waits for a loop that stands to be reported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = list[dict[str, Any]]()
+        self.reported = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == "the event loop stands":
+            self.found.append(vars(record))
+            self.reported.set()
+
+
+async def test_a_loop_that_stands_is_reported_once_while_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in the loop can report it, and it may stand for ever."""
+    monkeypatch.setattr(event_loop_watchdog, "STANDING", 0.3)
+    listening = Listening()
+    event_loop_watchdog.log.addHandler(listening)
+    try:
+        with watching(CollectorRegistry()):
+            for number in (1, 2):
+                listening.reported.clear()
+                await asyncio.sleep(0.2)
+                stands_until(listening.reported)
+                assert len(listening.found) == number
+    finally:
+        event_loop_watchdog.log.removeHandler(listening)
+    assert all("in stands_until" in found["place"] and found["seconds"] >= 0.3 for found in listening.found)
+
+
+def stands_until(reported: threading.Event) -> None:
+    assert reported.wait(10)
+    time.sleep(0.5)  # long enough for a second report

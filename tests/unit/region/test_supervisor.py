@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,8 @@ import pytest
 from pincompute.region import atomic_files, home, lifecycle
 from pincompute.region.layout import Layout, RegionSpec
 from pincompute.region.process import region_processes, supervisor_socket
-from pincompute.region.process.program import FileReady, HttpReady, Program, TcpReady
-from pincompute.region.process.program_runner import ProgramState
+from pincompute.region.process.program import FileReady, HttpReady, Liveness, Program, TcpReady
+from pincompute.region.process.program_runner import ProgramState, Silence
 
 pytestmark = pytest.mark.programs
 
@@ -229,6 +230,71 @@ def test_a_probe_finds_a_program_that_is_frozen_or_hangs(region: Region) -> None
     os.kill(pid, signal.SIGCONT)
     (region.home / "alive").touch()
     assert {program.phase for program in supervisor_socket.ask(region.home, "probe", DEADLINE).programs} == {"ready"}
+
+
+BLOCKING = """
+import asyncio, pathlib, sys, time
+from prometheus_client import CollectorRegistry
+from pincompute.engine import event_loop_watchdog, health_endpoints
+
+event_loop_watchdog.STANDING = 0.2
+home, port, delay = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+
+def deadlock():
+    while (home / "block").exists():
+        time.sleep(0.01)
+
+async def main():
+    await asyncio.sleep(delay)
+    async with health_endpoints.serve(CollectorRegistry(), port):
+        while True:
+            deadlock()
+            await asyncio.sleep(0.01)
+
+asyncio.run(main())
+"""
+
+
+def blocking(home: Path, delay: float = 0.0) -> Program:
+    """A program of the platform's kind, whose event loop stands while there is a file `block`."""
+    at = f"http://127.0.0.1:{free_port()}"
+    live = Liveness(http=HttpReady(url=f"{at}/livez"), period=0.5, failures=3)
+    argv = (sys.executable, "-c", BLOCKING, str(home), at.rpartition(":")[2], str(delay))
+    return Program(name="loop", argv=argv, ready=HttpReady(url=f"{at}/readyz"), live=live, grace=0.5)
+
+
+def test_a_program_whose_event_loop_stands_is_started_again(region: Region) -> None:
+    program = blocking(region.home)
+    region.want(program)
+    pid = region.ready("loop").pid
+    (region.home / "block").touch()
+    end = region.until("loop", lambda state: state.restarts == 1).last_end
+    assert program.live is not None
+    assert end.startswith(f"was stopped, because {program.live.http.url} gave no answer for 1.5 s; ended by signal ")
+    said = region.written("logs/loop.log")
+    assert said.count("the event loop stands") == 1  # although nothing in the loop could say so
+    (region.home / "block").unlink()
+    assert region.ready("loop").pid != pid
+
+
+def test_a_program_that_starts_slowly_or_is_frozen_is_not_hung(region: Region) -> None:
+    region.want(blocking(region.home, delay=3.0))  # longer than its liveness allows
+    pid = region.ready("loop").pid
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(3.0)
+    assert (region.state("loop").restarts, region.state("loop").pid) == (0, pid)
+    os.kill(pid, signal.SIGCONT)
+    region.ready("loop")
+
+
+def test_a_machine_that_stood_still_says_nothing_of_its_programs() -> None:
+    silence = Silence(10.0)
+    for begun in (0.0, 10.0, 20.0, 30.0, 40.0):
+        silence = silence.after(begun, answered=False)
+    assert silence.requests == 5
+    assert silence.after(50.0, answered=False).requests == 6
+    assert silence.after(50.0, answered=True).requests == 0
+    assert silence.after(3600.0, answered=False).requests == 1
 
 
 def test_a_program_that_logs_json_is_quoted_by_its_message(region: Region) -> None:

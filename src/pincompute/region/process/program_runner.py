@@ -12,13 +12,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from pincompute.region.process import readiness_probes, region_processes
-from pincompute.region.process.program import Program
+from pincompute.region.process.program import Liveness, Program
 from pincompute.region.process.program_log import ProgramLog
 
 Phase: TypeAlias = Literal["waiting", "starting", "ready", "unready", "backoff", "stopping", "stopped"]
@@ -42,6 +44,22 @@ class ProgramState(msgspec.Struct, frozen=True, kw_only=True):
     last_end: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """How many requests in succession got no answer. Those before a request that came late do not count: this process or the
+    machine did not run in between, and its programs may not have run either.
+    """
+
+    period: float
+    requests: int = 0
+    last: float = float("inf")
+
+    def after(self, begun: float, *, answered: bool) -> Silence:
+        """`begun` is when the request began, in seconds of a clock."""
+        late = begun - self.last > 2 * self.period
+        return Silence(self.period, 0 if answered else 1 + (0 if late else self.requests), begun)
+
+
 def digest(program: Program) -> str:
     """Changes when anything about the program does."""
     return hashlib.blake2b(msgspec.json.encode(program), digest_size=8).hexdigest()
@@ -58,6 +76,7 @@ class ProgramRunner:
         self.log = ProgramLog(home / "logs" / f"{program.name}.log")
         self._changed = changed
         self._child: subprocess.Popen[bytes] | None = None
+        self._hung = ""  # why this life of the program was ended, before the words for how it ended
 
     async def run(self, needs: Mapping[str, ProgramRunner], adopted: region_processes.RegionProcess | None) -> None:
         """Run for ever; `adopted` is the process a predecessor left."""
@@ -148,7 +167,7 @@ class ProgramRunner:
 
     async def _attend(self, pid: int) -> str:
         """Wait for the end of the process; say on the way when it gets ready."""
-        begun = time.monotonic()
+        begun, self._hung = time.monotonic(), ""
         try:
             async with asyncio.TaskGroup() as tasks:
                 probing = tasks.create_task(self._probe(pid))
@@ -162,7 +181,7 @@ class ProgramRunner:
             self.ready.clear()
             status = self._reap()
         region_processes.signal_group(pid, signal.SIGKILL)  # what the dead leader left behind
-        return f"{status} after {time.monotonic() - begun:.1f} s: {self.log.last_line()}"
+        return f"{self._hung}{status} after {time.monotonic() - begun:.1f} s: {self.log.last_line()}"
 
     async def _probe(self, pid: int) -> None:
         pause = 0.05
@@ -175,6 +194,19 @@ class ProgramRunner:
             pause = min(pause * 1.2, 0.5)
         self.ready.set()
         self._set("ready", pid=pid)
+        if self.program.live is not None:
+            await self._end_when_silent(pid, self.program.live)
+
+    async def _end_when_silent(self, pid: int, live: Liveness) -> None:
+        silence = Silence(live.period)
+        while silence.requests < live.failures:
+            begun = time.monotonic()
+            answered = await readiness_probes.answers(live.http, live.period)
+            await asyncio.sleep(begun + live.period - time.monotonic())
+            silence = silence.after(begun, answered=answered or region_processes.is_stopped(pid))
+        self._hung = f"was stopped, because {live.http.url} gave no answer for {live.failures * live.period:g} s; "
+        with suppress(TimeoutError):  # what the kernel does not end now, it ends later
+            await region_processes.end_group(pid, self.program.grace)
 
     def _reap(self) -> str:
         """How the process ended; only its parent can know."""

@@ -1,4 +1,4 @@
-"""Probes whether a program is ready. A probe lasts at most two seconds and uses no library, so the supervisor stays small."""
+"""Probes whether a program is ready, and whether it answers at all. Probes use no library, so the supervisor stays small."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ async def obstacle(ready: Ready) -> str:
         return str(error) or type(error).__name__
 
 
+async def answers(http: HttpReady, seconds: float) -> bool:
+    """Whether an answer comes within so many seconds, whatever it says."""
+    try:
+        async with asyncio.timeout(seconds):
+            return len(await _status(http)) > 1
+    except (OSError, ssl.SSLError, ValueError):  # a TimeoutError is an OSError
+        return False
+
+
 async def _probe(ready: Ready) -> str:
     match ready:
         case FileReady(path=path):
@@ -40,17 +49,22 @@ def _missing(path: Path) -> str:
 
 
 async def _get(ready: HttpReady) -> str:
+    status = await _status(ready)
+    if len(status) < 2:
+        return "the answer is not HTTP"
+    return "" if status[1] == b"200" else f"answers {status[1].decode(errors='replace')}"
+
+
+async def _status(ready: HttpReady) -> list[bytes]:
+    """Returns the words of the answer's first line."""
     url = urlsplit(ready.url)
     context = _context(ready) if url.scheme == "https" else None
     reader, writer = await asyncio.open_connection(url.hostname, url.port or 80, ssl=context)
     try:
         writer.write(f"GET {url.path or '/'} HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: close\r\n\r\n".encode())
-        status = (await reader.readline()).split()
+        return (await reader.readline()).split()
     finally:
         writer.close()
-    if len(status) < 2:
-        return "the answer is not HTTP"
-    return "" if status[1] == b"200" else f"answers {status[1].decode(errors='replace')}"
 
 
 def _context(ready: HttpReady) -> ssl.SSLContext:
