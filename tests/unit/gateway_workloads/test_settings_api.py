@@ -130,8 +130,11 @@ async def test_what_a_former_revision_names_is_not_removed(gateway: Running, sec
     await gateway.ask("dan", "POST", "/v1/projects/shop/apps", WEB)
     await gateway.superseded("web", "a", naming(secret))
     status, problem, _ = await gateway.ask("dan", "DELETE", DB)
+    assert (await gateway.ask("dan", "DELETE", f"{DB}?dryRun=true"))[1]["detail"] == problem["detail"]
     assert (status, problem["detail"]) == (409, "secret db is used by app web, revision a")
     assert (await gateway.ask("dan", "DELETE", "/v1/projects/shop/apps/web"))[0] == 202
+    assert (await gateway.ask("dan", "DELETE", f"{DB}?dryRun=true"))[0] == 204
+    assert (await gateway.ask("dan", "GET", DB))[0] == 200, "a dry run deletes nothing"
     assert (await gateway.ask("dan", "DELETE", DB))[0] == 204, "what a deleted app went back to needs nothing"
 
 

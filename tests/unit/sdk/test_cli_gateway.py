@@ -388,6 +388,72 @@ async def test_several_apps_are_all_checked_before_one_is_deleted(pin: Pin) -> N
     assert (await pin("list", "-o", "name")).out == ""
 
 
+DELETED = {
+    "app": (("deploy", "--detach"), ("delete", "helo"), "hello"),
+    "secret": (("secret", "set", "db-password=x"), ("secret", "delete", "db-pasword"), "db-password"),
+    "config": (("config", "set", "web-conf", "--file", "app.yaml"), ("config", "rm", "web-cnf"), "web-conf"),
+    "project": (("project", "list"), ("project", "delete", "shpo"), "shop"),
+    "sidecar": (
+        ("admin", "sidecar", "apply", "-f", "sidecar.yaml", "--detach"),
+        ("admin", "sidecar", "delete", "proxi"),
+        "proxy",
+    ),
+    "a login at a registry": (("registry", "login", "ghcr.io", "-u", "ann"), ("registry", "logout", "gcr.io"), "ghcr.io"),
+    "a role": (("project", "grant", "william", "viewer", "--yes"), ("project", "revoke", "wiliam"), "william"),
+}
+SIDECAR = "kind: Sidecar\nname: proxy\ncontainer: {name: proxy, image: registry.internal/proxy:1}\n"
+
+
+@pytest.mark.parametrize("case", DELETED)
+async def test_a_name_that_nothing_has_is_refused_before_the_question(
+    pin: Pin, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets the nearest name that there is. A terminal is not there, so a question would be another refusal."""
+    made, mistyped, name = DELETED[case]
+    _write("sidecar.yaml", SIDECAR)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x\n")))
+    done = await pin(*made, user="root")
+    assert done.code == 0, done.err
+    said = await pin(*mistyped, user="root")
+    assert (said.code, f"  remedy: did you mean {name}?\n" in said.err) == (3, True), said
+    nothing = await pin(*mistyped[:-1], "qqq", user="root")
+    assert (nothing.code, "did you mean" in nothing.err, "  remedy: `pin " in nothing.err) == (3, False, True), nothing
+
+
+ASKED = {
+    "secret": (("secret", "delete", "db-password"), "secret db-password with all its versions"),
+    "config": (("config", "delete", "web-conf"), "config web-conf with all its versions"),
+    "sidecar": (("admin", "sidecar", "delete", "proxy"), "sidecar proxy"),
+    "project": (("project", "delete", "quarry"), "project quarry with its secrets and volumes"),
+}
+
+
+@pytest.mark.parametrize("case", ASKED)
+async def test_what_may_be_deleted_is_asked_about_and_still_there(pin: Pin, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words, what = ASKED[case]
+    _write("sidecar.yaml", SIDECAR)
+    await pin("project", "create", "quarry", user="root")
+    for made, *_ in (DELETED["secret"], DELETED["config"], DELETED["sidecar"]):
+        await pin(*made, user="root")
+    for _ in range(2):
+        said = await pin(*words, user="root")
+        assert said.code == 2, said
+        assert f"  reason: Delete {what}?" in said.err
+
+
+async def test_a_setting_in_use_is_refused_before_the_question_and_nothing_is_deleted(pin: Pin) -> None:
+    await pin("secret", "set", "db-password=x", "other=y")
+    _write("app.yaml", APP + "  env: {PASSWORD: {secret: db-password}}\n")
+    deployed = await pin("deploy", "--detach")
+    assert deployed.code == 0, deployed.err
+    said = await pin("secret", "delete", "other", "db-password")
+    assert (said.code, "secret db-password is used by app hello" in said.err) == (5, True), said
+    assert "other" in (await pin("secret", "list", "-o", "name")).out
+    await pin("delete", "hello", "--yes")
+    done = await pin("secret", "delete", "other", "db-password", "--yes")
+    assert done.out == "secret other is deleted\nsecret db-password is deleted\n"
+
+
 async def test_a_delete_without_a_name_deletes_nothing(pin: Pin) -> None:
     await pin("deploy", "--detach")
     assert (await pin("delete", "--yes")).code == 2
@@ -452,7 +518,7 @@ MISTAKES = {
     ),
     "a question without a terminal": (("delete", "hello"), "  reason: Delete "),
     "a project that is not there": (("list", "-p", "nope"), "  remedy: `pin project list` shows yours\n"),
-    "a member that is none": (("project", "revoke", "nobody"), "  remedy: `pin project members` lists them\n"),
+    "a member that is none": (("project", "revoke", "nobody"), "  remedy: `pin project members` shows what there is\n"),
     "a file without a name": (("deploy", "-f", "nameless.yaml"), "name is missing: write `name: hello`\n"),
 }
 

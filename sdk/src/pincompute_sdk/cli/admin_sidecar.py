@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from pincompute_sdk.cli import options, prompt, status_tree
+from pincompute_sdk.cli import checked_deletion, options, status_tree
+from pincompute_sdk.cli.checked_deletion import DeletableKind
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import FAILURE, TIMEOUT, USAGE
 from pincompute_sdk.cli.live_view import Picture
@@ -119,10 +120,17 @@ def rollback(
 @sidecar.command
 def delete(name: SidecarName, /, *, yes: Yes = False, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Delete a sidecar that no workload has; one that is in use is refused, with the names of its users."""
-    if not yes and not prompt.confirmed(f"Delete sidecar {name}?"):
-        raise CommandError("nothing was deleted", remedy="answer y, or add --yes")
     with options.client(where) as pin:
-        pin.admin.delete_sidecars_one(name, reason=reason or None)
+
+        def call(name: str, *, dry_run: bool) -> Sidecar:
+            return pin.admin.delete_sidecars_one(name, dry_run=dry_run or None, reason=reason or None)
+
+        def names() -> Iterator[str]:
+            return (each.name for each in pin.admin.sidecars().items)
+
+        DeletableKind(names, call, "pin admin sidecar list").check(name)
+        checked_deletion.ask(f"Delete sidecar {name}?", yes=yes)
+        call(name, dry_run=False)
     terminal.out(f"sidecar {name} is being deleted")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import help_pages, options, secret_and_config
+from pincompute_sdk.cli import help_pages, near_names, options, secret_and_config
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.options import ANYWHERE, WAIT, OutputOption, Reason, WaitOptions, Where, Yes
@@ -88,7 +88,9 @@ def show(
     """The files of a config."""
     formats.check(output)
     with options.client(where) as pin:
-        found = pin.configs.get(options.project(pin.context), name, version=version or None)
+        calls = SettingCalls(pin, options.project(pin.context), "config")
+        with near_names.explained(name, calls.names, "pin config list"):
+            found = pin.configs.get(calls.project, name, version=version or None)
     if output not in ("table", "wide"):
         formats.one(CONFIGS, found, output)
         return
@@ -101,7 +103,7 @@ def show(
 @app.command(alias="rm")
 def delete(names: _Names, /, *, yes: Yes = False, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Delete configs with all their versions. One that an app uses is refused."""
-    secret_and_config.remove("config", names, yes=yes, reason=reason, where=where)
+    secret_and_config.delete("config", names, yes=yes, reason=reason, where=where)
 
 
 @app.command

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, prompt, status_tree, target
+from pincompute_sdk.cli import checked_deletion, options, status_tree, target
 from pincompute_sdk.cli import wait as wait_
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import TIMEOUT, USAGE
@@ -74,8 +74,7 @@ def delete(
         if dry_run:
             terminal.out("checked by the server; nothing was deleted")
             return
-        if not yes and not prompt.confirmed(_question(targets, project)):
-            raise CommandError("nothing was deleted", remedy="answer y, or add --yes")
+        checked_deletion.ask(_question(targets, project), yes=yes)
         for wanted in targets:
             with target.explained(pin, project, wanted):
                 accepted = options.workloads(pin, wanted.kind).delete(project, wanted.name, reason=reason or None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import help_pages, options, prompt
+from pincompute_sdk.cli import help_pages, near_names, options, prompt
 from pincompute_sdk.cli import wait as wait_
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import TIMEOUT, USAGE
@@ -26,6 +26,8 @@ from pincompute_sdk.core.errors import NotFoundError
 from pincompute_sdk.generated.models import LimitUse, Project, ProjectMember
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pincompute_sdk.client import Client
     from pincompute_sdk.generated.models import RemainingNamespace
 
@@ -106,7 +108,8 @@ def get(
     formats.check(output)
     people = output in ("table", "wide")
     with options.client(where) as pin:
-        found = pin.projects.get(name)
+        with near_names.explained(name, lambda: _names(pin), "pin project list"):
+            found = pin.projects.get(name)
         uses = pin.limits.list(name).items if people else ()
     if people:
         formats.many(PROJECTS, [found], output)
@@ -161,6 +164,8 @@ def delete(
 ) -> None:
     """Delete a project with its secrets and volumes in all zones; its history is for administrators from then on."""
     with options.client(where) as pin:
+        with near_names.explained(name, lambda: _names(pin), "pin project list"):
+            pin.projects.delete(name, dry_run=True, workloads=workloads or None, reason=reason or None)
         question = f"Delete project {name} with its secrets and volumes{' and all its workloads' if workloads else ''}?"
         if not yes and not prompt.typed(question, name):
             raise CommandError("nothing was deleted", remedy=f"type {name}, or add --yes")
@@ -171,6 +176,10 @@ def delete(
         with wait_.interruptible("the deletion", name, "pin project list"):
             _follow_deletion(pin, name, timeout)
     terminal.out(f"project {name} is deleted")
+
+
+def _names(pin: Client) -> Iterator[str]:
+    return (project.name for project in islice(pin.projects.iterate(), MOST_PROJECTS))
 
 
 def _follow_deletion(pin: Client, name: str, timeout: float) -> None:
@@ -202,7 +211,8 @@ def use(name: Annotated[str, Parameter(help="A project, as in pin project list."
         try:
             pin.projects.get(name)
         except NotFoundError as error:
-            error.remedy = f"`pin project list` shows yours, `pin project create {name}` creates it"
+            near = near_names.question(name, _names(pin))
+            error.remedy = near or f"`pin project list` shows yours, `pin project create {name}` creates it"
             raise
         used = pin.context
     at = configuration.path()
@@ -279,11 +289,10 @@ def revoke(
         raise CommandError("no member is named", remedy="`pin project members` lists them", code=USAGE)
     with options.client(where) as pin:
         project = options.project(pin.context)
-        try:
+        with near_names.explained(
+            member, lambda: (each.name for each in pin.members.list(project).items), "pin project members"
+        ):
             pin.members.delete(project, member, reason=reason or None)
-        except NotFoundError as error:
-            error.remedy = "`pin project members` lists them"
-            raise
     terminal.out(f"{member} has no role in project {project} any more{_by_group(member)}")
 
 

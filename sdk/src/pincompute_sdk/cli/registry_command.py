@@ -6,8 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import help_pages, options
+from pincompute_sdk.cli import help_pages, near_names, options
 from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import NOT_FOUND
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
@@ -77,6 +78,8 @@ def logout(host: Annotated[str, Parameter(help="One of `pin registry list`.")], 
         logins = [each for each in pin.secrets.list(project).items if each.registry]
         found = next((each for each in logins if each.registry.lower() == host.lower()), None)
         if found is None:
-            raise CommandError(f"there is no login at {host}", remedy="`pin registry list` shows them")
+            near = near_names.question(host, [each.registry for each in logins])
+            remedy = near or "`pin registry list` shows what there is"
+            raise CommandError(f"there is no login at {host}", remedy=remedy, code=NOT_FOUND)
         pin.secrets.delete(project, found.name)
     terminal.out(f"the login at {host} is removed")

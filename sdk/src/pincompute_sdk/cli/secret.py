@@ -108,7 +108,7 @@ def list_(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
 @app.command(alias="rm")
 def delete(names: _Names, /, *, yes: Yes = False, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Delete secrets with all their versions. One that an app uses is refused."""
-    secret_and_config.remove("secret", names, yes=yes, reason=reason, where=where)
+    secret_and_config.delete("secret", names, yes=yes, reason=reason, where=where)
 
 
 @app.command

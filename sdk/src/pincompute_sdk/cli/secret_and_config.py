@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, progress, prompt, target
-from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli import checked_deletion, near_names, options, progress, target
+from pincompute_sdk.cli.checked_deletion import DeletableKind
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.human_values import joined
 from pincompute_sdk.cli.wait import FollowedChange
@@ -40,6 +40,9 @@ class SettingCalls:
     @property
     def them(self) -> SecretsResource | ConfigsResource:
         return self.pin.secrets if self.word == "secret" else self.pin.configs
+
+    def names(self) -> Iterable[str]:
+        return (each.name for each in self.them.list(self.project).items)
 
     def rolling(self, names: Iterable[str]) -> dict[str, Workload]:
         """The workloads that roll with one of these settings, as they are now, by how users call them."""
@@ -80,21 +83,28 @@ def _verb(subjects: Sequence[str], verb: str) -> str:
     return f"{verb}s" if len(subjects) == 1 else verb
 
 
-def remove(word: Word, names: list[str], *, yes: bool, reason: str, where: Where) -> None:
+def delete(word: Word, names: list[str], *, yes: bool, reason: str, where: Where) -> None:
+    """Deletes all of them, or nothing where one is not there or is in use."""
     with options.client(where) as pin:
         calls = SettingCalls(pin, options.project(pin.context), word)
-        what = f"{word} {names[0]} with all its versions" if len(names) == 1 else f"{word}s {joined(names)} with all versions"
-        if not yes and not prompt.confirmed(f"Remove {what}?"):
-            raise CommandError("nothing was removed", remedy="answer y, or add --yes")
-        for name in names:
-            calls.them.delete(calls.project, name, reason=reason or None)
-            terminal.out(f"{word} {name} is removed")
+
+        def call(name: str, *, dry_run: bool) -> None:
+            calls.them.delete(calls.project, name, dry_run=dry_run or None, reason=reason or None)
+
+        wanted = checked_deletion.checked(DeletableKind(calls.names, call, f"pin {word} list"), names)
+        one = len(wanted) == 1
+        what = f"{word} {wanted[0]} with all its versions" if one else f"{word}s {joined(wanted)} with all their versions"
+        checked_deletion.ask(f"Delete {what}?", yes=yes)
+        for name in wanted:
+            call(name, dry_run=False)
+            terminal.out(f"{word} {name} is deleted")
 
 
 def roll_back(word: Word, name: str, to: int, *, wait: WaitOptions, reason: str, where: Where) -> None:
     with options.client(where) as pin:
         calls = SettingCalls(pin, options.project(pin.context), word)
-        before, version = calls.rolling([name]), calls.them.get(calls.project, name).version
+        with near_names.explained(name, calls.names, f"pin {word} list"):
+            before, version = calls.rolling([name]), calls.them.get(calls.project, name).version
         made = calls.them.rollback(calls.project, name, {"to": to}, reason=reason or None)
         terminal.out(announced(word, made))
         if made.version != version:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pincompute_sdk.cli import options
+from pincompute_sdk.cli import near_names, options
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.core.errors import NotFoundError, PinError
@@ -81,7 +80,7 @@ def explained(pin: Client, project: str, wanted: WorkloadTarget) -> Generator[No
     except NotFoundError as error:
         if not _exists(pin, project, wanted):
             near = _other_kind(pin, project, wanted) or _deleted(pin, project, wanted) or _near(pin, project, wanted)
-            error.remedy = near or error.remedy
+            error.remedy = near or "`pin list` shows what there is"
         raise
 
 
@@ -107,8 +106,8 @@ def _near(pin: Client, project: str, wanted: WorkloadTarget) -> str:
     """A name that is written alike, among the first of the project."""
     with suppress(PinError):
         listed = getattr(pin, wanted.kind.plural).list(project, limit=LISTED).items
-        near = difflib.get_close_matches(wanted.name, [found.name for found in listed if found.name != wanted.name], n=1)
-        return f"did you mean {WorkloadTarget(wanted.kind, near[0]).typed}?" if near else ""
+        near = near_names.nearest(wanted.name, (found.name for found in listed))
+        return f"did you mean {WorkloadTarget(wanted.kind, near).typed}?" if near else ""
     return ""
 
 

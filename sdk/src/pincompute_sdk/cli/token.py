@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import help_pages, options
+from pincompute_sdk.cli import help_pages, near_names, options
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.generated.models import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pincompute_sdk.client import Client
 
 app = help_pages.group("token")
 
@@ -68,6 +73,10 @@ def revoke(
     token: Annotated[str, Parameter(help="An id of `pin token list`.")], /, *, reason: Reason = "", where: Where = ANYWHERE
 ) -> None:
     """Revoke a token at once."""
-    with options.client(where) as pin:
+    with options.client(where) as pin, near_names.explained(token, lambda: _ids(pin), "pin token list"):
         pin.tokens.delete(token, reason=reason or None)
     terminal.out(f"token {token} is revoked")
+
+
+def _ids(pin: Client) -> Iterator[str]:
+    return (token.id for token in pin.tokens.list().items)

@@ -209,13 +209,22 @@ class AdminResource:
         """GET /v1/admin/clusters"""
         return await self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
 
-    async def delete_sidecars_one(self, name: str, *, reason: str | None = None, within: float = 30.0) -> Sidecar:
+    async def delete_sidecars_one(
+        self,
+        name: str,
+        *,
+        dry_run: bool | None = None,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Sidecar:
         """DELETE /v1/admin/sidecars/{name}
 
+        dry_run: Judge it as if it were done, and do nothing.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.ADMIN_DELETE_SIDECARS_ONE, Input({"name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+            op.ADMIN_DELETE_SIDECARS_ONE,
+            Input({"name": name}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, None, within),
         )
 
     async def get_sidecars_one(self, name: str, *, within: float = 30.0) -> Sidecar:
@@ -1545,13 +1554,23 @@ class ConfigsResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def delete(self, project: str, name: str, *, reason: str | None = None, within: float = 30.0) -> None:
+    async def delete(
+        self,
+        project: str,
+        name: str,
+        *,
+        dry_run: bool | None = None,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> None:
         """DELETE /v1/projects/{project}/configs/{name}
 
+        dry_run: Judge it as if it were done, and do nothing.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.CONFIGS_DELETE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+            op.CONFIGS_DELETE,
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, None, within),
         )
 
     async def get(self, project: str, name: str, *, version: int | None = None, within: float = 30.0) -> Config:
@@ -2201,13 +2220,23 @@ class SecretsResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def delete(self, project: str, name: str, *, reason: str | None = None, within: float = 30.0) -> None:
+    async def delete(
+        self,
+        project: str,
+        name: str,
+        *,
+        dry_run: bool | None = None,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> None:
         """DELETE /v1/projects/{project}/secrets/{name}
 
+        dry_run: Judge it as if it were done, and do nothing.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.SECRETS_DELETE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+            op.SECRETS_DELETE,
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, None, within),
         )
 
     async def get(self, project: str, name: str, *, within: float = 30.0) -> Secret:

@@ -24,7 +24,7 @@ from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
 from pincompute.gateway.middleware import CALL
 from pincompute.gateway.problems import FieldError
-from pincompute.gateway.workloads.responses import IdempotencyKey
+from pincompute.gateway.workloads.responses import DryRun, IdempotencyKey
 from pincompute.gateway.workloads.setting_service import NewValue, SettingService, fixed_version, rolls
 
 LONGEST_NAME = 63
@@ -158,9 +158,9 @@ async def roll_back_secret(data: JSONBody[Rollback], call: InjectedCall, service
 
 
 @delete(f"{SECRETS}/{{name:str}}", **_does(SECRET, "delete", "deleteSecret"))
-async def delete_secret(call: InjectedCall, service: Service) -> None:
+async def delete_secret(call: InjectedCall, service: Service, dry_run: DryRun = False) -> None:
     """Remove a secret with all its versions. One that is used is refused."""
-    await service.remove(SECRET, call)
+    await service.remove(SECRET, call, dry_run=call.judged_only(dry_run))
 
 
 @put("/v1/projects/{project:str}/registries/{name:str}", **_does(SECRET, "update", "loginRegistry"))
@@ -226,9 +226,9 @@ async def roll_back_config(data: JSONBody[Rollback], call: InjectedCall, service
 
 
 @delete(f"{CONFIGS}/{{name:str}}", **_does(CONFIG, "delete", "deleteConfig"))
-async def delete_config(call: InjectedCall, service: Service) -> None:
+async def delete_config(call: InjectedCall, service: Service, dry_run: DryRun = False) -> None:
     """Remove a config with all its versions. One that is used is refused."""
-    await service.remove(CONFIG, call)
+    await service.remove(CONFIG, call, dry_run=call.judged_only(dry_run))
 
 
 def _auth_names(host: str) -> tuple[str, ...]:

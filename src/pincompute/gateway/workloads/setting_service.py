@@ -127,7 +127,7 @@ class SettingService:
                 setting = await self._current(kind, call)
         raise problems.conflict(f"{kind.word} {call.name} is set by others all the time", "try again in a moment")
 
-    async def remove(self, kind: SettingKind, call: Call) -> None:
+    async def remove(self, kind: SettingKind, call: Call, *, dry_run: bool = False) -> None:
         setting = self.one(kind, call.project, call.name)
         using = self._users(kind, setting)
         if using:
@@ -137,6 +137,8 @@ class SettingService:
                 f"{kind.word} {call.name} is used by {named}{more}",
                 "change these first, so that they do not name it; old revisions end with later deploys",
             )
+        if dry_run:
+            return
         cache = self._reads.clusters.cache(HOST, kind.resource)
         try:
             client = self._reads.clusters.client(HOST)

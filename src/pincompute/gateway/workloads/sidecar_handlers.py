@@ -17,10 +17,11 @@ from pincompute.api.meta import Key, Manifest, Struct, doc
 from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec, SidecarContainer
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.cache_reads import BY_SIDECAR, CacheReads
-from pincompute.gateway.call_context import Verb, may
+from pincompute.gateway.call_context import Call, Verb, may
 from pincompute.gateway.images.image_digests import ImageDigests
 from pincompute.gateway.model import codecs
 from pincompute.gateway.problems import FieldError
+from pincompute.gateway.workloads.responses import DryRun
 from pincompute.kube import api_errors, write_requests
 
 _PATH = "/v1/admin/sidecars"
@@ -133,7 +134,9 @@ async def rollback_sidecar(
 
 
 @delete(_ONE, **_does("delete", "deleteSidecar"), status_code=202)
-async def delete_sidecar(name: FromPath[str], reads: NamedDependency[CacheReads]) -> Sidecar:
+async def delete_sidecar(
+    name: FromPath[str], reads: NamedDependency[CacheReads], call: NamedDependency[Call], dry_run: DryRun = False
+) -> Sidecar:
     """Delete a sidecar that no workload has."""
     found = _existing(reads, name)
     users = sorted({*_naming(reads, name), *found.status.users})
@@ -144,6 +147,8 @@ async def delete_sidecar(name: FromPath[str], reads: NamedDependency[CacheReads]
             "deploy those that name it without it; for those that it selects, empty its selector with otherChanges: Replace, "
             "which replaces their pods within their disruption accounts",
         )
+    if call.judged_only(dry_run):
+        return describe(found)
     cache, meta = reads.clusters.cache(HOST, PINSIDECARS), found.metadata
     try:
         left = await write_requests.delete(reads.clusters.client(HOST), PINSIDECARS, found.key, meta.uid)

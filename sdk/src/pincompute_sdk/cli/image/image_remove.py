@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, prompt
+from pincompute_sdk.cli import checked_deletion, near_names, options
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Where, Yes
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.images import image_name
 from pincompute_sdk.images.image_name import ImageName
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 
 def remove(
@@ -32,11 +36,18 @@ def remove(
             )
         repository = wanted.repository.removeprefix(f"{project}/")
         tag, digest = wanted.tag or None, wanted.digest or None
-        found = pin.images.delete(project, name=repository, tag=tag, digest=digest, dry_run=True).items
-        if not yes and not prompt.confirmed(f"Delete {_what(len(found), wanted)} of project {project}?"):
-            raise CommandError("nothing was deleted", remedy="answer y, or add --yes")
+        with near_names.explained(f"{repository}:{tag}" if tag else repository, lambda: _known(pin, project), "pin image list"):
+            found = pin.images.delete(project, name=repository, tag=tag, digest=digest, dry_run=True).items
+        checked_deletion.ask(f"Delete {_what(len(found), wanted)} of project {project}?", yes=yes)
         for deleted in pin.images.delete(project, name=repository, tag=tag, digest=digest).items:
             terminal.out(f"{deleted} is deleted")
+
+
+def _known(pin: Client, project: str) -> Iterator[str]:
+    """Names of images, with their tags and without."""
+    for image in pin.images.list(project).items:
+        yield image.name
+        yield from (f"{image.name}:{tag}" for tag in image.tags)
 
 
 def _what(number: int, wanted: ImageName) -> str:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
+from pincompute_sdk.cli import near_names
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.manifest.manifest_file import Manifest
@@ -104,8 +105,8 @@ def _kind(manifest: Manifest, kind: object) -> str:
     place = manifest.at("kind")
     if kind is None:
         return f"{place}: the kind is missing"
-    near = difflib.get_close_matches(str(kind), list(KINDS), n=1)
-    return f"{place}: there is no kind {kind}" + (f", did you mean {near[0]}?" if near else "")
+    near = near_names.question(str(kind), KINDS)
+    return f"{place}: there is no kind {kind}" + (f", {near}" if near else "")
 
 
 def _unknown(value: Any, of: msgspec.inspect.Type, path: str) -> Iterator[tuple[str, list[str]]]:
