@@ -11,7 +11,9 @@ import gzip
 import os
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -25,6 +27,7 @@ MOST_MEMBERS = 100_000
 ROOM = 0.9  # part of the free disk that an archive may take
 _DEEPEST = 40  # links to links
 _PIECE = 1 << 20
+CUT_OFF = "it is cut off"
 _REMEDY = "do not import an archive that you do not trust; otherwise save the image again"
 
 
@@ -77,7 +80,7 @@ class ArchiveStream:
     def _take(self, size: int) -> bytes:
         found = self.source.read(size)
         if len(found) < size:
-            raise ArchiveError("it is cut off")
+            raise ArchiveError(CUT_OFF)
         return found
 
 
@@ -139,12 +142,27 @@ def unpack(file: Path, target: Path) -> None:
         ArchiveUnpacking(target).run(ArchiveStream(source))
 
 
-def _opened(file: Path) -> BinaryIO:
+def first_bytes(file: Path) -> tuple[bytes, str]:
+    """The first block of what is in the file, as far as it can be read, and the name of its compression."""
+    with suppress(EOFError, OSError, zlib.error), _opened(file) as source:
+        return source.read(BLOCK), _compression(file)
+    return b"", _compression(file)
+
+
+def _compression(file: Path) -> str:
     with file.open("rb") as start:
         begin = start.read(3)
-    if begin[:2] == b"\x1f\x8b":
-        return cast("BinaryIO", gzip.open(file))
-    return cast("BinaryIO", bz2.open(file)) if begin == b"BZh" else file.open("rb")
+    return "gzip" if begin[:2] == b"\x1f\x8b" else "bzip2" if begin == b"BZh" else ""
+
+
+def _opened(file: Path) -> BinaryIO:
+    match _compression(file):
+        case "gzip":
+            return cast("BinaryIO", gzip.open(file))
+        case "bzip2":
+            return cast("BinaryIO", bz2.open(file))
+        case _:
+            return file.open("rb")
 
 
 def _padded(size: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import shutil
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from pincompute_sdk.core.tar_headers import ArchiveError
-from pincompute_sdk.images import archive_unpacking, image_manifest, oci_layout
+from pincompute_sdk.images import archive_unpacking, file_kind, image_manifest, oci_layout
 from pincompute_sdk.images.image_errors import ImageError
 from pincompute_sdk.images.image_manifest import CONFIG, LAYER, MANIFEST, PLAIN_LAYERS, Descriptor, ManifestBytes
 from pincompute_sdk.images.oci_layout import LayoutImage, OciLayout
@@ -33,15 +34,45 @@ class _Saved(msgspec.Struct, frozen=True, rename="pascal"):
 def unpack(file: Path, scratch: Path) -> OciLayout:
     """The archive's images in a layout below `scratch`; the folder of a layout is used as it is. Raises ImageError."""
     if file.is_dir():
-        return _layout_of(file, scratch, str(file))
+        return _layout_of(file, scratch, str(file), f"`pin image build {file}` builds the image of a folder; or {_EXPECTED}")
+    _check(file)
     target = Path(tempfile.mkdtemp(dir=scratch))
     try:
         archive_unpacking.unpack(file, target)
+    except (ArchiveError, EOFError, OSError, zlib.error) as error:
+        raise _unreadable(file, error) from error
+    return _layout_of(target, scratch, str(file), _expected_of(target))
+
+
+def _check(file: Path) -> None:
+    """Raises ImageError for what is no regular file, or cannot be read."""
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise ImageError(f"{file} is a pipe, a device or a socket, and no file", remedy=file_kind.SAVE)
+        with file.open("rb"):
+            return
     except FileNotFoundError as error:
         raise ImageError(f"{file} does not exist", remedy=_EXPECTED) from error
-    except (ArchiveError, EOFError, OSError, zlib.error) as error:
-        raise ImageError(f"{file} is no archive of an image", reason=str(error), remedy=_EXPECTED) from error
-    return _layout_of(target, scratch, str(file))
+    except OSError as error:
+        raise ImageError(f"{file} cannot be read", reason=error.strerror or str(error), remedy=_EXPECTED) from error
+
+
+def _unreadable(file: Path, error: Exception) -> ImageError:
+    """Says what the file is, where it is no tar archive, or else what is wrong with it."""
+    begin, compressed = archive_unpacking.first_bytes(file)
+    what, remedy = file_kind.of(begin)
+    if compressed:
+        what = f"it is compressed with {compressed}, and of what is in it: {what}"
+    if isinstance(error, ArchiveError) and file_kind.is_archive(begin) and str(error) != archive_unpacking.CUT_OFF:
+        what, remedy = str(error), file_kind.SAVE
+    return ImageError(f"{file} is no archive of an image", reason=what, remedy=remedy)
+
+
+def _expected_of(root: Path) -> str:
+    """What to do about an archive that has neither of the documents of an image."""
+    if {"bin", "etc", "usr"} <= {path.name for path in root.iterdir()}:
+        return "it has the files of a container, as `docker export` writes them: save the image instead, with `docker save`"
+    return _EXPECTED
 
 
 def compressed(image: LayoutImage, scratch: Path) -> LayoutImage:
@@ -62,11 +93,11 @@ def compressed(image: LayoutImage, scratch: Path) -> LayoutImage:
     return LayoutImage(layout, ManifestBytes(written, MANIFEST), image.name)
 
 
-def _layout_of(root: Path, scratch: Path, shown: str) -> OciLayout:
+def _layout_of(root: Path, scratch: Path, shown: str, remedy: str) -> OciLayout:
     if (root / "index.json").is_file():
         return OciLayout(root)
     if not (root / "manifest.json").is_file():
-        raise ImageError(f"{shown} holds no image: it has neither index.json nor manifest.json", remedy=_EXPECTED)
+        raise ImageError(f"{shown} holds no image: it has neither index.json nor manifest.json", remedy=remedy)
     return _converted(root, OciLayout(Path(tempfile.mkdtemp(dir=scratch))))
 
 
