@@ -14,7 +14,7 @@ from pincompute.api.workloads import PINAPPS
 
 GOOD = talker(replicas=1)
 FILES = {
-    "malformed YAML": (GOOD.replace("containers:", "containers: ["), ("bad.yaml:", "not YAML", "remedy")),
+    "malformed YAML": (GOOD.replace("containers:", "containers: ["), ("bad.yaml:", "is not closed", "remedy")),
     "two documents": (f"{GOOD}---\n{GOOD}", ("bad.yaml:10:1", "a second document", "one file holds one app")),
     "no document": ("", ("empty", "pin init")),
     "an unknown kind": (GOOD.replace("kind: App", "kind: Ap"), ("bad.yaml:1:1", "there is no kind Ap, did you mean App?")),

@@ -57,7 +57,7 @@ REFUSED = {
     "relative target": ("entrypoint: [/app]\nfiles: [{from: a, to: app}]\n", "'app' is no absolute path", "begin it with /"),
     "target outside": ("entrypoint: [/app]\nlinks: {/../x: /app}\n", r"'/\.\./x' is no absolute path", "without .."),
     "owner by name": ("entrypoint: [/a]\nfiles: [{from: a, to: /a, owner: app}]\n", "owner 'app' is no number", "65532"),
-    "no YAML": ("entrypoint: [", r"image\.yaml is not YAML", "correct it"),
+    "no YAML": ("entrypoint: [", r"image\.yaml:1:13: the \[ that begins here is not closed", "close it with ]"),
     "foreign platform": (
         "entrypoint: [/a]\nhost_programs: [/bin/sh]\nplatform: linux/s390x\n",
         "does not fit",

@@ -51,6 +51,8 @@ def load(at: Path) -> Configuration:
     """An absent file is an empty configuration."""
     import yaml
 
+    from pincompute_sdk.core import yaml_mistakes
+
     try:
         text = at.read_text("utf-8")
     except FileNotFoundError:
@@ -59,11 +61,16 @@ def load(at: Path) -> Configuration:
         raise ConfigurationError(f"{at} cannot be read", reason=str(error), remedy=f"chown $USER {at}") from error
     try:
         return msgspec.convert(yaml.safe_load(text) or {}, Configuration)
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(
-            f"{at} is not a configuration of pin", reason=reason, remedy="correct it, or remove it and `pin login` again"
-        ) from error
+    except yaml.YAMLError as error:
+        found = yaml_mistakes.of(text, error)  # without the line itself, which may have a token
+        raise _unreadable(at, f"line {found.line}, column {found.column}: {found.sentence}", found.remedy) from error
+    except (ValueError, msgspec.ValidationError) as error:
+        raise _unreadable(at, " ".join(str(error).split()), "correct it") from error
+
+
+def _unreadable(at: Path, reason: str, remedy: str) -> ConfigurationError:
+    remedy = f"{remedy}; or remove the file and `pin login` again"
+    return ConfigurationError(f"{at} is not a configuration of pin", reason=reason, remedy=remedy)
 
 
 def check_token(token: str) -> None:

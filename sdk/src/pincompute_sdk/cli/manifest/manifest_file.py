@@ -11,7 +11,7 @@ import yaml
 
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
-from pincompute_sdk.core import named_file
+from pincompute_sdk.core import named_file, yaml_mistakes
 
 NAMES = ("app.yaml", "app.yml")
 MOST = 50_000  # fields and items, those that an alias repeats included
@@ -33,6 +33,16 @@ class Manifest:
             path = path[: max(path.rfind("."), path.rfind("["))] if "." in path or "[" in path else ""
         line, column = self.places.get(path, (1, 1))
         return f"{self.file}:{line}:{column}"
+
+
+class _Constructor(yaml.constructor.SafeConstructor):
+    """Makes data of nodes. A date or a number that does not exist has its place in the error."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return cast("Any", super().construct_object(node, deep))  # pyright: ignore[reportUnknownMemberType]
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(None, None, "not a date or a number", node.start_mark) from error
 
 
 def nearest(start: Path) -> Path:
@@ -64,9 +74,9 @@ def read(text: str, file: str) -> Manifest:
     places: dict[str, Place] = {}
     _walk(file, node, "", places, 0)
     try:
-        data = cast("dict[str, Any]", yaml.constructor.SafeConstructor().construct_document(node))  # pyright: ignore[reportUnknownMemberType]
-    except yaml.MarkedYAMLError as error:
-        raise _malformed(file, error) from error
+        data = cast("dict[str, Any]", _Constructor().construct_document(node))  # pyright: ignore[reportUnknownMemberType]
+    except yaml.YAMLError as error:
+        raise _malformed(text, file, error) from error
     return Manifest(file, data, places)
 
 
@@ -74,14 +84,10 @@ def _only(text: str, file: str) -> yaml.Node:
     try:
         composed = cast("Iterator[yaml.Node]", yaml.compose_all(text, Loader=yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType]
         nodes = [node for node in composed if not _empty(node)]
-    except yaml.MarkedYAMLError as error:
-        raise _malformed(file, error) from error
+    except yaml.YAMLError as error:
+        raise _malformed(text, file, error) from error
     except RecursionError as error:
         raise CommandError(f"{file} has fields in fields without end", remedy="correct it", code=USAGE) from error
-    except yaml.YAMLError as error:
-        raise CommandError(
-            f"{file} is not YAML", reason=" ".join(str(error).split()), remedy="correct it", code=USAGE
-        ) from error
     if not nodes:
         raise CommandError(f"{file} is empty", remedy="`pin init` writes one", code=USAGE)
     if len(nodes) > 1:
@@ -118,19 +124,18 @@ def _place(node: yaml.Node) -> Place:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
-def _malformed(file: str, error: yaml.MarkedYAMLError) -> CommandError:
-    mark = error.problem_mark or error.context_mark
-    place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-    reason = error.problem or error.context or "it cannot be read"
-    tab = "found character '\\t'" in reason
-    remedy = (
-        "indent with spaces: YAML allows no tabs"
-        if tab
-        else "correct the line; look also at the quotes and indentation above it"
-    )
-    return CommandError(f"{place}: this is not YAML", reason=reason, remedy=remedy, code=USAGE)
+def _malformed(text: str, file: str, error: yaml.YAMLError) -> CommandError:
+    found = yaml_mistakes.of(text, error)
+    return _error(text, file, (found.line, found.column), found.sentence, found.remedy)
 
 
 def _wrong(file: str, node: yaml.Node, message: str, remedy: str) -> CommandError:
-    line, column = _place(node)
-    return CommandError(f"{file}:{line}:{column}: {message}", remedy=remedy, code=USAGE)
+    text: str = node.start_mark.buffer or ""
+    return _error(text.rstrip("\0"), file, _place(node), message, remedy)
+
+
+def _error(text: str, file: str, place: Place, message: str, remedy: str) -> CommandError:
+    """The message has the line itself, with a caret at the place."""
+    line, column = place
+    shown = yaml_mistakes.excerpt(text, line, column)
+    return CommandError("\n".join(filter(None, (f"{file}:{line}:{column}: {message}", shown))), remedy=remedy, code=USAGE)

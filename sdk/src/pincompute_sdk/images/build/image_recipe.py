@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import msgspec.yaml
 
+from pincompute_sdk.core import yaml_mistakes
 from pincompute_sdk.images.build.layers import Owner
 from pincompute_sdk.images.image_errors import ImageError
 
@@ -95,7 +96,7 @@ def read(directory: Path) -> ImageRecipe:
     except msgspec.ValidationError as error:
         raise _invalid(file, str(error)) from error
     except msgspec.DecodeError as error:
-        raise ImageError(f"{file} is not YAML", reason=" ".join(str(error).split()), remedy="correct it") from error
+        raise _malformed(file) from error
     _check(recipe, file)
     return recipe
 
@@ -120,6 +121,13 @@ def run_config(recipe: ImageRecipe) -> dict[str, Any]:
 def here() -> str:
     """The platform of this machine's programs."""
     return MACHINES.get(platform.machine(), f"linux/{platform.machine()}")
+
+
+def _malformed(file: Path) -> ImageError:
+    text = file.read_text("utf-8", "replace")
+    found = yaml_mistakes.find(text)
+    shown = yaml_mistakes.excerpt(text, found.line, found.column)
+    return ImageError(f"{file}:{found.line}:{found.column}: {found.sentence}\n{shown}", remedy=found.remedy)
 
 
 def _invalid(file: Path, message: str) -> ImageError:
