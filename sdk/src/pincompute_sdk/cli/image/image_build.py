@@ -44,6 +44,7 @@ class BuildOptions:
     file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="The Dockerfile. Default: DIR/Dockerfile.")] = None
     builder: Annotated[str, Parameter(help="docker, podman, buildah or buildctl. Default: the first here.")] = ""
     no_cache: Annotated[bool, Parameter(name="--no-cache", negative="", help="Build every layer again.")] = False
+    verbose: Annotated[bool, Parameter(negative="", help="Show every line of the program that builds a Dockerfile.")] = False
     max_size: Annotated[str, Parameter(help="Largest folder, such as 500M or 4G.", show_default=True)] = "2G"
 
 
@@ -125,6 +126,7 @@ def _built(folder: Path, name: ImageName, platform: str, scratch: Path, how: Bui
         arguments=dict(_argument(text) for text in how.build_arg),
         tool=how.builder,
         refresh=how.no_cache,
+        verbose=how.verbose,
         largest=_bytes(how.max_size),
     )
     return image_source.build(request)

@@ -59,6 +59,7 @@ class DockerBuild:
     name: str
     scratch: Path
     refresh: bool = False
+    verbose: bool = False
 
 
 def choose(facts: ToolFacts, wanted: str = "") -> str:
@@ -95,17 +96,18 @@ def commands(tool: str, build: DockerBuild, facts: ToolFacts) -> list[list[str]]
         *refresh,
         str(build.folder),
     ]
+    quiet = [] if build.verbose else ["--log-level", "error"]
     if tool == "docker":
         return [["docker", "build", *common], ["docker", "save", "--output", archive, build.name]]
     if tool == "podman":
         return [
-            ["podman", "build", "--layers", *common],
+            ["podman", *quiet, "build", "--layers", *common],
             ["podman", "save", "--format", "oci-archive", "--output", archive, build.name],
         ]
     storage = [] if facts.overlay else ["--storage-driver", "vfs"]
     isolation = [] if facts.runtime else ["--isolation", "chroot"]
     return [
-        ["buildah", *storage, "build", "--layers", *isolation, *common],
+        ["buildah", *storage, *quiet, "build", "--layers", *isolation, *common],
         ["buildah", *storage, "push", build.name, f"oci-archive:{archive}"],
     ]
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from pincompute_sdk.images import image_archive
 from pincompute_sdk.images.build import base_image, build_tools, layout_writer, tool_run
+from pincompute_sdk.images.build.build_output import BuildOutput
 from pincompute_sdk.images.build.build_tools import ARCHIVE, DAEMONS, PACKAGES, TOOLS, DockerBuild, ToolFacts
 from pincompute_sdk.images.image_errors import ImageError
 from pincompute_sdk.images.oci_layout import LayoutImage
 
+OWN_WORDS = ("buildah", "podman")  # they tell of their own work between the lines of a Dockerfile's commands
 FILES = ("Dockerfile", "Containerfile")
 MANAGERS = {"apt-get": "apt", "dnf": "dnf", "zypper": "zypper", "apk": "apk", "pacman": "pacman"}
 SECONDS = 10.0
@@ -35,8 +37,10 @@ class DockerfileImage:
     def write(self) -> LayoutImage:
         """Raises ImageError."""
         self._bring_bases()
-        for command in build_tools.commands(self.tool, self.build, self.facts):
-            self._run(command)
+        build, *rest = build_tools.commands(self.tool, self.build, self.facts)
+        self._run(build, self._shown())
+        for command in rest:
+            self._run(command, self.say if self.build.verbose else _nothing)
         layout = image_archive.unpack(self.build.scratch / ARCHIVE, self.build.scratch)
         return image_archive.compressed(layout.image(self.build.platform), self.build.scratch)
 
@@ -57,12 +61,19 @@ class DockerfileImage:
                 )
             tool_run.run(command, remedy=f"{self.tool} does not take images: see its own words")
 
-    def _run(self, command: list[str]) -> None:
+    def _shown(self) -> Callable[[str], None]:
+        """Sees the lines of the build, and says those that a user needs."""
+        if self.build.verbose or self.tool not in OWN_WORDS:
+            return self.say
+        output = BuildOutput(self.build.arguments)
+        return lambda line: self.say(line) if output.shows(line) else None
+
+    def _run(self, command: list[str], line: Callable[[str], None]) -> None:
         def edit(line: str) -> str:
             return build_tools.without_values(line, self.build.arguments)
 
         try:
-            tool_run.run(command, environment=os.environ | self.build.arguments, line=self.say, edit=edit)
+            tool_run.run(command, environment=os.environ | self.build.arguments, line=line, edit=edit)
         except ImageError as error:
             raise self._explained(error) from error
 
@@ -73,12 +84,17 @@ class DockerfileImage:
             message = f"{', '.join(foreign)} cannot be pulled: its registry is not reached from here, or refuses"
             remedy = f"{OWN_BASE}; or configure a mirror of that registry for {self.tool}"
             return ImageError(message, reason=last, remedy=remedy)
+        more = "" if self.build.verbose else f"; `--verbose` shows all that {self.tool} says"
         return ImageError(
-            f"{self.build.dockerfile.name} cannot be built", reason=error.reason, remedy="correct the step that failed"
+            f"{self.build.dockerfile.name} cannot be built", reason=error.reason, remedy=f"correct the step that failed{more}"
         )
 
     def _bases(self) -> tuple[str, ...]:
         return build_tools.bases(self.build.dockerfile.read_text("utf-8", "replace"))
+
+
+def _nothing(_: str) -> None:
+    pass
 
 
 def find(folder: Path) -> Path | None:

@@ -41,6 +41,7 @@ class BuildRequest:
     arguments: Mapping[str, str] = field(default_factory=dict[str, str])
     tool: str = ""
     refresh: bool = False
+    verbose: bool = False
     largest: int = build_context.LARGEST
 
 
@@ -89,7 +90,14 @@ def _of_dockerfile(request: BuildRequest) -> LayoutImage:
         f"builds {request.name} from {file} with {tool}; the folder has {len(context.files)} files, {context.size / 1e6:.1f} MB"
     )
     wanted = DockerBuild(
-        request.folder, file, request.arguments, request.platform, str(request.name), request.scratch, request.refresh
+        folder=request.folder,
+        dockerfile=file,
+        arguments=request.arguments,
+        platform=request.platform,
+        name=str(request.name),
+        scratch=request.scratch,
+        refresh=request.refresh,
+        verbose=request.verbose,
     )
     return DockerfileImage(wanted, tool, facts, request.show).write()
 
