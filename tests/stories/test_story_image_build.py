@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from urllib.request import urlopen
 
@@ -43,6 +44,8 @@ def test_a_python_app_goes_from_a_folder_to_three_zones_and_on(region: Region, s
     assert greetings(region, shop) == {"hello"}
     assert ann.pin("exec", "python-web", "--", "id", "-u").out.strip() == "65532"
 
+    other = ann.pin("image", "build", "python-web", "--tag", "other:1")
+    assert re.search(r"pushed \S+/other:1: [\d.]+ (B|KiB) uploaded, the registry had [\d.]+ MiB", other.err), other.err
     again = ann.pin("image", "build", "python-web")
     assert again.out == built.out
     assert "nothing has changed since version 1" in again.err

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import AsyncMock
 
 import httpx2
@@ -59,7 +60,7 @@ class Served:
     def storage(self) -> RegistryStorage:
         return RegistryStorage(self.folder / "data")
 
-    def client(self, allowed: tuple[str, ...] = ()) -> RegistryClient:
+    def client(self, allowed: tuple[str, ...] = (), siblings: tuple[str, ...] = ()) -> RegistryClient:
         """With all that is asked for, or, as another's, with what is `allowed` only."""
 
         def issue(scopes: Scopes) -> RegistryToken:
@@ -68,7 +69,7 @@ class Served:
             return msgspec.convert(msgspec.to_builtins(issued), RegistryToken)
 
         http = httpx2.Client(base_url=f"http://{self.address}", trust_env=False)
-        return RegistryClient(RegistryConnection(self.address, http, issue, lambda _: None))
+        return RegistryClient(RegistryConnection(self.address, http, issue, lambda _: None), siblings=lambda _: siblings)
 
     def reader(self) -> RegistryReader:
         return RegistryReader(self.settings, self.tokens, scheme="http")
@@ -236,6 +237,28 @@ def test_an_upload_resumes_where_the_registry_stands(served: Served, tmp_path: P
     assert lost == 4
 
 
+@pytest.mark.parametrize(("allowed", "uploaded"), [((), False), (("based/closed",), True)], ids=["may read it", "may not read it"])
+def test_a_base_is_uploaded_once_for_all_images_of_a_project(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: tuple[str, ...], uploaded: bool
+):
+    """What the caller may not read is no source, however the client asks for it."""
+    monkeypatch.setattr(registry_client, "WORTHWHILE", 1)
+    image, sent = _image(tmp_path, "based"), 0
+    with served.client() as client:
+        client.push(image, _named("based/web:1"))
+    with served.client(allowed=allowed, siblings=("based/web",)) as client:
+        request = client._connection.http.request
+
+        def counted(method: str, path: str, **more: Any) -> httpx2.Response:
+            nonlocal sent
+            sent += len(more.get("content") or b"") if method == "PATCH" else 0
+            return request(method, path, **more)
+
+        monkeypatch.setattr(client._connection.http, "request", counted)
+        assert client.push(image, _named("based/closed:1" if uploaded else "based/open:1")) == image.manifest.digest
+    assert sent == (image.size if uploaded else 0)
+
+
 def test_parts_of_another_project_are_taken_only_with_the_right_to_read_them(served: Served, tmp_path: Path):
     image = _image(tmp_path, "secret")
     with served.client() as client:
@@ -244,10 +267,13 @@ def test_parts_of_another_project_are_taken_only_with_the_right_to_read_them(ser
         for blob in image.blobs:
             upload = f"/v2/mallory/web/blobs/uploads/?mount={blob.digest}&from=bank/vault"
             scopes = ("repository:mallory/web:pull,push", "repository:bank/vault:pull")
-            with pytest.raises(ImageError, match="refuses this"):
+            with pytest.raises(ImageError, match="refuses this") as refused:
                 thief._connection.ask("POST", upload, scopes, body=b"")
+            with pytest.raises(ImageError) as absent:
+                thief._connection.ask("POST", upload.replace(blob.digest, "sha256:" + "0" * 64), scopes, body=b"")
+            assert str(refused.value) == str(absent.value), "the answer does not tell whether the blob is there"
             assert not thief.has_blob("mallory/web", blob.digest)
-        digest = thief.push(image, _named("mallory/web:1"), mount_from="bank/vault")  # from their own files
+        digest = thief.push(image, _named("mallory/web:1"))  # from their own files
         assert digest == image.manifest.digest
         with pytest.raises(ImageError, match="refuses this"):
             thief._connection.ask("GET", "/v2/_catalog", ("repository:mallory/web:pull",))

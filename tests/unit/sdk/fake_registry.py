@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 from pincompute_sdk.generated.models import RegistryToken
-from pincompute_sdk.images.registry_client import RegistryClient
+from pincompute_sdk.images.registry_client import RegistryClient, Siblings
 from pincompute_sdk.images.registry_connection import RegistryConnection, Scopes
 
 Failure = Callable[[httpx2.Request], httpx2.Response | None]
@@ -35,9 +35,9 @@ class FakeRegistry:
     fails: Failure = lambda _: None
     lifetime: int = 300
 
-    def client(self) -> RegistryClient:
+    def client(self, siblings: Siblings = lambda _: ()) -> RegistryClient:
         http = httpx2.Client(base_url="https://registry.test", transport=httpx2.MockTransport(self._answer))
-        return RegistryClient(RegistryConnection("registry.test", http, self._issue, self.slept.append))
+        return RegistryClient(RegistryConnection("registry.test", http, self._issue, self.slept.append), siblings=siblings)
 
     def methods(self) -> list[str]:
         return [request.method for request in self.asked]

@@ -49,14 +49,46 @@ def test_a_second_push_uploads_nothing(image: LayoutImage):
     assert seen[-1] == PushProgress(image.size, image.size, image.size)
 
 
-def test_parts_of_a_base_image_are_mounted(image: LayoutImage):
-    registry = FakeRegistry()
-    with registry.client() as client:
+def test_parts_that_another_image_of_the_project_has_are_not_uploaded_again(
+    image: LayoutImage, monkeypatch: pytest.MonkeyPatch
+):
+    """The first other repository without them is asked once for each part, and the one with them is asked first then."""
+    monkeypatch.setattr(registry_client, "WORTHWHILE", 1)
+    registry, seen = FakeRegistry(), list[PushProgress]()
+    with registry.client(lambda _: ("shop/other", "shop/base")) as client:
         client.push(image, image_name.parse("shop/base:1"))
         registry.asked.clear()
-        client.push(image, NAME, mount_from="shop/base")
+        client.push(image, NAME, seen.append)
     assert registry.methods().count("PATCH") == 0
     assert ("repository:shop/web:pull,push", "repository:shop/base:pull") in registry.issued
+    assert seen[-1] == PushProgress(image.size, image.size, image.size)
+    asked = [request.url.path.split("/")[3] for request in registry.asked if request.method == "HEAD"]
+    assert asked.count("other") == 1
+    assert asked.count("base") == len(image.blobs)
+
+
+def test_small_parts_are_uploaded_without_asking_for_others(image: LayoutImage):
+    registry, listed = FakeRegistry(), list[str]()
+    with registry.client(lambda repository: listed.append(repository) or ("shop/base",)) as client:
+        client.push(image, NAME)
+    assert listed == []
+
+
+def test_of_many_other_images_a_few_are_asked(image: LayoutImage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(registry_client, "WORTHWHILE", 1)
+    registry = FakeRegistry()
+    with registry.client(lambda _: (f"shop/other{number}" for number in range(1000))) as client:
+        client.push(image, NAME)
+    heads = [request for request in registry.asked if request.method == "HEAD" and "other" in request.url.path]
+    assert len(heads) == registry_client.MOST_SIBLINGS * len(image.blobs)
+
+
+def test_a_repository_that_may_not_be_read_is_left_out(image: LayoutImage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(registry_client, "WORTHWHILE", 1)
+    registry = FakeRegistry(fails=lambda request: httpx2.Response(403) if "/base/" in request.url.path else None)
+    with registry.client(lambda _: ("shop/base",)) as client:
+        assert client.push(image, NAME) == image.manifest.digest
+    assert {repository for repository, _ in registry.blobs} == {"shop/web"}
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "GET", "HEAD"])

@@ -31,11 +31,12 @@ class BlobUpload:
         self._uploads = f"/v2/{repository}/blobs/uploads/"
         self._blob, self._sent = blob, sent
         self._mount = ""
+        self._mounted = False
         self._place = ""
         self._at = 0
 
-    def run(self, source: BinaryIO, mount_from: str = "") -> None:
-        """Where the repository `mount_from` has the blob, the registry takes it from there. Raises ImageError."""
+    def run(self, source: BinaryIO, mount_from: str = "") -> bool:
+        """Returns whether the registry took the blob from the repository `mount_from`, without an upload. Raises ImageError."""
         self._mount = urlencode({"mount": self._blob.digest, "from": mount_from}) if mount_from else ""
         failures = 0
         while True:
@@ -48,15 +49,16 @@ class BlobUpload:
                     raise
                 self._connection.sleep(failure.pause(failures - 1))
                 if self._resume():
-                    return
+                    return self._mounted
             else:
-                return
+                return self._mounted
 
     def _step(self, source: BinaryIO) -> None:
         """All that is left, from where the registry stands."""
         if not self._place:
             begun = self._begun()
             if begun.status == 201:
+                self._mounted = True
                 self._move(self._blob.size)
                 return
             self._place = local(begun.headers.get("location", ""))

@@ -7,19 +7,22 @@ with Client() as pin, registry_client.connect(pin) as registry:
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import httpx2
 import msgspec
 
 from pincompute_sdk.core import drivers, transport_security
-from pincompute_sdk.generated.models import RegistryToken
+from pincompute_sdk.core.errors import PinError
+from pincompute_sdk.generated.models import RegistryToken, StoredImage
 from pincompute_sdk.images.blob_upload import BlobUpload
 from pincompute_sdk.images.image_errors import ImageError
-from pincompute_sdk.images.image_manifest import INDEXES, MANIFEST, MANIFESTS, ManifestBytes
+from pincompute_sdk.images.image_manifest import INDEXES, MANIFEST, MANIFESTS, Descriptor, ManifestBytes
 from pincompute_sdk.images.image_name import ImageName
 from pincompute_sdk.images.oci_layout import DEFAULT_PLATFORM, LayoutImage
 from pincompute_sdk.images.registry_connection import SECONDS, SERVICE, RegistryConnection, Scopes, local
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
 PAGE = 1000  # tags of one answer
+WORTHWHILE = 64 << 10  # bytes of a part for which other repositories are asked
+MOST_SIBLINGS = 8  # repositories that are asked for a part
+Siblings: TypeAlias = Callable[[str], Iterable[str]]
 LARGEST = 4 << 20  # bytes of a manifest that a registry takes
 
 
@@ -48,8 +54,12 @@ class _Tags(msgspec.Struct, frozen=True):
 class RegistryClient:
     """Synchronous. Close it, or use it in a `with` block. `platform` is that of the region's nodes."""
 
-    def __init__(self, connection: RegistryConnection, platform: str = DEFAULT_PLATFORM) -> None:
+    def __init__(
+        self, connection: RegistryConnection, platform: str = DEFAULT_PLATFORM, siblings: Siblings = lambda _: ()
+    ) -> None:
+        """`siblings` lists repositories that may have parts of an image, such as its base, and that the caller may read."""
         self._connection = connection
+        self._siblings = siblings
         self.platform = platform
 
     @property
@@ -61,14 +71,13 @@ class RegistryClient:
         image: LayoutImage,
         name: ImageName,
         progress: Callable[[PushProgress], None] = lambda _: None,
-        *,
-        mount_from: str = "",
     ) -> str:
         """Upload what the registry lacks, then point the tag to the image. Returns the digest of its manifest.
 
-        `mount_from` is a repository whose blobs are used instead of an upload, where the caller may read it.
+        A large part that a sibling of the repository has is taken from there, without an upload.
         """
         total, done, skipped = image.size, 0, 0
+        holders = BlobHolders(self, name.repository, self._siblings)
 
         def report(sent: int) -> None:
             nonlocal done
@@ -80,9 +89,12 @@ class RegistryClient:
                 skipped += blob.size
                 report(blob.size)
                 continue
-            scopes = _scopes(name.repository, "pull,push") + (_scopes(mount_from, "pull") if mount_from else ())
+            holder = holders.of(blob)
+            scopes = _scopes(name.repository, "pull,push") + (_scopes(holder, "pull") if holder else ())
             with image.open(blob.digest) as source:
-                BlobUpload(self._connection, scopes, name.repository, blob, report).run(source, mount_from)
+                if BlobUpload(self._connection, scopes, name.repository, blob, report).run(source, holder):
+                    skipped += blob.size
+                    report(0)
         return self.put_manifest(name, image.manifest)
 
     def put_manifest(self, name: ImageName, manifest: ManifestBytes) -> str:
@@ -124,9 +136,10 @@ class RegistryClient:
         """A small blob of an image, such as its configuration, as a whole."""
         return self._connection.ask("GET", f"/v2/{repository}/blobs/{digest}", _scopes(repository, "pull")).body
 
-    def has_blob(self, repository: str, digest: str) -> bool:
+    def has_blob(self, repository: str, digest: str, scopes: Scopes = ()) -> bool:
+        """`scopes` are what the token is for; a push asks with the one that it needs anyway."""
         path = f"/v2/{repository}/blobs/{digest}"
-        return self._connection.ask("HEAD", path, _scopes(repository, "pull,push"), absent=True).status != 404
+        return self._connection.ask("HEAD", path, scopes or _scopes(repository, "pull,push"), absent=True).status != 404
 
     def tags(self, repository: str) -> tuple[str, ...]:
         """The repository's tags; none where there is no such repository."""
@@ -150,6 +163,36 @@ class RegistryClient:
         self.close()
 
 
+@dataclass(slots=True)
+class BlobHolders:
+    """Finds repositories that have parts of an image that is pushed to `repository`. Siblings are listed when one is needed."""
+
+    client: RegistryClient
+    repository: str
+    siblings: Siblings
+    _known: list[str] | None = None
+    _scopes: Scopes = ()  # one token is for all of them
+
+    def of(self, blob: Descriptor) -> str:
+        """The repository that has the blob; empty for a small one. The one that had the part before is asked first."""
+        if blob.size < WORTHWHILE:
+            return ""
+        if self._known is None:
+            self._known = list(islice(self.siblings(self.repository), MOST_SIBLINGS))
+            self._scopes = tuple(scope for each in self._known for scope in _scopes(each, "pull"))
+        for holder in self._known:
+            if self._has(holder, blob.digest):
+                self._known = [holder, *(each for each in self._known if each != holder)]
+                return holder
+        return ""
+
+    def _has(self, repository: str, digest: str) -> bool:
+        try:
+            return self.client.has_blob(repository, digest, self._scopes)
+        except PinError:  # an upload needs none of them
+            return False
+
+
 def connect(pin: Client) -> RegistryClient:
     """The registry of the client's region. Raises ImageError for a region without one of its own."""
     service = pin.service.get()
@@ -168,7 +211,17 @@ def connect(pin: Client) -> RegistryClient:
     def issue(scopes: Scopes) -> RegistryToken:
         return pin.registry.token(scope=scopes, service=SERVICE)
 
-    return RegistryClient(RegistryConnection(service.registry, http, issue), service.platform)
+    def siblings(repository: str) -> Iterator[str]:
+        project, _, own = repository.partition("/")
+        with suppress(PinError):
+            found = sorted(pin.images.list(project).items, key=_pushed, reverse=True)
+            yield from (f"{project}/{name}" for name in dict.fromkeys(each.name for each in found) if name != own)
+
+    return RegistryClient(RegistryConnection(service.registry, http, issue), service.platform, siblings)
+
+
+def _pushed(image: StoredImage) -> float:
+    return image.pushed.timestamp() if image.pushed else 0.0
 
 
 def _trust(ca: str, authority: str) -> ssl.SSLContext:
