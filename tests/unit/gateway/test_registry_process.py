@@ -237,7 +237,9 @@ def test_an_upload_resumes_where_the_registry_stands(served: Served, tmp_path: P
     assert lost == 4
 
 
-@pytest.mark.parametrize(("allowed", "uploaded"), [((), False), (("based/closed",), True)], ids=["may read it", "may not read it"])
+@pytest.mark.parametrize(
+    ("allowed", "uploaded"), [((), False), (("based/closed",), True)], ids=["may read it", "may not read it"]
+)
 def test_a_base_is_uploaded_once_for_all_images_of_a_project(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: tuple[str, ...], uploaded: bool
 ):

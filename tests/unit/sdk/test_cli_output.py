@@ -54,6 +54,34 @@ def test_a_jsonpath_that_is_not_understood(path: str) -> None:
         jsonpath.find(path, DATA)
 
 
+BOTH = """
+from pincompute_sdk.cli.output import terminal
+terminal.out("first")
+terminal.err("second")
+terminal.out("third")
+terminal.err("fourth")
+"""
+
+
+def _both(**streams: int) -> subprocess.CompletedProcess[str]:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run([sys.executable, "-c", BOTH], env=buffered, text=True, check=False, **streams)
+
+
+def test_both_streams_keep_their_order_in_a_pipe() -> None:
+    """As on a terminal. Standard output is written in large pieces there, and standard error at once."""
+    done = _both(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.stdout.split() == ["first", "second", "third", "fourth"]
+
+
+def test_an_error_is_read_where_nobody_reads_the_output() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = _both(stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert done.stderr.split()[:2] == ["second", "fourth"]
+
+
 FIRST: TableColumn[tuple[str, str]] = TableColumn("a", lambda row: row[0], state=True)
 SECOND: TableColumn[tuple[str, str]] = TableColumn("b", lambda row: row[1])
 COLUMNS = (FIRST, SECOND)

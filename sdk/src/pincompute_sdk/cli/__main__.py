@@ -29,8 +29,10 @@ def main(arguments: list[str]) -> int:
             return _unread()
         raise
     except KeyboardInterrupt:
+        from pincompute_sdk.cli.output import terminal
+
         said = f"; what the server has accepted continues: `{program} status NAME` shows it" if _changes(arguments) else ""
-        sys.stderr.write(f"\ninterrupted{said}\n")
+        terminal.err(f"\ninterrupted{said}")
         return INTERRUPTED
     return code
 

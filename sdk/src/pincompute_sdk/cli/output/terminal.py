@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
@@ -71,7 +72,9 @@ def out(*parts: Part, end: str = "\n") -> None:
 
 
 def err(*parts: Part, end: str = "\n") -> None:
-    """Write a line for people to standard error."""
+    """Write a line for people to standard error, behind all that standard output has got so far, also in a pipe."""
+    with suppress(BrokenPipeError):  # nobody reads standard output any more, and somebody may read this
+        sys.stdout.flush()
     sys.stderr.write(line(*parts, stream=sys.stderr) + end)
 
 
