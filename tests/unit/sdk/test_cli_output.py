@@ -420,3 +420,25 @@ def test_a_remedy_that_a_field_says_already_is_printed_once(capsys: pytest.Captu
     said = capsys.readouterr().err
     assert said.count("delete some") == 1
     assert "scope" in said
+
+
+EMPTY = (
+    "deploy ''",
+    "deploy -f ''",
+    "image build ''",
+    "image build --save ''",
+    "image import ''",
+    "init ''",
+    "secret set x -f ''",
+)
+
+
+@pytest.mark.parametrize("words", EMPTY)
+def test_an_empty_path_is_refused_and_not_the_current_folder(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a variable of a script that is not set."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app.yaml").write_text("kind: App\nname: hello\n")
+    assert main(shlex.split(words)) == 2
+    assert "a path is empty: name a file or folder\n" in capsys.readouterr().err

@@ -55,7 +55,7 @@ SIDECARS: ResourceView[Sidecar] = ResourceView(
 @sidecar.command
 def apply(
     *,
-    file: Annotated[Path, Parameter(name=["--file", "-f"], help="A file with `kind: Sidecar`.")],
+    file: Annotated[Path, options.PATH, Parameter(name=["--file", "-f"], help="A file with `kind: Sidecar`.")],
     wait: WaitOptions = WAIT,
     reason: Reason = "",
     output: OutputOption = "table",

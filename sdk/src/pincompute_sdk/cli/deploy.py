@@ -34,10 +34,14 @@ SHOWN = 20  # projects named in a message
 
 
 def deploy(
-    path: Annotated[Path | None, Parameter(help="The same as --file; or, with --image or --env, an app that runs.")] = None,
+    path: Annotated[
+        Path | None, options.PATH, Parameter(help="The same as --file; or, with --image or --env, an app that runs.")
+    ] = None,
     /,
     *,
-    file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="Default: the nearest app.yaml, here or above.")] = None,
+    file: Annotated[
+        Path | None, options.PATH, Parameter(name=["--file", "-f"], help="Default: the nearest app.yaml, here or above.")
+    ] = None,
     image: Annotated[
         tuple[str, ...],
         Parameter(name="--image", negative="", help="[CONTAINER=]IMAGE in place of what the file or the app says."),

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import prompt
+from pincompute_sdk.cli import options, prompt
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import CONFLICT, USAGE
 from pincompute_sdk.cli.output import terminal
@@ -65,7 +65,7 @@ class DetectedApp:
 
 
 def init(
-    folder: Annotated[Path, Parameter(help="Default: the current folder.")] = Path(),
+    folder: Annotated[Path, options.PATH, Parameter(help="Default: the current folder.")] = Path(),
     /,
     *,
     name: Annotated[str, Parameter(help="Name of the app.")] = "",

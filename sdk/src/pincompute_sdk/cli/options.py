@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, Token
@@ -40,6 +41,16 @@ def _seconds(_hint: object, tokens: Sequence[Token]) -> float:
 
 
 Seconds = Annotated[float, Parameter(converter=_seconds)]
+
+
+def _path(_hint: object, tokens: Sequence[Token]) -> Path:
+    """Parses a path. An empty one, as of a variable that is not set, would be the current folder. Raises ValueError."""
+    if not tokens[0].value:
+        raise ValueError("a path is empty: name a file or folder")
+    return Path(tokens[0].value)
+
+
+PATH = Parameter(converter=_path)
 
 
 @Parameter(name="*", group="Where")

@@ -50,7 +50,9 @@ def set_(
     names: Annotated[list[str], Parameter(help="NAME, whose value is read from stdin or asked for, or NAME=VALUE.")],
     /,
     *,
-    file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="Read the value from this file, as it is.")] = None,
+    file: Annotated[
+        Path | None, options.PATH, Parameter(name=["--file", "-f"], help="Read the value from this file, as it is.")
+    ] = None,
     wait: WaitOptions = WAIT,
     reason: Reason = "",
     where: Where = ANYWHERE,

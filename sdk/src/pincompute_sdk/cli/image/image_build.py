@@ -41,7 +41,9 @@ class BuildOptions:
         tuple[str, ...],
         Parameter(name="--build-arg", negative="", help="K=V, or K for its value in the environment; for Dockerfiles."),
     ] = ()
-    file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="The Dockerfile. Default: DIR/Dockerfile.")] = None
+    file: Annotated[
+        Path | None, options.PATH, Parameter(name=["--file", "-f"], help="The Dockerfile. Default: DIR/Dockerfile.")
+    ] = None
     builder: Annotated[str, Parameter(help="docker, podman, buildah or buildctl. Default: the first here.")] = ""
     no_cache: Annotated[bool, Parameter(name="--no-cache", negative="", help="Build every layer again.")] = False
     verbose: Annotated[bool, Parameter(negative="", help="Show every line of the program that builds a Dockerfile.")] = False
@@ -52,7 +54,7 @@ DEFAULTS = BuildOptions()
 
 
 def build(
-    folder: Annotated[Path, Parameter(help="Default: the current folder.")] = Path(),
+    folder: Annotated[Path, options.PATH, Parameter(help="Default: the current folder.")] = Path(),
     /,
     *,
     tag: Annotated[
@@ -60,7 +62,7 @@ def build(
     ] = "",
     how: BuildOptions = DEFAULTS,
     update: Annotated[bool, Parameter(negative="--no-update", help="Write the new version into DIR/app.yaml.")] = True,
-    save: Annotated[Path | None, Parameter(help="Write the image to this file, and push nothing.")] = None,
+    save: Annotated[Path | None, options.PATH, Parameter(help="Write the image to this file, and push nothing.")] = None,
     where: Where = ANYWHERE,
 ) -> None:
     """Build an image from a Dockerfile, an image.yaml or a Python project, and push it."""

@@ -21,7 +21,9 @@ from pincompute_sdk.images.oci_layout import LayoutImage
 
 
 def import_(
-    file: Annotated[Path, Parameter(help="A file of `docker save`, an OCI archive, or the folder of an OCI layout.")],
+    file: Annotated[
+        Path, options.PATH, Parameter(help="A file of `docker save`, an OCI archive, or the folder of an OCI layout.")
+    ],
     /,
     *,
     tag: Annotated[str, Parameter(name=["--tag", "-t"], help="NAME:TAG. Default: what the archive says.")] = "",
