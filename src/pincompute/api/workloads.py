@@ -246,7 +246,7 @@ class Score(Struct):
 class Scheduling(Struct):
     """The last scheduling decision, kept so that it can be explained. `generation` is the one it was made for.
 
-    `passed_over` names clusters that got nothing only because they were silent: the decision is made again when they
+    `passed_over` names clusters that got nothing only because they were unreachable: the decision is made again when they
     are back.
     """
 
@@ -255,7 +255,7 @@ class Scheduling(Struct):
     revision: Annotated[str, doc("Revision of the template the decision was made for.")] = ""
     placement: Annotated[tuple[ClusterReplicas, ...], doc("How many replicas each member cluster should run.")] = ()
     unplaced: Annotated[int, doc("Replicas that no member cluster has room for.")] = 0
-    passed_over: Annotated[tuple[str, ...], doc("Clusters that got nothing only because they were silent.")] = ()
+    passed_over: Annotated[tuple[str, ...], doc("Clusters that got nothing only because they were unreachable.")] = ()
     scores: Annotated[tuple[Score, ...], doc("How the candidate clusters were ranked.")] = ()
     rejections: Annotated[tuple[Rejection, ...], doc("Why the other clusters were not candidates, or got no more.")] = ()
 
@@ -298,7 +298,7 @@ class UnreadyCause(Struct):
 
 
 class ClusterStatus(Struct):
-    """What one member reports of its shard; `known` is false while the cluster is silent and the figures are its last."""
+    """What one member reports of its shard; `known` is false while the cluster is unreachable and the figures are its last."""
 
     cluster: Annotated[str, doc("Member cluster.")]
     zone: Annotated[str, doc("Its zone.")]
@@ -307,7 +307,7 @@ class ClusterStatus(Struct):
     available_replicas: Annotated[int, doc("Pods there that have been ready for minReadySeconds.")] = 0
     updated_replicas: Annotated[int, doc("Pods there of the present revision.")] = 0
     observed_generation: Annotated[int, doc("metadata.generation that this cluster has acted on.")] = 0
-    known: Annotated[bool, doc("False while the cluster is silent; the figures are its last.")] = True
+    known: Annotated[bool, doc("False while the cluster is unreachable; the figures are its last.")] = True
     message: Annotated[str, doc("What is wrong there, if anything.")] = ""
     reported_at: Annotated[datetime | None, doc("When it reported this, by the clock of that cluster's operator.")] = None
 

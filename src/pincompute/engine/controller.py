@@ -82,9 +82,9 @@ class Card(Generic[K]):
     `views.answer` answers. `coalesce` (seconds) is the least time between two runs for one key that both wrote, and makes runs
     that take long rarer; `rest` between any two runs, for controllers that read very many objects; `pace` is how many runs per
     second may write, over all keys, for controllers whose mistakes would go far (0: any number). `contact` returns the keys
-    that wait for a member without having an object there, for when the member answers or falls silent; by default those of
-    everything on the host. `version_of` returns which version of the key's object a write is to bring about, so that a refusal
-    is not taken for one of another version; empty where a refusal is about any.
+    that wait for a member without having an object there, for when the member answers or becomes unreachable; by default those
+    of everything on the host. `version_of` returns which version of the key's object a write is to bring about, so that a
+    refusal is not taken for one of another version; empty where a refusal is about any.
     """
 
     name: str

@@ -134,16 +134,16 @@ class CacheReads:
             found = None
         return found.status.capacity if found is not None and found.status.capacity is not None else member.status.capacity
 
-    def silent(self) -> tuple[str, ...]:
+    def unreachable_clusters(self) -> tuple[str, ...]:
         """Members that do not answer now."""
         connected = self.clusters.members()
         return tuple(m for m in self.members() if m not in connected or not self.clusters.answers(m))
 
     def unreachable(self) -> tuple[str, ...]:
         """Returns the zones of members that do not answer now."""
-        silent = set(self.silent())
+        unreachable = set(self.unreachable_clusters())
         members = self.host(MEMBERCLUSTERS).list()
-        return tuple(sorted({member.spec.zone for member in members if member.metadata.name in silent}))
+        return tuple(sorted({member.spec.zone for member in members if member.metadata.name in unreachable}))
 
     def freshness(self, resource: Resource[Any]) -> ReadAge:
         cache = self.host(resource)

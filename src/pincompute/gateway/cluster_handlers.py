@@ -62,13 +62,13 @@ class ClusterPage(Struct):
 @get("/v1/admin/clusters", opt=may("clusters", "list"), operation_id="listClusters", tags=["admin"])
 async def list_clusters(reads: NamedDependency[CacheReads]) -> ClusterPage:
     """The region's member clusters."""
-    silent = frozenset(reads.silent())
+    unreachable = frozenset(reads.unreachable_clusters())
     members = sorted(reads.host(MEMBERCLUSTERS).list(), key=lambda m: m.metadata.name)
-    return ClusterPage(items=tuple(describe(m, reads.capacity(m), silent=m.metadata.name in silent) for m in members))
+    return ClusterPage(items=tuple(describe(m, reads.capacity(m), unreachable=m.metadata.name in unreachable) for m in members))
 
 
-def describe(member: MemberCluster, reported: Capacity | None, *, silent: bool) -> Cluster:
-    state, since, message = _state(member, silent=silent)
+def describe(member: MemberCluster, reported: Capacity | None, *, unreachable: bool) -> Cluster:
+    state, since, message = _state(member, unreachable=unreachable)
     capacity, known = reported or Capacity(), reported is not None
     return Cluster(
         name=member.metadata.name,
@@ -89,7 +89,7 @@ def describe(member: MemberCluster, reported: Capacity | None, *, silent: bool) 
 
 
 def _state(
-    member: MemberCluster, *, silent: bool
+    member: MemberCluster, *, unreachable: bool
 ) -> tuple[Literal["Ready", "Unschedulable", "NotReady", "Unknown", "Leaving"], datetime | None, str]:
     """The state, since when, and why it takes no work."""
     ready = conditions.find(member.status.conditions, "Ready")
@@ -97,9 +97,9 @@ def _state(
     if member.deleting:
         began = member.metadata.deletion_timestamp
         return "Leaving", began, "is being removed; it goes when its work runs elsewhere"
-    if silent:
+    if unreachable:
         known = since if ready is not None and ready.status != "True" else None
-        return "Unknown", known, _silence(member.metadata.name)
+        return "Unknown", known, _unreachable(member.metadata.name)
     if ready is None:
         return "Unknown", None, "is not reported yet"
     if ready.status != "True":
@@ -109,7 +109,7 @@ def _state(
     return "Ready", since, ""
 
 
-def _silence(name: str) -> str:
+def _unreachable(name: str) -> str:
     return (
         "does not answer; these are its last figures. Check its API server and the way to it; "
         f"in an embedded region: `pincompute region status`, `pincompute region logs {name}-apiserver`"

@@ -137,7 +137,7 @@ def test_s007_a_silent_member_is_waited_for_until_health_gives_it_up() -> None:
         leaving = cluster("a1", status, deletion_timestamp=NOW, finalizers=(DRAIN_FINALIZER,))
         return CountingWorld({(HOST, MEMBERCLUSTERS): keyed(leaving)}, silent=frozenset({"a1"}))
 
-    with pytest.raises(Unknown, match="silent, but not given up yet"):
+    with pytest.raises(Unknown, match="unreachable, but not given up yet"):
         removal.observe(MemberKey("a1"), of("True"), NOW)
     seen = removal.observe(MemberKey("a1"), of("False"), NOW)
     assert seen is not None

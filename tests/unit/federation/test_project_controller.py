@@ -353,13 +353,13 @@ def test_then_those_of_the_members_go_by_uid_and_only_the_projects_own() -> None
 
 def test_the_status_says_what_blocks() -> None:
     stuck = found(HOST, WHOLE, deleting=True, why="Some content has finalizers remaining: x in 2 instances")
-    seen = replace(observed(stuck, of=project(deleting=True)), silent=("b1",), zones={"b1": "b"})
+    seen = replace(observed(stuck, of=project(deleting=True)), unreachable=("b1",), zones={"b1": "b"})
     message = ready(project_controller.decide(seen)).message
     assert "the host: Some content has finalizers remaining: x in 2 instances" in message
     assert "zone b: it does not answer" in message
 
 
-@pytest.mark.parametrize("unseen", [{"silent": ("b1",)}, {"unsynced": ("b1",)}])
+@pytest.mark.parametrize("unseen", [{"unreachable": ("b1",)}, {"unsynced": ("b1",)}])
 def test_a_member_that_cannot_be_seen_holds_the_project(unseen: dict[str, Any]) -> None:
     seen = replace(observed(found(HOST, None), found("a1", None), of=project(deleting=True)), **unseen)
     assert not any(isinstance(action, Patch) for action in project_controller.decide(seen).actions)

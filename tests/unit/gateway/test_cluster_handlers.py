@@ -50,7 +50,7 @@ def leaving() -> MemberCluster:
 
 
 @pytest.mark.parametrize(
-    ("found", "silent", "state", "since", "message"),
+    ("found", "unreachable", "state", "since", "message"),
     [
         (member(READY), False, "Ready", SINCE, ""),
         (member(DOWN), False, "NotReady", SINCE, "has no node that takes work"),
@@ -63,16 +63,16 @@ def leaving() -> MemberCluster:
     ],
 )
 def test_a_state_says_since_when_and_why(
-    found: MemberCluster, silent: bool, state: str, since: datetime | None, message: str
+    found: MemberCluster, unreachable: bool, state: str, since: datetime | None, message: str
 ) -> None:
-    shown = describe(found, CAPACITY, silent=silent)
+    shown = describe(found, CAPACITY, unreachable=unreachable)
     assert (shown.state, shown.since, shown.ready) == (state, since, state == "Ready")
     assert shown.message.startswith(message)
     assert bool(shown.message) == (not shown.ready)
 
 
 def test_room_is_what_no_pod_requests_and_the_shape_of_it() -> None:
-    shown = describe(member(READY), CAPACITY, silent=False)
+    shown = describe(member(READY), CAPACITY, unreachable=False)
     assert (shown.nodes, shown.ready_nodes, shown.pods, shown.waiting) == (3, 2, 18, 2)
     assert shown.allocatable == Room(cpu=8000, memory=16 * GIB, pods=220)
     assert shown.free == Room(cpu=5000, memory=0, pods=200), "more is requested than there is: nothing is free"
@@ -92,6 +92,6 @@ def test_room_is_what_no_pod_requests_and_the_shape_of_it() -> None:
 def test_a_full_cluster_has_no_room_and_what_is_not_reported_is_unknown(
     capacity: Capacity | None, largest: Room | None
 ) -> None:
-    shown = describe(member(READY), capacity, silent=False)
+    shown = describe(member(READY), capacity, unreachable=False)
     assert shown.largest == largest
     assert (shown.allocatable is None, shown.free is None) == (capacity is None, capacity is None)

@@ -14,10 +14,10 @@ from pincompute.gateway.operation.rollback_target import RollbackRevision
 from pincompute.store.records import GONE, AnyRecord
 
 
-def told(*records: AnyRecord, silent: tuple[str, ...] = (), **status: Any) -> list[str]:
+def told(*records: AnyRecord, unreachable: tuple[str, ...] = (), **status: Any) -> list[str]:
     return list(
         workload_explanation.explain_present(
-            ExplainedWorkload(PINAPP, app(**status), records, ("a1", "b1", "c1"), silent, after(1000))
+            ExplainedWorkload(PINAPP, app(**status), records, ("a1", "b1", "c1"), unreachable, after(1000))
         )
     )
 
@@ -109,10 +109,10 @@ def test_warnings_tell_what_nothing_else_does() -> None:
 
 
 def test_a_silent_member_is_named_when_it_matters() -> None:
-    found = told(silent=("a1", "c1"), scheduling=scheduling(a1=3))
+    found = told(unreachable=("a1", "c1"), scheduling=scheduling(a1=3))
     assert [s for s in found if "does not answer now" in s] == [
         "Zone a does not answer now, at least in part. Its last known state is shown, and its replicas may still run. "
-        + workload_explanation.SILENT
+        + workload_explanation.UNREACHABLE
     ]
 
 

@@ -93,7 +93,7 @@ class FakeReplicas:
         made = [Replica("web", numbers[p.metadata.uid], c, p, c not in self.away) for c, p in self.pods]
         return tuple(sorted(made, key=lambda replica: replica.number))
 
-    def silent(self) -> tuple[str, ...]:
+    def unreachable_clusters(self) -> tuple[str, ...]:
         return tuple(sorted(self.away))
 
     def changes(self, _target: WorkloadRef) -> Any:

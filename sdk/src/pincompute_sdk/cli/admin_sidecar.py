@@ -190,7 +190,7 @@ def _zone(zone: SidecarZone) -> tuple[tuple[str, str], ...]:
     old = zone.pods - zone.updated
     parts = [(f"{zone.zone}  ", "bold"), (status_tree.bar(zone.updated, zone.pods), "green" if not old else "yellow")]
     parts.append((f"  {count(zone.pods, 'pod')}, {zone.updated} updated, {zone.ready} ready", ""))
-    if zone.silent:
+    if zone.unreachable:
         parts.append(("  does not answer: last known figures", "red"))
     if zone.message:
         parts.append((f"  {zone.message}", "yellow"))

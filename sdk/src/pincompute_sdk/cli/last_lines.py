@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LINES = 5
 NAMED = 3  # replicas with the same reason
-WITHIN = 5.0  # seconds; the answer must not wait for a zone that is silent
+WITHIN = 5.0  # seconds; the answer must not wait for a zone that is unreachable
 
 
 def of(them: WorkloadsResource, app: Workload, replicas: Sequence[ReplicaStatus] = ()) -> tuple[str, ...]:

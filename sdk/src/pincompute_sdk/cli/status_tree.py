@@ -89,7 +89,7 @@ def _zone(zone: ZoneStatus) -> tuple[tuple[str, str], ...]:
     parts = [(f"{zone.zone}  ", "bold"), *_bars(zone, wanted, style), (f"  {zone.ready}/{zone.wanted} ready", "")]
     if old > 0:
         parts.append((f", {zone.updated} new, {old} old", "yellow"))
-    if zone.silent:
+    if zone.unreachable:
         parts.append(("  does not answer: last known figures", "red"))
     return tuple(parts)
 

@@ -1355,7 +1355,7 @@ class Scheduling(Model):
     unplaced: int = 0
     """Replicas that no member cluster has room for."""
     passed_over: tuple[str, ...] = ()
-    """Clusters that got nothing only because they were silent."""
+    """Clusters that got nothing only because they were unreachable."""
     scores: tuple[Score, ...] = ()
     """How the candidate clusters were ranked."""
     rejections: tuple[Rejection, ...] = ()
@@ -1526,7 +1526,7 @@ class SidecarZone(Model):
     """Of these, pods with the wanted version."""
     ready: int = 0
     """Of these, pods in which it is ready."""
-    silent: bool = False
+    unreachable: bool = False
     """The zone does not answer, at least in part; its last figures are shown."""
     message: str = ""
     """What waits or is wrong there."""
@@ -1831,7 +1831,7 @@ class ZoneStatus(Model):
     """Replicas there that are ready."""
     updated: int = 0
     """Replicas there of the present revision."""
-    silent: bool = False
+    unreachable: bool = False
     """The zone does not answer in part; the figures are its last."""
     message: str = ""
     """What is wrong there, if anything."""

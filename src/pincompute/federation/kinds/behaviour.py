@@ -47,7 +47,7 @@ class ShardInput:
 
 @dataclass(frozen=True, slots=True)
 class MemberReport:
-    """One member's shard of this workload; `known` is false while the member is silent, and the shard then its last."""
+    """One member's shard of this workload; `known` is false while the member is unreachable, and the shard then its last."""
 
     cluster: str
     zone: str

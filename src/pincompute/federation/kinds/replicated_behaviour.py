@@ -53,7 +53,7 @@ def summarise(obj: WorkloadObject, revision: str, reports: Sequence[MemberReport
 
 
 def _line(report: MemberReport, revision: str, before: ClusterStatus | None) -> ClusterStatus:
-    """Returns a member's line. A silent member keeps its last figures, marked as such: unknown is not zero."""
+    """Returns a member's line. An unreachable member keeps its last figures, marked as such: unknown is not zero."""
     if not report.known:
         last = before or ClusterStatus(cluster=report.cluster, zone=report.zone)
         message = f"zone {report.zone} does not answer, at least in part; its last figures are shown"

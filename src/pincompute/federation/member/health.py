@@ -26,7 +26,7 @@ from pincompute.kube.cache_views import Views
 
 DOWN_AFTER = timedelta(seconds=15)  # of silence until a ready member counts as not ready
 UP_AFTER = timedelta(seconds=3)  # of answers until a member that was not ready is trusted again
-FIRST_ANSWER = timedelta(seconds=5)  # from the registration of a member until it counts as silent
+FIRST_ANSWER = timedelta(seconds=5)  # from the registration of a member until it counts as unreachable
 REACHABLE = "Reachable"
 
 
@@ -59,7 +59,7 @@ def observe(key: MemberKey, views: Views, now: datetime) -> ObservedHealth | Non
 
 
 def _time_to_answer(observed: ObservedHealth) -> timedelta:
-    """Returns how long a new member may still be silent before it is reported as silent."""
+    """Returns how long a new member may still be unreachable before it is reported as unreachable."""
     made = observed.cluster.metadata.creation_timestamp
     if observed.member.reachable or observed.cluster.status.conditions or made is None:
         return timedelta()
@@ -71,7 +71,7 @@ def _contact(observed: ObservedHealth) -> Condition:
     if observed.member.reachable:
         return _condition(observed, REACHABLE, "True", "Answers", "the API server answers")
     message = "the API server does not answer; check that it runs and that the kubeconfig Secret is right"
-    return _condition(observed, REACHABLE, "False", "Silent", message)
+    return _condition(observed, REACHABLE, "False", "Unreachable", message)
 
 
 def _judge(observed: ObservedHealth, contact: tuple[Condition, ...]) -> tuple[Condition, float | None]:
@@ -94,7 +94,7 @@ def _verdict(observed: ObservedHealth, ready: bool) -> Condition:
     if ready:
         return _condition(observed, member_state.READY, "True", "Healthy", "the cluster takes work")
     return _condition(
-        observed, member_state.READY, "False", "Unreachable", "the cluster is silent; its replicas are left as they are"
+        observed, member_state.READY, "False", "Unreachable", "the cluster is unreachable; its replicas are left as they are"
     )
 
 

@@ -87,12 +87,12 @@ def _depends(obj: WorkloadObject, cluster: str) -> bool:
 
 
 def _shards(cluster: MemberCluster, views: Views) -> tuple[Key, ...] | None:
-    """Returns the member's shards. A silent member counts as dead only when its health says so, and is unknown until then."""
+    """Returns the member's shards. An unreachable member counts as dead when its health says so, and is unknown until then."""
     name = cluster.metadata.name
     if views.reachable(name):
         return tuple(shard.key for kind in KINDS for shard in views.view(name, kind.shard).list())
     if conditions.is_true(cluster.status.conditions, member_state.READY):
-        raise Unknown(f"{name} is silent, but not given up yet")
+        raise Unknown(f"{name} is unreachable, but not given up yet")
     return None
 
 

@@ -28,7 +28,7 @@ def decide(observed: ObservedProject) -> Plan:
     if host.claimable:
         return plan((*_deletions(host), *_report(observed, (host,))))
     left = tuple(found for found in members if found.claimable)
-    if left or observed.silent or observed.unsynced:
+    if left or observed.unreachable or observed.unsynced:
         return plan((*_deletions(*left), *_report(observed, left)))
     return plan(_absence(observed), (_remove_finalizer(observed),))
 
@@ -44,7 +44,7 @@ def _deletions(*namespaces: ProjectNamespace) -> tuple[Delete, ...]:
 def _report(observed: ObservedProject, left: tuple[ProjectNamespace, ...]) -> tuple[Replace, ...]:
     """Says in which clusters something is left, and why."""
     project = observed.project
-    unseen = (*observed.silent, *observed.unsynced)
+    unseen = (*observed.unreachable, *observed.unsynced)
     messages = {found.cluster: _progress(found) for found in left} | dict.fromkeys(sorted(unseen), UNSEEN)
     remaining = tuple(
         RemainingNamespace(cluster=cluster, zone=observed.zones.get(cluster, ""), message=message)

@@ -64,7 +64,7 @@ class ProjectNamespace:
 
 @dataclass(frozen=True, slots=True)
 class ObservedProject:
-    """`namespaces`: of the clusters that can be seen, the host's first. `silent`: members that do not answer. `unsynced`:
+    """`namespaces`: of the clusters that can be seen, the host's first. `unreachable`: members that do not answer. `unsynced`:
     members that answer and cannot be seen yet. `zones`: of members, by name. `uids`: of the projects that
     `spec.network.allowFrom` names, by name. `used`: what its workloads take of its limits, by resource.
     """
@@ -72,7 +72,7 @@ class ObservedProject:
     now: datetime
     project: Project
     namespaces: tuple[ProjectNamespace, ...]
-    silent: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
     unsynced: tuple[str, ...] = ()
     zones: Mapping[str, str] = field(default_factory=dict[str, str])
     uids: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -87,11 +87,13 @@ def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
         return None
     concerned = [member for member in member_state.observe(views) if not member.leaving or project.deleting]
     answering = [member.name for member in concerned if member.reachable]
-    silent = tuple(member.name for member in concerned if not member.reachable and not member.leaving)
+    unreachable = tuple(member.name for member in concerned if not member.reachable and not member.leaving)
     seen = [_in_cluster(HOST, project, views), *_in_members(answering, project, views)]
     unsynced = tuple(name for name in answering if not any(found.cluster == name for found in seen))
     zones = {member.name: member.zone for member in concerned}
-    return ObservedProject(now, project, tuple(seen), silent, unsynced, zones, _uids(project, views), used(key.name, views))
+    return ObservedProject(
+        now, project, tuple(seen), unreachable, unsynced, zones, _uids(project, views), used(key.name, views)
+    )
 
 
 def used(project: str, views: Views) -> Requests:

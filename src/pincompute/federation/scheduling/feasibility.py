@@ -1,4 +1,4 @@
-"""Computes whether a member is feasible for a demand: infeasible, silent, or feasible with some room.
+"""Computes whether a member is feasible for a demand: infeasible, unreachable, or feasible with some room.
 
 It does so once per member and class of demands. Most reconciliations follow a change of one member: the results of all others
 stand, and only promises made since are subtracted.
@@ -44,10 +44,10 @@ def verdict(member: MemberState, demand: Demand) -> Feasibility:
     return made
 
 
-def silence(member: MemberState) -> RejectionReason | None:
+def unreachability(member: MemberState) -> RejectionReason | None:
     """Returns why the member receives nothing for the moment."""
     if _SILENCE not in member.worked_out:
-        member.worked_out[_SILENCE] = filters.silence(member)
+        member.worked_out[_SILENCE] = filters.unreachability(member)
     return member.worked_out[_SILENCE]
 
 
@@ -60,7 +60,7 @@ class MemberFeasibility:
     newcomer: Candidate  # as long as the workload has nothing there
     score: Score
     order: tuple[int, str]  # the best first
-    silent: RejectionReason | None
+    unreachable: RejectionReason | None
 
     def candidate(self, present: int) -> Candidate:
         return replace(self.newcomer, present=present) if present else self.newcomer
@@ -76,16 +76,16 @@ def member_feasibility(member: MemberState, demand: Demand, promised: Requests) 
 
 
 def _standing(member: MemberState, demand: Demand, promised: Requests) -> MemberFeasibility:
-    silent, score = silence(member), scores.score(member, promised)
+    unreachable, score = unreachability(member), scores.score(member, promised)
     newcomer = Candidate(
         cluster=member.name,
         zone=member.zone,
         present=0,
         room=left(member, demand, promised),
         score=max(1, score.total),
-        open=silent is None,
+        open=unreachable is None,
     )
-    return MemberFeasibility(member, promised, newcomer, score, (-score.total, member.name), silent)
+    return MemberFeasibility(member, promised, newcomer, score, (-score.total, member.name), unreachable)
 
 
 def left(member: MemberState, demand: Demand, promised: Requests) -> int:
@@ -107,7 +107,9 @@ def lacks(member: MemberState, demand: Demand, promised: Requests) -> str:
 def has_room(members: Iterable[MemberState], demand: Demand, promised: Mapping[str, Requests], least: int) -> bool:
     """Returns whether the member takes at least that many more."""
     return any(
-        verdict(m, demand).by_node >= least and silence(m) is None and left(m, demand, promised.get(m.name, NOTHING)) >= least
+        verdict(m, demand).by_node >= least
+        and unreachability(m) is None
+        and left(m, demand, promised.get(m.name, NOTHING)) >= least
         for m in members
     )
 

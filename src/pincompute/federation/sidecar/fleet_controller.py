@@ -235,7 +235,7 @@ def _ready(seen: ObservedFleet, progress: FleetProgress, message: str) -> Condit
 
 
 def _row(member: FleetMember, target: str, sidecar: PinSidecar) -> SidecarMember:
-    """Of a silent member the last figures stay: unknown is not zero."""
+    """Of an unreachable member the last figures stay: unknown is not zero."""
     before = next((row for row in sidecar.status.members if row.cluster == member.name), None)
     if not member.known or member.shard is None:
         last = before or SidecarMember(cluster=member.name, zone=member.zone)

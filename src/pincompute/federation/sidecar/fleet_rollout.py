@@ -128,7 +128,7 @@ class _Fleet:
         return {m.name: ALL if whole and 0 < m.pods <= found[m.name] else found[m.name] for m in self.members}
 
     @property
-    def silent(self) -> tuple[FleetMember, ...]:
+    def unreachable(self) -> tuple[FleetMember, ...]:
         """Returns the members that the step needs and that do not answer."""
         return tuple(member for member in self.members if not member.known and self.limits[member.name])
 
@@ -210,8 +210,8 @@ def _progressing(fleet: _Fleet) -> FleetProgress:
         return _failed(fleet, fleet.failure)
     if fleet.complete:
         return _baked(fleet)
-    if fleet.silent:
-        zones = ", ".join(sorted({member.zone for member in fleet.silent}))
+    if fleet.unreachable:
+        zones = ", ".join(sorted({member.zone for member in fleet.unreachable}))
         return _made(fleet.recorded(since=None, healthy_since=None), f"waits for zone {zones}, which does not answer")
     deadline = fleet.sidecar.spec.update.progress_deadline_seconds
     left = _left(fleet.record.since, deadline, fleet.now)

@@ -25,11 +25,11 @@ def decide(workload: Workload, decision: Scheduling, sites: tuple[MemberShard, .
     """Returns the rollout while replicas of a former revision may run; None when all have ended."""
     former = [site for site in sites if _has_former(workload, site)]
     told = {line.cluster for line in workload.status.clusters} | {row.cluster for row in decision.placement}
-    silent = [s for s in sites if not s.known and (s in former or (s.shard is None and s.name in told))]
-    if not former and not silent:
+    unreachable = [s for s in sites if not s.known and (s in former or (s.shard is None and s.name in told))]
+    if not former and not unreachable:
         return None
-    if silent:
-        return _held(workload, sites, _unanswered(silent))
+    if unreachable:
+        return _held(workload, sites, _unanswered(unreachable))
     if workload.paused:
         return _held(workload, sites, "")
     if any(row.ready for site in former for row in site.figures.values()) and (held := _unable(workload, decision, sites)):
@@ -70,6 +70,6 @@ def _held(workload: Workload, sites: tuple[MemberShard, ...], blocked: str) -> R
     return Rollout(tuple(map(rollout.present, sites)), workload.account(placed), blocked=blocked)
 
 
-def _unanswered(silent: Sequence[MemberShard]) -> str:
-    zones = zone_text.zones({site.member.zone for site in silent})
+def _unanswered(unreachable: Sequence[MemberShard]) -> str:
+    zones = zone_text.zones({site.member.zone for site in unreachable})
     return f"{zones} may still run a replica of the former revision and does not answer; the update waits for it"

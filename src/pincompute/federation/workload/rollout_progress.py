@@ -103,7 +103,7 @@ class _Rollout:
         return _control(self.workload, self.record.revision)
 
     @property
-    def silent(self) -> bool:
+    def unreachable(self) -> bool:
         """Returns whether a member that the step needs does not answer."""
         limits, final = self.limits, self.final
         return any(not site.known for site in self.sites if limits.get(site.name) or (final and site.shard))
@@ -250,7 +250,7 @@ def _is_healthy(rollout: _Rollout) -> bool:
     """Returns whether all replicas of the step are available and all metrics of the gate are within their bounds; in the last
     step, whether no other replica is left as well.
     """
-    if rollout.silent or not rollout.gate.holds:
+    if rollout.unreachable or not rollout.gate.holds:
         return False
     target = rollout.record.revision
     there = {site.name: row.available for site in rollout.sites if (row := site.figures.get(target)) is not None}
@@ -275,7 +275,7 @@ def _bake_left(rollout: _Rollout) -> timedelta | None:
 def _deadline_left(rollout: _Rollout) -> timedelta | None:
     """Returns how long the step may still take; None while a member that it needs does not answer, or where it has no end."""
     since = rollout.record.since
-    if since is None or rollout.silent:
+    if since is None or rollout.unreachable:
         return None
     return since + timedelta(seconds=rollout.update.progress_deadline_seconds) - rollout.now
 

@@ -223,7 +223,7 @@ def _unplaced(workload: Workload, now: datetime) -> Stall:
     if workload.rendered.problem:
         return Stall(scheduled.reason, scheduled.message)
     decision = demand.decision(workload)
-    if decision is None or decision.passed_over:  # a cluster that is silent now may take it
+    if decision is None or decision.passed_over:  # a cluster that is unreachable now may take it
         return NOT_STALLED
     if scheduled.reason != INSUFFICIENT:
         return Stall(scheduled.reason, scheduled.message)

@@ -10,7 +10,7 @@ steps use the same observation, one after the other, and end in one write of the
     shard_dispatch     brings the members' shards up to date
     workload_status    summarises the members' reports
 
-The controller leaves a silent member alone and counts it as down. When the member answers again, it gets the template at once,
+The controller leaves an unreachable member alone and counts it as down. When it answers again, it gets the template at once,
 but a number of replicas only when a decision counts on it again, because it may keep what it still has (S-061).
 """
 

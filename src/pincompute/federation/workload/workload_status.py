@@ -2,8 +2,8 @@
 
 Does it run (phase), where (where), which revision (revision), and if not, why not and what to do (message).
 `observedGeneration` equals `generation` only when every member that was given replicas has rendered this generation and
-observed it (S-020); otherwise a script that waits for it would continue before anything began. A silent member's last figures
-stay, marked `known: false`, because unknown is not zero.
+observed it (S-020); otherwise a script that waits for it would continue before anything began. The last figures of an
+unreachable member stay, marked `known: false`, because unknown is not zero.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def before_reports(
 
 def _urgent(before: WorkloadStatus, after: WorkloadStatus, sites: tuple[MemberShard, ...]) -> bool:
     """Returns whether to write at once: people and scripts wait for a change of phase and for members that are in trouble,
-    fall silent or answer again.
+    become unreachable or answer again.
     """
     if before.phase and before.phase != after.phase:
         return True
@@ -120,7 +120,7 @@ def _urgent(before: WorkloadStatus, after: WorkloadStatus, sites: tuple[MemberSh
         return True
     if _stage(before.rollout) != _stage(after.rollout):
         return True
-    return after.phase == "Running" != before.phase or _silent(before) != _silent(after)
+    return after.phase == "Running" != before.phase or _unreachable(before) != _unreachable(after)
 
 
 def _stage(record: RolloutStatus | None) -> tuple[str, int, datetime | None, str]:
@@ -140,7 +140,7 @@ def _patience(workload: Workload, sites: tuple[MemberShard, ...], now: datetime)
     return max(wait, *(TOGETHER - age for age in ages if timedelta() <= age < TOGETHER), timedelta())
 
 
-def _silent(status: WorkloadStatus) -> frozenset[str]:
+def _unreachable(status: WorkloadStatus) -> frozenset[str]:
     return frozenset(line.cluster for line in status.clusters if not line.known)
 
 
@@ -280,9 +280,9 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, t
     if told.rollout is not None and told.rollout.state in UNDOING:
         return stalled_workload.undone(told.rollout)
     reported = told.causes or next((line.message for line in lines if line.known and line.message), "")
-    silent = next((line.message for line in lines if not line.known), "")
+    unreachable = next((line.message for line in lines if not line.known), "")
     late = told.stall.message if told.stall.reason == LATE else ""
-    said = (reported, silent, told.unprepared, _waits(workload, told.made), late)
+    said = (reported, unreachable, told.unprepared, _waits(workload, told.made), late)
     return "; ".join(part for part in said if part)
 
 

@@ -273,7 +273,7 @@ class HistoryService:
             obj,
             self._named(records),
             tuple(m.metadata.name for m in members),
-            self._reads.silent(),
+            self._reads.unreachable_clusters(),
             now,
             tuple((r.name, said) for r in unready if (said := troubles.get(r.pod.metadata.name))),
             room,

@@ -30,7 +30,7 @@ from pincompute.store.records import (
 RECENT = timedelta(hours=1)
 SHOWN = 3  # kinds of failure, the latest first
 LAST_KNOWN = "Its last known state is shown, and its replicas may still run."
-SILENT = (
+UNREACHABLE = (
     "Users need do nothing; administrators check the API servers there and the way to them "
     "(in an embedded region: `pincompute region status`)."
 )
@@ -42,7 +42,7 @@ _QUIET_REASONS = ("BackOff", "Unhealthy", "FailedScheduling", "ProbeWarning")
 
 @dataclass(frozen=True, slots=True)
 class ExplainedWorkload:
-    """`records` are of this workload, the newest last; `silent` are those of the members that do not answer now.
+    """`records` are of this workload, the newest last; `unreachable` are those of the members that do not answer now.
 
     `troubles` are replicas that are not ready, each with what its kubelet last reported. `room` is what the node with the most
     room has left, if it waits for room.
@@ -52,7 +52,7 @@ class ExplainedWorkload:
     obj: WorkloadObject
     records: tuple[AnyRecord, ...]
     members: tuple[str, ...]
-    silent: tuple[str, ...]
+    unreachable: tuple[str, ...]
     now: datetime
     troubles: tuple[tuple[str, str], ...] = ()
     room: str = ""
@@ -62,7 +62,7 @@ def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
     yield from placement_text.sentences(subject.kind, subject.obj, subject.members)
     if subject.room:
         yield f"{subject.room[0].upper()}{subject.room[1:]}."
-    yield from _silence(subject)
+    yield from _unreachable(subject)
     yield from _troubles(subject)
     since = subject.now - RECENT
     recent = tuple(record for record in exit_reasons.with_causes(subject.records) if record.until >= since)
@@ -95,11 +95,11 @@ def explain_deleted(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:
     yield "To run it again, deploy it again; its revisions are in its history."
 
 
-def _silence(subject: ExplainedWorkload) -> Iterator[str]:
+def _unreachable(subject: ExplainedWorkload) -> Iterator[str]:
     made = subject.obj.status.scheduling
-    silent = {row.zone for row in made.placement if row.cluster in subject.silent} if made else set[str]()
-    for zone in sorted(silent):
-        yield f"Zone {zone} does not answer now, at least in part. {LAST_KNOWN} {SILENT}"
+    unreachable = {row.zone for row in made.placement if row.cluster in subject.unreachable} if made else set[str]()
+    for zone in sorted(unreachable):
+        yield f"Zone {zone} does not answer now, at least in part. {LAST_KNOWN} {UNREACHABLE}"
 
 
 def _failures(found: Iterable[ExitRecord]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Defines the status of a workload in the simple form: whether it runs, where, in which revision, and if not, why.
 
-It shows zones and not clusters, because users know zones only. A zone with a silent cluster shows its last figures, marked.
+It shows zones and not clusters, because users know zones only. Of an unreachable cluster the last figures are shown, marked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ZoneStatus(Struct):
     replicas: Annotated[int, doc("Replicas that exist there.")] = 0
     ready: Annotated[int, doc("Replicas there that are ready.")] = 0
     updated: Annotated[int, doc("Replicas there of the present revision.")] = 0
-    silent: Annotated[bool, doc("The zone does not answer in part; the figures are its last.")] = False
+    unreachable: Annotated[bool, doc("The zone does not answer in part; the figures are its last.")] = False
     message: Annotated[str, doc("What is wrong there, if anything.")] = ""
 
 
@@ -131,6 +131,6 @@ def _zone(zone: str, wanted: int, lines: list[ClusterStatus]) -> ZoneStatus:
         replicas=sum(line.replicas for line in lines),
         ready=sum(line.ready_replicas for line in lines),
         updated=sum(line.updated_replicas for line in lines),
-        silent=not all(line.known for line in lines),
+        unreachable=not all(line.known for line in lines),
         message="; ".join(line.message for line in lines if line.message),
     )

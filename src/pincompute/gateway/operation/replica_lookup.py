@@ -50,7 +50,7 @@ class WorkloadRef:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One pod of a workload. `answers` is false while its cluster is silent and only its last state is known."""
+    """One pod of a workload. `answers` is false while its cluster is unreachable and only its last state is known."""
 
     workload: str
     number: int
@@ -118,9 +118,9 @@ class ReplicaLookup:
         }
         return {**derived, **{replica.pod.metadata.name: replica.name for replica in self.of(target)}}
 
-    def silent(self) -> tuple[str, ...]:
+    def unreachable_clusters(self) -> tuple[str, ...]:
         """Clusters that do not answer now."""
-        return self.reads.silent()
+        return self.reads.unreachable_clusters()
 
     def unreachable(self) -> tuple[str, ...]:
         """Zones that do not answer now, at least in part."""

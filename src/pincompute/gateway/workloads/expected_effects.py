@@ -190,8 +190,8 @@ def deletion(kind: SimpleKind[Any], obj: Object) -> tuple[str, tuple[str, ...]]:
     if runs is None:
         return f"{name} is being deleted", ("its workloads", "its namespaces in all zones")
     waits = [f"{_count(runs.status.replicas)} must end"] if runs.status.replicas else []
-    silent = sorted({line.zone for line in runs.status.clusters if not line.known})
-    waits += [f"{zone_text.unreachable(zone)}; what runs there must end" for zone in silent]
+    unreachable = sorted({line.zone for line in runs.status.clusters if not line.known})
+    waits += [f"{zone_text.unreachable(zone)}; what runs there must end" for zone in unreachable]
     if obj.metadata.finalizers and not waits:
         waits.append("the platform confirms that nothing of it is left")
     return f"{name} is being deleted: its replicas get their grace period", tuple(waits)

@@ -118,7 +118,7 @@ def links(kind: SimpleKind[Any], project: str, name: str) -> Links:
 
 
 def fresh(freshness: ReadAge, unreachable: tuple[str, ...] = ()) -> dict[str, str]:
-    """Headers with the age of the data. Partial: the host, or a part of these zones, is silent."""
+    """Headers with the age of the data. Partial: the host, or a part of these zones, is unreachable."""
     partial = [*(() if freshness.reachable else ("host",)), *unreachable]
     headers = {VERSION: freshness.version, AGE: f"{freshness.age:.3f}"}
     return {**headers, PARTIAL: ",".join(partial)} if partial else headers

@@ -40,7 +40,7 @@ class SidecarZone(Struct):
     pods: Annotated[int, doc("Pods that have it.")] = 0
     updated: Annotated[int, doc("Of these, pods with the wanted version.")] = 0
     ready: Annotated[int, doc("Of these, pods in which it is ready.")] = 0
-    silent: Annotated[bool, doc("The zone does not answer, at least in part; its last figures are shown.")] = False
+    unreachable: Annotated[bool, doc("The zone does not answer, at least in part; its last figures are shown.")] = False
     message: Annotated[str, doc("What waits or is wrong there.")] = ""
 
 
@@ -212,7 +212,7 @@ def _zones(sidecar: PinSidecar) -> tuple[SidecarZone, ...]:
             pods=before.pods + row.pods,
             updated=before.updated + row.updated,
             ready=before.ready + row.ready,
-            silent=before.silent or not row.known,
+            unreachable=before.unreachable or not row.known,
             message=before.message or row.message,
         )
     return tuple(made[zone] for zone in sorted(made))

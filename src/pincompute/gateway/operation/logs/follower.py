@@ -257,7 +257,7 @@ async def _until_changed(changed: asyncio.Event) -> None:
 
 
 def _followed(source: LogSource, marks: dict[tuple[str, str], Watermark], *, present: bool) -> _FollowedSource:
-    """`present`: it exists since the beginning, so its former restarts and a silent cluster need no mark."""
+    """`present`: it exists since the beginning, so its former restarts and an unreachable cluster need no mark."""
     status = source.replica.status(source.container)
     restarts = status.restart_count if present and status is not None else 0
     watermark = marks.setdefault(source.key, Watermark())

@@ -50,7 +50,7 @@ class LogReader:
         """Read all, or follow for as long as the workload exists, then close the buffer."""
         try:
             chosen = source_selection.select(self.replicas.of(self.target), self.query)
-            self._mark_silent_clusters(chosen)
+            self._mark_unreachable_clusters(chosen)
             await self._read_past([source for source in chosen if source.replica.answers])
             if self.query.follow:
                 await LogFollower(
@@ -59,9 +59,11 @@ class LogReader:
         finally:
             self.buffer.close()
 
-    def _mark_silent_clusters(self, chosen: Sequence[LogSource]) -> None:
-        """Mark each zone with a silent cluster as a gap in the stream."""
-        missing: dict[str, set[str]] = {self.placed[name]: set() for name in self.replicas.silent() if name in self.placed}
+    def _mark_unreachable_clusters(self, chosen: Sequence[LogSource]) -> None:
+        """Mark each zone with an unreachable cluster as a gap in the stream."""
+        missing: dict[str, set[str]] = {
+            self.placed[name]: set() for name in self.replicas.unreachable_clusters() if name in self.placed
+        }
         for source in chosen:
             if not source.replica.answers:
                 missing.setdefault(source.replica.zone, set()).add(source.replica.name)
