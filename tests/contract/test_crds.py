@@ -648,6 +648,43 @@ async def test_a_project_names_only_sidecars_that_allow_it(server: Api, unique: 
     (await server.delete(sidecars.PINSIDECARS.path(name=name))).ok()
 
 
+@pytest.mark.parametrize(
+    ("before", "change", "refused"),
+    [
+        (None, {"selector": {"projects": ["*"]}}, "spec.selector"),
+        (None, {"selector": {"matchLabels": {"a": "b"}}}, "spec.selector"),
+        (None, {}, ""),
+        ({}, {"selector": {"projects": ["*"]}}, "spec.selector"),
+        ({}, {"container": {"image": "evil:1", "command": ["sh"]}}, ""),  # no pod has it
+        ({"selector": {"projects": ["*"]}}, {"container": {"image": "evil:1"}}, "spec.container"),
+        ({"selector": {"projects": ["*"]}}, {"container": {"image": "registry.internal/metrics/x:1"}}, "spec.container"),
+        ({"selector": {"projects": ["*"]}}, {"container": {"command": ["sh"]}}, "spec.container"),
+        ({"selector": {"projects": ["*"]}}, {"container": {"env": {"LD_PRELOAD": "/x"}}}, "spec.container"),
+        ({"selector": {"projects": ["*"]}}, {"container": {"image": "registry.internal/metrics:2"}, "paused": True}, ""),
+        ({"selector": {"projects": ["a"]}}, {"selector": {"projects": ["a", "b"]}}, "spec.selector"),
+        ({"selector": {"projects": ["a"]}}, {"selector": None}, ""),
+    ],
+)
+async def test_a_stolen_gateway_credential_brings_no_program_into_all_pods(
+    server: Api, unique: str, before: Any, change: Any, refused: str
+) -> None:
+    collection, name = sidecars.PINSIDECARS.path(), f"m{unique}"
+    made = patched({"kind": "PinSidecar", "patch": {"metadata": {"name": name}, "spec": change if before is None else before}})
+    if before is None:
+        server.session.headers["Impersonate-Group"] = "system:masters"
+        try:
+            answer = await _as_user(server, "pincompute:gateway", "POST", collection, made, dryRun="All")
+        finally:
+            del server.session.headers["Impersonate-Group"]
+    else:
+        (await server.post(collection, made)).ok(201)
+        answer = await _as_gateway(server, "PATCH", f"{collection}/{name}", {"spec": change})
+        (await server.patch(f"{collection}/{name}", {"metadata": {"finalizers": None}})).ok()
+        (await server.delete(f"{collection}/{name}")).ok()
+    assert (answer.code == 403) is bool(refused), answer.body
+    assert refused in str(answer.body)
+
+
 async def _is_refused(api: Api, path: str, manifest: dict[str, Any]) -> bool:
     return (await api.post(path, manifest, dryRun="All")).code == 403
 

@@ -96,8 +96,8 @@ def test_a_fleet_takes_another_version_and_the_mains_do_not_notice(
     assert "container.image" in refused.err
     assert "hello:none" in refused.err
 
-    region.run("region", "image", "build", str(IMAGES / "faulty"), "--tag", "faulty:1")  # it starts as root
-    admin.write("meter.yaml", SIDECAR.format(version=2).replace("hello:2", "faulty:1"))
+    region.run("region", "image", "build", str(IMAGES / "faulty"), "--tag", "hello:faulty")  # it starts as root
+    admin.write("meter.yaml", SIDECAR.format(version=2).replace("hello:2", "hello:faulty"))
     undone = admin.pin("admin", "sidecar", "apply", "-f", "meter.yaml", status=1, within=120)
     assert "RolledBack" in undone.out
     assert images(region, metered) == {"registry.internal/hello:2"}

@@ -23,6 +23,7 @@ from pincompute.api import (
     rule_compiler,
     settings,
     sidecars,
+    structural_schema,
     template_hash,
     validation_rules,
 )
@@ -86,6 +87,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_setting_policies(),
         *_sidecar_policies(),
         *_sidecars_allowed(workloads),
+        *_sidecars_by_gateway(),
         *_finalizer("project-finalizer", (PROJECTS.plural,), labels.NAMESPACES_FINALIZER),
         *_mutating(
             "fractions-as-text",
@@ -169,6 +171,48 @@ def _sidecar_policies() -> list[Manifest]:
         *_validating("sidecars-in-use", Match(GROUP, VERSION, (plural,), ("DELETE",)), {"validations": [unused]}),
         *_finalizer("sidecar-finalizer", (plural,), labels.FLEET_FINALIZER),
     ]
+
+
+_REPOSITORY = "find('^([^/]+/)*[^:@/]+')"  # of the name of an image
+_IN_USE = "oldObject.?status.?users.orValue([]).size() > 0 || oldObject.?status.?pods.orValue(0) > 0"
+
+
+def _selects(of: str) -> str:
+    """CEL: a sidecar comes into pods that do not name it."""
+    return (
+        f"({of}.?spec.?selector.?matchLabels.orValue({{}}).size() > 0 || {of}.?spec.?selector.?projects.orValue([]).size() > 0)"
+    )
+
+
+def _sidecars_by_gateway() -> list[Manifest]:
+    """The gateway writes sidecars for administrators, and its credential may be stolen: it chooses neither the pods that get a
+    sidecar without naming it, nor what runs in pods besides another version of the same image.
+    """
+    container = structural_schema.at(structural_schema.of_kind(sidecars.PINSIDECARS.type), "spec.container")
+    others = sorted(name for name in container["properties"] if name != "image")
+    same = " && ".join(f"object.spec.container.?{name} == oldObject.spec.container.?{name}" for name in others)
+    served = " || ".join(
+        f"oldObject.?status.?{which}.?container.orValue({{}}) == object.spec.container" for which in ("stable", "former")
+    )
+    selected: Manifest = {
+        "expression": f"!{_selects('object')} "
+        "|| (request.operation == 'UPDATE' && object.spec.?selector == oldObject.spec.?selector)",
+        "message": "spec.selector: only a cluster administrator chooses which pods get a sidecar without naming it: leave the "
+        "selector as it is, or write it with kubectl in the host cluster",
+        "reason": "Forbidden",
+    }
+    changed: Manifest = {
+        "expression": f"request.operation == 'CREATE' || !({_IN_USE} || {_selects('oldObject')}) || {served} || ({same} && "
+        f"object.spec.container.image.{_REPOSITORY} == oldObject.spec.container.image.{_REPOSITORY})",
+        "message": "spec.container: of a sidecar that is in use or selects pods, only a cluster administrator changes more "
+        "than the version of the image: name another tag of the same image, or write the rest with kubectl in the host cluster",
+        "reason": "Forbidden",
+    }
+    body: Manifest = {
+        "matchConditions": [{"name": "by-the-gateway", "expression": _IS_GATEWAY}],
+        "validations": [selected, changed],
+    }
+    return _validating("sidecars-by-gateway", Match(GROUP, VERSION, (sidecars.PINSIDECARS.plural,), ("CREATE", "UPDATE")), body)
 
 
 def _sidecars_allowed(workloads: tuple[str, ...]) -> list[Manifest]:
