@@ -436,9 +436,26 @@ async def test_users_write_their_own_metadata_and_none_that_ends_holds_or_forges
     if "ownerReferences" not in foreign:
         (await server.patch(path, {"metadata": foreign})).ok()
         (await _as_alice(server, "PATCH", path, {"metadata": {"labels": {"own": "1"}}}, content_type=MERGE)).ok()
-    if "annotations" in foreign:
-        ended = {"metadata": {"annotations": {labels.TRANSCRIPTS: None}}}
-        assert (await _as_alice(server, "PATCH", path, ended, content_type=MERGE)).code == 403
+    if part := next((part for part in ("annotations", "labels") if part in foreign), ""):
+        removed = {"metadata": {part: dict.fromkeys(foreign[part])}}
+        assert (await _as_alice(server, "PATCH", path, removed, content_type=MERGE)).code == 403
+    (await server.delete(path)).ok()
+    await server.patch(path, {"metadata": {"finalizers": None}})
+
+
+@pytest.mark.parametrize("sample", USERS_OBJECTS)
+async def test_the_platform_alone_writes_a_status(server: Api, sample: str, unique: str) -> None:
+    """The history, limits and decisions of the platform follow from it, and rights on a whole group are common."""
+    body = patched(INPUTS["good"][sample])
+    resource, name = RESOURCES[body["kind"]], f"s{unique[-10:]}"
+    namespace = server.namespace if resource.namespaced else ""
+    path = resource.path(namespace, name)
+    (await server.post(resource.path(namespace), {**body, "metadata": {"name": name}})).ok(201)
+    forged = {"status": {"conditions": []}}
+    refused = await _as_alice(server, "PATCH", f"{path}/status", forged, content_type=MERGE)
+    assert (refused.code, "only the platform writes the status" in str(refused.body)) == (403, True), refused.body
+    (await _as_alice(server, "PATCH", path, {"metadata": {"labels": {"own": "1"}}}, content_type=MERGE)).ok()
+    (await server.patch(f"{path}/status", forged)).ok()
     (await server.delete(path)).ok()
     await server.patch(path, {"metadata": {"finalizers": None}})
 

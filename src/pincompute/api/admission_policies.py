@@ -75,6 +75,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
     return [
         *(policy for kind in kinds for policy in _rules_of(kind)),
         *_validating("platform-writes", _REVISIONS_WRITTEN, _only_by(kinds, labels.FEDERATION)),
+        *_validating("platform-status", _statuses_written(workloads), _STATUS_BY_FEDERATION),
         *_validating("audit-heads", _HEADS_WRITTEN, _HEADS_GROW),
         *_new_pods_ruled_out(workloads),
         *_workload_metadata(workloads),
@@ -623,11 +624,13 @@ _TRUE_KEYS = (  # policies write the true values of the first two into workloads
 
 
 def _kept_keys(part: str) -> str:
-    """CEL: no key of the platform is added or has another value, and transcripts do not end unseen."""
+    """CEL: no key of the platform is added, removed or has another value. A file that replaces an object lacks the note of its
+    last request, which nothing follows from.
+    """
     after, before = f"object.metadata.?{part}.orValue({{}})", f"variables.{part}"
     return (
         f"{after}.all(k, !k.startsWith('{GROUP}/') || {before}[?k] == object.metadata.{part}[?k] || k in {_TRUE_KEYS})"
-        f" && (!('{labels.TRANSCRIPTS}' in {before}) || '{labels.TRANSCRIPTS}' in {after})"
+        f" && {before}.all(k, !k.startsWith('{GROUP}/') || k in {after} || k == '{labels.IDEMPOTENCY}' || k in {_TRUE_KEYS})"
     )
 
 
@@ -694,6 +697,24 @@ def _only_by(kinds: Kinds, *processes: str) -> Manifest:
             }
         ]
     }
+
+
+def _statuses_written(workloads: tuple[str, ...]) -> Match:
+    plurals = (*workloads, PROJECTS.plural, member_clusters.MEMBERCLUSTERS.plural)
+    return Match(GROUP, VERSION, tuple(f"{plural}/status" for plural in plurals), ("UPDATE",))
+
+
+_STATUS_WRITERS = [*labels.user_names(labels.FEDERATION), *_CONTROLLERS]
+_STATUS_BY_FEDERATION: Manifest = {  # the history, limits and decisions of the platform follow from what a status says
+    "validations": [
+        {
+            "expression": f"request.userInfo.username in {_STATUS_WRITERS} || {_MASTERS}",
+            "messageExpression": "'only the platform writes the status of ' + request.resource.resource + ', and ' "
+            "+ request.userInfo.username + ' is not part of it: change the spec, and the status follows'",
+            "reason": "Forbidden",
+        }
+    ]
+}
 
 
 def _label(of: str, name: str) -> str:
