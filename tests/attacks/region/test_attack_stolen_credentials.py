@@ -232,6 +232,30 @@ def _is_narrow(process: str, namespace: str, rule: Any) -> bool:
     return process == FEDERATION and verbs <= {"get", "create", "update", "delete"}
 
 
+def test_the_gateways_token_brings_no_program_into_all_pods(region: Region, thieves: dict[tuple[str, str], Thief]) -> None:
+    """It writes sidecars for administrators, but neither a selector nor what a sidecar that selects runs."""
+    collection = "/apis/pincompute.io/v1alpha1/pinsidecars"
+    thief = thieves[HOST, GATEWAY]
+    common = {"apiVersion": "pincompute.io/v1alpha1", "kind": "PinSidecar"}
+    container, chosen = {"image": "registry.internal/hello:1"}, {"projects": ["no-project"]}
+    wide = {**common, "metadata": {"name": "wide"}, "spec": {"container": {"image": "evil:1"}, "selector": {"projects": ["*"]}}}
+    assert thief("POST", collection, wide)[0] == 403
+    assert thief("POST", collection, {**wide, "spec": {"container": container}})[0] == 201
+    make(
+        region.host, collection, {**common, "metadata": {"name": "probe"}, "spec": {"container": container, "selector": chosen}}
+    )
+    try:
+        for change in (
+            {"container": {"image": "evil:1"}},
+            {"container": {"command": ["sh"]}},
+            {"selector": {"projects": ["*"]}},
+        ):
+            assert thief("PATCH", f"{collection}/probe", {"spec": change})[0] == 403, change
+        assert thief("PATCH", f"{collection}/probe", {"spec": {"container": {"image": "registry.internal/hello:2"}}})[0] == 200
+    finally:
+        region.host.request("DELETE", f"{collection}/probe")
+
+
 def test_no_process_reads_the_kubeconfigs_of_another(thieves: dict[tuple[str, str], Thief]) -> None:
     for owner in (FEDERATION, GATEWAY):
         path = f"/api/v1/namespaces/pincompute-{owner}/secrets/member-{MEMBER}"
