@@ -81,17 +81,23 @@ def _withdraws(spec: PinSidecarShardSpec) -> bool:
 
 
 def _versions_wanted(spec: PinSidecarShardSpec, pods: Sequence[FleetPod]) -> dict[str, str]:
-    keep = [each for each in pods if each.injected.revision == spec.target]
-    asked = [each for each in pods if each.injected.wanted == spec.target != each.injected.revision]
-    back = {each.pod.metadata.uid: "" for each in pods if each.injected.wanted and (each not in asked or spec.paused)}
+    kept = sum(each.injected.revision == spec.target for each in pods)
+    others = [each for each in pods if each.injected.revision != spec.target]
+    asked = [each for each in others if each.injected.wanted == spec.target]
+    stale = (each for each in pods if each.injected.wanted and not (_is_asked(spec, each) and not spec.paused))
+    back = {each.pod.metadata.uid: "" for each in stale}
     if spec.paused:
         return back
-    room = spec.updated - len(keep) - len(asked)
+    room = spec.updated - kept - len(asked)
     if room < 0:
         return back | {each.pod.metadata.uid: "" for each in _in_turn(asked)[room:]}
-    waiting = [each for each in pods if not _skipped(spec, each) and each not in asked and each not in keep]
+    waiting = (each for each in others if not _skipped(spec, each) and not _is_asked(spec, each))
     ready = [each for each in waiting if not each.pending]  # the last update of the others is not consistent yet
     return back | {each.pod.metadata.uid: spec.target for each in _in_turn(ready)[:room]}
+
+
+def _is_asked(spec: PinSidecarShardSpec, pod: FleetPod) -> bool:
+    return pod.injected.wanted == spec.target != pod.injected.revision
 
 
 def wake_after(pods: Sequence[FleetPod]) -> float | None:
