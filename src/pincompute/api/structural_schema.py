@@ -97,7 +97,7 @@ def _default(field: types.Field) -> Any:
     value = field.default_factory() if callable(field.default_factory) else field.default
     if value is msgspec.NODEFAULT or value is None or value in ("", (), {}):
         return None
-    return msgspec.to_builtins(value)
+    return msgspec.json.decode(msgspec.json.encode(value))  # lists as JSON has them
 
 
 def _schema(info: types.Type, *, defaults: bool) -> Schema:
