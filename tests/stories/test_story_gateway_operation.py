@@ -83,6 +83,11 @@ def test_exec_passes_on_input_output_and_exit_status(dev: TerminalUser, running:
     said = dev.pin("exec", APP, "--", "sh", "-c", "echo out; echo err >&2; exit 7", status=7)
     assert (said.out, said.err) == ("out\n", "err\n")
     assert dev.pin("exec", f"{APP}/1", "-i", "--", "cat", stdin="one\ntwo\n").out == "one\ntwo\n"
+    large = "".join(f"line {number}\n" for number in range(250_000))
+    for _ in range(3):
+        assert dev.pin("exec", f"{APP}/1", "-i", "--", "cat", stdin=large).out == large, "3 MB both ways, whole to its end"
+    often = "cat > /work/large; for i in 1 2 3 4 5; do cat /work/large; done"
+    assert dev.pin("exec", f"{APP}/1", "-i", "--", "sh", "-c", often, stdin=large).out == large * 5
     missing = dev.pin("exec", f"{APP}/9", "--", "ls", status=3)
     assert f"replica {APP}/9" in missing.err
 
@@ -107,6 +112,8 @@ def test_files_and_folders_are_copied_in_and_out(dev: TerminalUser, running: str
     dev.write("conf/app.conf", "color = blue\n")
     dev.pin("cp", "./conf", f"{APP}/1:/work/")
     assert dev.pin("exec", f"{APP}/1", "--", "cat", "/work/conf/app.conf").out == "color = blue\n"
+    owner = dev.pin("exec", f"{APP}/1", "--", "ls", "-ln", "/work/conf/app.conf").out.split()[2]
+    assert owner == "65532", "the container's own user, whoever owns the file here"
     dev.pin("cp", f"{APP}/1:/work/conf", "./back")
     assert (dev.home / "back" / "deep" / "data").read_bytes() == content
     (dev.home / "conf" / "out").symlink_to("/etc")
