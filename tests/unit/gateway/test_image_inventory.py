@@ -85,6 +85,20 @@ async def test_an_image_that_is_not_present_is_not_listed_although_its_content_i
     assert await listed.of("shop", "", {"shop/web": {held: ("app hello",)}}) == ()
 
 
+async def test_what_was_deleted_and_is_in_use_was_not_pushed_in_1970(registry: RegistryDouble):
+    held = put(registry, "shop/web", "", "2026-01-01T00:00:00Z")
+    pushed = put(registry, "shop/web", "1", "2026-01-02T00:00:00Z")
+    registry.storage.release("shop/web", held)
+    found = await inventory(registry.storage).of("shop", "", {"shop/web": {held: ("app hello",)}})
+    assert [(image.digest, image.deleted, image.pushed is None) for image in found] == [
+        (pushed, False, False),
+        (held, True, True),
+    ]
+    registry.storage.take_back("shop/web", held)
+    (_, again) = await inventory(registry.storage).of("shop", "", {"shop/web": {held: ("app hello",)}})
+    assert (again.deleted, again.pushed is None) == (False, False)
+
+
 async def test_a_configuration_of_another_project_is_not_read(registry: RegistryDouble):
     put(registry, "bank/vault", "1", "2026-01-01T00:00:00Z")
     secret = digest(json.dumps({"created": "2026-01-01T00:00:00Z"}).encode())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from pincompute.gateway.images import unused_images
-from pincompute.gateway.images.registry_storage import StoredRepository
+from pincompute.gateway.images.registry_storage import Pushed, StoredRepository
 from pincompute.gateway.images.stored_manifest import Descriptor, StoredManifest
 from pincompute.gateway.images.unused_images import LOST, UNNAMED, Unused
 
@@ -38,7 +38,8 @@ def stored(
     tags: Mapping[str, str] | None = None,
     lost: Mapping[str, float] | None = None,
 ) -> StoredRepository:
-    return StoredRepository("shop/web", manifests, dict.fromkeys(layers.split(), OLD), tags or {}, lost or {}, 0, 0.0, 0, 0)
+    links = {digest: Pushed(when) for digest, when in manifests.items()}
+    return StoredRepository("shop/web", links, dict.fromkeys(layers.split(), Pushed(OLD)), tags or {}, lost or {}, 0, 0.0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def test_what_nothing_uses(case: Case):
 
 
 def test_a_part_that_just_came_stays():
-    there = StoredRepository("shop/web", {}, {"a": YOUNG, "b": OLD}, {}, {}, 0, 0.0, 0, 0)
+    there = StoredRepository("shop/web", {}, {"a": Pushed(YOUNG), "b": Pushed(OLD)}, {}, {}, 0, 0.0, 0, 0)
     assert unused_images.find(there, (), read, NOW).layers == ("b",)
 
 

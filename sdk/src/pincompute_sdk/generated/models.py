@@ -1593,7 +1593,9 @@ class StoredImage(Model):
     created: datetime | None = None
     """When it was built, as it says itself."""
     pushed: datetime | None = None
-    """When somebody last pushed it."""
+    """When somebody last pushed it; absent where somebody has deleted it since."""
+    deleted: bool = False
+    """Somebody deleted it, and it stays because something still uses it."""
     used_by: tuple[ImageUser, ...] = ()
     """Workloads that use it, and revisions to which they can go back."""
 

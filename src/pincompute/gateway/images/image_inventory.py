@@ -15,7 +15,7 @@ from pincompute.api.meta import Struct, doc
 from pincompute.gateway import problems
 from pincompute.gateway.images import unused_images
 from pincompute.gateway.images.image_references import ImageReferences
-from pincompute.gateway.images.registry_storage import RELEASED, RegistryStorage, StoredRepository
+from pincompute.gateway.images.registry_storage import Link, Pushed, RegistryStorage, Released, StoredRepository
 from pincompute.gateway.images.stored_manifest import StoredManifest, StoredManifests
 
 REMEMBERED = 20_000  # digests whose size and age are known; content behind a digest never changes
@@ -37,7 +37,8 @@ class StoredImage(Struct):
     tags: Annotated[tuple[str, ...], doc("Tags that point to it; none after another push took them.")] = ()
     size: Annotated[int, doc("Bytes of its blobs; blobs that images share count in each.")] = 0
     created: Annotated[datetime | None, doc("When it was built, as it says itself.")] = None
-    pushed: Annotated[datetime | None, doc("When somebody last pushed it.")] = None
+    pushed: Annotated[datetime | None, doc("When somebody last pushed it; absent where somebody has deleted it since.")] = None
+    deleted: Annotated[bool, doc("Somebody deleted it, and it stays because something still uses it.")] = False
     used_by: Annotated[tuple[ImageUser, ...], doc("Workloads that use it, and revisions to which they can go back.")] = ()
 
 
@@ -76,9 +77,11 @@ class ImageInventory:
         """Those with tags first. Images of an index stand only for themselves where something names them."""
         tags = tags_of(stored)
         inner = {part for digest in stored.manifests for part in unused_images.parts(self._manifest(digest))}
-        untagged = (digest for digest, when in stored.manifests.items() if when != RELEASED and digest not in inner)
+        untagged = (digest for digest, link in stored.manifests.items() if isinstance(link, Pushed) and digest not in inner)
         shown = {*(digest for digest in stored.manifests if digest in tags or digest in references), *untagged}
-        for digest in sorted(shown, key=lambda digest: (not tags.get(digest), tags.get(digest, []), stored.manifests[digest])):
+        for digest in sorted(
+            shown, key=lambda digest: (not tags.get(digest), tags.get(digest, []), _age(stored.manifests[digest]))
+        ):
             yield _image(stored, digest, tags.get(digest, ()), self._facts_of(stored, digest), references)
 
     def _facts_of(self, stored: StoredRepository, digest: str) -> _Facts:
@@ -130,6 +133,7 @@ def _image(
     stored: StoredRepository, digest: str, tags: Sequence[str], facts: _Facts, references: Mapping[str, tuple[str, ...]]
 ) -> StoredImage:
     """A workload that names a tag without a digest uses what the tag points to."""
+    link = stored.manifests[digest]
     by_digest = (ImageUser(name=who) for who in references.get(digest, ()))
     by_tag = (ImageUser(name=who, tag=tag) for tag in tags for who in references.get(tag, ()))
     return StoredImage(
@@ -139,6 +143,12 @@ def _image(
         tags=tuple(tags),
         size=facts.size,
         created=facts.created,
-        pushed=datetime.fromtimestamp(stored.manifests[digest], UTC),
+        pushed=datetime.fromtimestamp(link.at, UTC) if isinstance(link, Pushed) else None,
+        deleted=isinstance(link, Released),
         used_by=(*by_digest, *by_tag),
     )
+
+
+def _age(link: Link) -> tuple[bool, float]:
+    """Sorts what was pushed last to the end, and what was deleted behind it."""
+    return (False, link.at) if isinstance(link, Pushed) else (True, 0.0)

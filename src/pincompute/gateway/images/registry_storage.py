@@ -33,17 +33,36 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 OWN = "pincompute"  # what the platform itself keeps in the folder
-RELEASED = 1.0  # the time of what was deleted and may go when no push needs it
 BLOCK = 4096  # bytes that a folder or a small file takes
 REPOSITORY, TAG, LINK, CONTENT = 8 * BLOCK, 5 * BLOCK, 2 * BLOCK, 3 * BLOCK  # bytes of the folders and files of each
 LARGEST = 4 << 20  # bytes of a manifest; the registry takes no larger one
 _MANIFESTS, _LAYERS, _UPLOADS = "_manifests", "_layers", "_uploads"
 _DIGEST = re.compile(r"[a-z0-9]+:[0-9a-f]{32,128}")  # the registry takes sha512 as well
 
+_RELEASED = 1.0  # the time that the file of a released link has
+
 Times = Mapping[str, float]
 """When each was last written, by digest, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A manifest or a blob that a repository has, since somebody last pushed it: `at`, in seconds since the epoch."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A manifest or a blob that somebody deleted. It goes when no push needs it, unless something still uses it."""
+
+
+Link: TypeAlias = Pushed | Released
+Links: TypeAlias = Mapping[str, Link]
+"""By digest."""
 
 Keep = Callable[[float], bool]
 """Whether a manifest or a blob stays, by the time at which it was written. Nobody finds it any more when this is asked."""
@@ -58,8 +77,8 @@ class StoredRepository:
     """`tags` are digests by tag. `untagged` says when each manifest lost its last tag to another push."""
 
     name: str
-    manifests: Times
-    layers: Times
+    manifests: Links
+    layers: Links
     tags: Mapping[str, str]
     untagged: Times
     former: int  # links from tags to the manifests that they ever pointed to
@@ -138,8 +157,8 @@ class RegistryStorage:
         uploads = [_stat(folder / _UPLOADS / name / "data") for name in _folders(folder / _UPLOADS)]
         return StoredRepository(
             repository,
-            _links(folder / _MANIFESTS / "revisions"),
-            _links(folder / _LAYERS),
+            _states(folder / _MANIFESTS / "revisions"),
+            _states(folder / _LAYERS),
             tags,
             lost,
             former,
@@ -179,7 +198,7 @@ class RegistryStorage:
         """Returns the bytes of all manifests, blobs and uploads of the project's repositories, and of what it removed."""
         found = [self.read(name) for name in self.repositories(project)]
         links = [link for each in found for link in (*each.manifests.items(), *each.layers.items())]
-        named = {digest for digest, when in links if when != RELEASED}
+        named = {digest for digest, link in links if isinstance(link, Pushed)}
         removed = {*(digest for digest, _ in links), *_folders(self._waiting_folder / project)} - named
         uploading = sum(each.uploading for each in found)
         entries = sum(each.entries for each in found) + CONTENT * (len(named) + len(removed))
@@ -214,7 +233,7 @@ class RegistryStorage:
 
     def release(self, repository: str, digest: str) -> None:
         """Notes that a manifest or a blob was deleted, and goes when no push needs it. A push that brings it takes it back."""
-        self._date(repository, digest, RELEASED)
+        self._date(repository, digest, _RELEASED)
 
     def take_back(self, repository: str, digest: str) -> None:
         """Forgets that it was deleted, because something needs it again."""
@@ -370,6 +389,10 @@ def _losses(pointed: Times) -> Iterator[tuple[str, float]]:
     """When a tag left each manifest that it `pointed` to: at the latest when it came to the one that was pushed next."""
     pushed = sorted((when, digest) for digest, when in pointed.items())
     return ((digest, following[0]) for (_, digest), following in pairwise(pushed))
+
+
+def _states(folder: Path) -> Links:
+    return {digest: Released() if when == _RELEASED else Pushed(when) for digest, when in _links(folder).items()}
 
 
 def _links(folder: Path) -> Times:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from pincompute.gateway.images.registry_storage import RELEASED, StoredRepository
+from pincompute.gateway.images.registry_storage import Link, Pushed, Released, StoredRepository
 from pincompute.gateway.images.stored_manifest import StoredManifest
 
 LOST = 3600.0  # seconds for which an image stays after another push took its last tag
@@ -34,8 +34,9 @@ def find(stored: StoredRepository, used: Collection[str], read: Read, now: float
     unused = tuple(sorted(stored.manifests.keys() - kept))
     needed = {part for digest in kept for part in parts(read(digest))}
     former = {part for digest in unused for part in parts(read(digest))}
-    layers = (part for part, when in stored.layers.items() if part in former or when < now - UNNAMED)
-    released = (digest for times in (stored.manifests, stored.layers) for digest, when in times.items() if when == RELEASED)
+    layers = (part for part, link in stored.layers.items() if part in former or not _is_new(link, now))
+    links = (*stored.manifests.items(), *stored.layers.items())
+    released = (digest for digest, link in links if isinstance(link, Released))
     return Unused(unused, tuple(sorted(set(layers) - needed)), tuple(sorted((kept | needed).intersection(released))))
 
 
@@ -65,7 +66,12 @@ def parts(manifest: StoredManifest) -> Iterator[str]:
 
 
 def _is_young(stored: StoredRepository, digest: str, now: float) -> bool:
-    written, lost = stored.manifests[digest], stored.untagged.get(digest, 0.0)
-    if written == RELEASED:
-        return False
-    return now - lost < LOST if lost >= written else now - written < UNNAMED
+    link, lost = stored.manifests[digest], stored.untagged.get(digest, 0.0)
+    if isinstance(link, Pushed) and lost >= link.at:
+        return now - lost < LOST
+    return _is_new(link, now)
+
+
+def _is_new(link: Link, now: float) -> bool:
+    """Whether it was pushed so recently that the manifest which names it may follow."""
+    return isinstance(link, Pushed) and now - link.at < UNNAMED

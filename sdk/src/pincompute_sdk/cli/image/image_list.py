@@ -46,7 +46,8 @@ def user(each: ImageUser) -> str:
 
 def _users(image: StoredImage) -> str:
     shown, more = image.used_by[:SHOWN], len(image.used_by) - SHOWN
-    return ", ".join((*map(user, shown), *((f"{count(more, 'other')}",) if more > 0 else ())))
+    begin = "deleted, still in use by " if image.deleted else ""
+    return begin + ", ".join((*map(user, shown), *((f"{count(more, 'other')}",) if more > 0 else ())))
 
 
 IMAGES: ResourceView[StoredImage] = ResourceView(
@@ -56,7 +57,7 @@ IMAGES: ResourceView[StoredImage] = ResourceView(
         TableColumn("tags", lambda image: ", ".join(image.tags) or "-"),
         TableColumn("digest", lambda image: image_name.short(image.digest)),
         TableColumn("size", lambda image: size(image.size)),
-        TableColumn("pushed", lambda image: age(image.pushed)),
+        TableColumn("pushed", lambda image: "-" if image.deleted else age(image.pushed)),
         TableColumn("used by", _users, long=True),
     ),
     name=reference,
