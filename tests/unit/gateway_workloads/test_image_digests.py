@@ -20,7 +20,7 @@ from pincompute.api.workloads import PINAPPS
 from pincompute.domain.image_pinning import Digest, NoImage
 from pincompute.gateway.gateway_settings import RegistrySettings
 from pincompute.gateway.images import image_digests
-from pincompute.gateway.images.image_digests import ImageDigests
+from pincompute.gateway.images.image_digests import ImageDigests, ImageQuestion
 from pincompute.gateway.images.registry_reader import RegistryReader
 from pincompute.gateway.images.registry_storage import RegistryStorage
 from pincompute.gateway.images.registry_tokens import RegistryTokens
@@ -297,7 +297,7 @@ async def test_the_images_of_a_write_are_asked_about_a_few_at_once():
 
     containers = [{"name": f"c{number}", "image": f"{WEB}:{number}"} for number in range(50)]
     reader: Any = Counted()
-    found = await ImageDigests(reader).of({"template": {"spec": {"containers": containers}}}, None, whole=True)
+    found = await ImageDigests(reader).of(ImageQuestion({"template": {"spec": {"containers": containers}}}))
     assert (len(found.by_image), most) == (50, image_digests.AT_ONCE)
 
 
@@ -321,7 +321,7 @@ async def test_a_mistyped_name_gets_the_nearest_of_the_platform_and_of_the_own_p
     containers = [{"name": "web", "image": f"registry.internal/{wanted}:1"}]
     after = {"template": {"spec": {"containers": containers}}}
     with pytest.raises(Problem) as refused:
-        await ImageDigests(reader, storage=RegistryStorage(tmp_path)).of(after, None, whole=True, project="shop")
+        await ImageDigests(reader, storage=RegistryStorage(tmp_path)).of(ImageQuestion(after, project="shop"))
     message = refused.value.errors[0].message
     assert message.startswith(f"the registry has no image {wanted}, so there is no registry.internal/{wanted}:1")
     assert ("did you mean" in message) is bool(near)

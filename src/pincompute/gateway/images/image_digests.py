@@ -35,6 +35,23 @@ _PUSH = "push it, for example with `pin image build`; `pin image list` shows the
 
 
 @dataclass(frozen=True, slots=True)
+class ImageQuestion:
+    """The images that a write of `project` brings: its spec `after` the write, with what `before` has of it. A `whole` document
+    asks for what its tags point to now. `locate` gives a field as the user wrote it.
+    """
+
+    after: Manifest
+    before: Manifest | None = None
+    whole: bool = True
+    project: str = ""
+    locate: Callable[[str], str] = str
+
+    def images(self) -> tuple[NamedImage, ...]:
+        """Returns those about which the registry is asked."""
+        return image_pinning.to_resolve(self.after, self.before, whole=self.whole)
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedImages:
     """What the registry says of the images of one request. It is asked once for each, however often the write is repeated."""
 
@@ -58,48 +75,30 @@ class ImageDigests:
     storage: RegistryStorage = field(default_factory=RegistryStorage)
     leases: ImageLeases = field(default_factory=lambda: ImageLeases(RegistryStorage()))
 
-    async def of(
-        self,
-        after: Manifest,
-        before: Manifest | None,
-        *,
-        whole: bool,
-        project: str = "",
-        locate: Callable[[str], str] = str,
-    ) -> ResolvedImages:
-        """Raises Problem with every image that does not exist. `project` is the workload's. `locate` gives the field as the
-        user wrote it.
-        """
-        wanted = image_pinning.to_resolve(after, before, whole=whole)
+    async def of(self, asked: ImageQuestion) -> ResolvedImages:
+        """Raises Problem with every image that does not exist."""
+        wanted = asked.images()
         if self.registry is None or not self.registry.configured or not wanted:
             return ResolvedImages()
-        await self._refuse_former(wanted, locate)
+        await self._refuse_former(wanted, asked.locate)
         distinct = {each.image: each for each in wanted}
         registry = self.registry
         answers = await _bounded(lambda each: registry.resolve(each.repository, each.version), distinct.values())
         found = dict(zip(distinct, answers, strict=True))
         if missing := image_pinning.absent(wanted, found):
-            raise await self._refusal(self.registry, missing, project, locate)
+            raise await self._refusal(self.registry, missing, asked)
         return ResolvedImages(found)
 
     @asynccontextmanager
-    async def kept(
-        self,
-        after: Manifest,
-        before: Manifest | None,
-        *,
-        whole: bool,
-        project: str = "",
-        locate: Callable[[str], str] = str,
-    ) -> AsyncGenerator[ResolvedImages]:
+    async def kept(self, asked: ImageQuestion) -> AsyncGenerator[ResolvedImages]:
         """As `of`, and nobody deletes these images until the end of the block, in which the workload is written."""
-        found = await self.of(after, before, whole=whole, project=project, locate=locate)
-        wanted = image_pinning.to_resolve(after, before, whole=whole) if found.by_image else ()
+        found = await self.of(asked)
+        wanted = asked.images() if found.by_image else ()
         versions = {each: (each.repository, _version(each, found.by_image[each.image])) for each in wanted}
         async with self.leases.taken(versions.values()) as gone:
             missing = tuple(each for each, version in versions.items() if version in gone)
             if missing and self.registry is not None:
-                raise await self._refusal(self.registry, missing, project, locate)
+                raise await self._refusal(self.registry, missing, asked)
             yield found
 
     async def _refuse_former(self, wanted: Sequence[NamedImage], locate: Callable[[str], str]) -> None:
@@ -109,16 +108,15 @@ class ImageDigests:
             if why := unusable.get(project_of(each.repository)):
                 raise problems.unavailable(f"{locate(each.field)}: {why}", 2.0)
 
-    async def _refusal(
-        self, registry: RegistryReader, missing: Sequence[NamedImage], project: str, locate: Callable[[str], str]
-    ) -> Problem:
+    async def _refusal(self, registry: RegistryReader, missing: Sequence[NamedImage], question: ImageQuestion) -> Problem:
         """Names every image, and the nearest tags or names of the first ones."""
         named = missing[: near_names.SUGGESTED]
         asked = sorted({each.repository for each in named})
         tags = dict(zip(asked, await _bounded(lambda name: _tags(registry, name), asked), strict=True))
         near = {each: _nearest_tags(each, tags[each.repository] or ()) for each in named}
         unknown = [each for each in named if tags[each.repository] == ()]
-        names = {each: await asyncio.to_thread(self._nearest_names, each.repository, project) for each in unknown}
+        names = {each: await asyncio.to_thread(self._nearest_names, each.repository, question.project) for each in unknown}
+        locate = question.locate
         wrong = (_no_repository(each, names[each], locate) for each in unknown)
         return problems.invalid(*wrong, *(_no_tag(each, near.get(each, ()), locate) for each in missing if each not in names))
 

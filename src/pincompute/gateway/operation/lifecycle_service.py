@@ -24,7 +24,7 @@ from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.access import Authorizer, object_permissions
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
-from pincompute.gateway.images.image_digests import ImageDigests
+from pincompute.gateway.images.image_digests import ImageDigests, ImageQuestion
 from pincompute.gateway.model import SimpleKind, diff, document_validation
 from pincompute.gateway.model.simple_kind import stated_spec
 from pincompute.gateway.operation import lifecycle_rules, replica_lookup
@@ -123,7 +123,7 @@ class LifecycleService:
         before = stated_spec(obj)
         after = merge_patch.apply(before, change.spec)
         document_validation.check_settings(after["template"], known_settings.of(self.reads, target.project, obj))
-        async with self.images.kept(after, before, whole=False, project=target.project):
+        async with self.images.kept(ImageQuestion(after, before, whole=False, project=target.project)):
             yield
 
     def _reserved(

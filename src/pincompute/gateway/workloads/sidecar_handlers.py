@@ -18,7 +18,7 @@ from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec, Sid
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.cache_reads import BY_SIDECAR, CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
-from pincompute.gateway.images.image_digests import ImageDigests
+from pincompute.gateway.images.image_digests import ImageDigests, ImageQuestion
 from pincompute.gateway.model import codecs
 from pincompute.gateway.problems import FieldError
 from pincompute.gateway.workloads.responses import DryRun
@@ -98,7 +98,7 @@ async def put_sidecar(
     _refuse_left_out(reads, name, data)
     present = reads.get(PINSIDECARS, "", name)
     after, before = _spec(data.container), _spec(present.spec.container) if present is not None else None
-    async with digests.kept(after, before, whole=True, locate=_located) as images:
+    async with digests.kept(ImageQuestion(after, before, locate=_located)) as images:
         image: str = images.pinned(after, before, whole=True)["template"]["spec"]["containers"][0]["image"]
         wanted = msgspec.structs.replace(data, container=msgspec.structs.replace(data.container, image=image))
         return describe(await _write(reads, name, lambda _present: wanted))
@@ -128,7 +128,8 @@ async def rollback_sidecar(
     other = stable if stable is not None and stable.revision != present.revision else found.status.former
     if other is None:
         raise problems.wrong_state(f"sidecar {name} has no version before the present one", "write the version you want")
-    async with digests.kept(_spec(other.container), _spec(found.spec.container), whole=False, locate=_located):
+    asked = ImageQuestion(_spec(other.container), _spec(found.spec.container), whole=False, locate=_located)
+    async with digests.kept(asked):
         made = await _write(reads, name, lambda present: msgspec.structs.replace(present, container=other.container))
     return describe(made)
 

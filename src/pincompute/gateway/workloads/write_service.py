@@ -16,7 +16,7 @@ from pincompute.api.projects import PROJECTS, RESTRICTED, Project
 from pincompute.api.sidecars import PINSIDECARS, allows, named_by
 from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.images.image_digests import ImageDigests, ResolvedImages
+from pincompute.gateway.images.image_digests import ImageDigests, ImageQuestion, ResolvedImages
 from pincompute.gateway.model import SimpleKind
 from pincompute.gateway.model.diff import Change, asked, text
 from pincompute.gateway.model.diff import changes as differences
@@ -60,7 +60,7 @@ class WriteService:
         if made is None:
             spec: Data = asked_for.manifest.get("spec") or {}
             locate = _locate(kind, document, asked_for)
-            async with self._images.kept(spec, None, whole=True, project=project, locate=locate) as images:
+            async with self._images.kept(ImageQuestion(spec, project=project, locate=locate)) as images:
                 desired, warnings = _pinned(asked_for, None, images)
                 made = await writer.create(desired, options, asked_for)
         message = expected_effects.creation(kind, desired.name, desired.manifest["spec"], zones(self.reads))
@@ -124,7 +124,7 @@ class WriteService:
         first, stated = desired(before), stated_spec(before)
         after = kind.spec_of(first.manifest)
         (project, _), locate = names, _locate(kind, document, first)
-        async with self._images.kept(after, stated, whole=whole, project=project, locate=locate) as images:
+        async with self._images.kept(ImageQuestion(after, stated, whole, project, locate)) as images:
 
             def pinned(obj: Object) -> DesiredResource:
                 wanted = desired(obj)
@@ -149,7 +149,7 @@ class WriteService:
         wanted, stated = self._replacing(kind, names, document), stated_spec(obj) if obj is not None else None
         spec: Data = wanted.manifest.get("spec") or {}
         (project, _), locate = names, _locate(kind, document, wanted)
-        images = await self._images.of(spec, stated, whole=True, project=project, locate=locate)
+        images = await self._images.of(ImageQuestion(spec, stated, project=project, locate=locate))
         desired, warnings = _pinned(wanted, stated, images)
         if obj is None:
             after = asked(kind.of_manifest(desired.manifest))
