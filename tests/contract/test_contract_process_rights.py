@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from pincompute.api.labels import (
     GATEWAY,
     GATEWAY_USAGE,
     HOST,
+    KWOK_USER,
     MANAGED_BY,
     OPERATOR,
     PINCOMPUTE,
     PROJECT,
     PROJECT_UID,
     RESTART_REQUEST,
+    SIMULATED_NODE,
     SYSTEM_NAMESPACE,
     USAGE,
     pods_role,
@@ -471,3 +473,77 @@ async def _reads_only(api: Api, readable: set[str]) -> None:
         assert asked.code == (200 if kind in readable else 403), asked.body
         elsewhere = (f"namespaces/shop/{kind}", kind, f"namespaces/monitoring/{kind}/db.7", f"namespaces/monitoring/{kind}")
         assert [(await api.get(f"/api/v1/{path}")).code for path in elsewhere] == [403] * len(elsewhere)
+
+
+KWOK_NODES = {"a1-sim-0": {SIMULATED_NODE: "fake"}, "a1-node-0": {}, "x-sim-0": {}}
+KWOK_EVERYTHING = {
+    "metadata": {"name": "kwok-everything"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": KWOK_USER}],
+}
+RUNS: Manifest = {"status": {"phase": "Running", "podIP": "100.64.0.7"}}
+READY: Manifest = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+
+
+@member_only
+async def test_kwok_writes_statuses_of_simulated_nodes_and_of_pods_on_them_only(cluster: Cluster) -> None:
+    """The same request beside each attack. RBAC gives the credential everything here, so the policies alone refuse."""
+    admin, kwok, pods = cluster.admin, cluster.somebody, PODS.format("monitoring")
+    kwok.session.headers["Impersonate-User"] = KWOK_USER
+    everything = await admin.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", KWOK_EVERYTHING)
+    assert everything.code == 201, everything.body
+    for node, annotations in KWOK_NODES.items():
+        (await admin.post("/api/v1/nodes", {"metadata": {"name": node, "annotations": annotations}})).ok(201)
+        bound = {"metadata": {"name": f"on-{node}"}, "spec": {**CONTAINERS, "nodeName": node}}
+        (await admin.post(pods, bound)).ok(201)
+
+    async def code(verb: str, path: str, body: Any = None) -> int:
+        return (await kwok.call(verb, path, body, content_type=MERGE, dryRun="All")).code
+
+    ours, foreign = f"{pods}/on-a1-sim-0", f"{pods}/on-a1-node-0"
+    assert await code("PATCH", f"{ours}/status", RUNS) == 200
+    await until(lambda: _answers(code("PATCH", f"{foreign}/status", RUNS), 403), "the policies to be in force")
+    attacks: list[tuple[str, str, Any]] = [
+        ("PATCH", ours, {"spec": {"containers": [{**CONTAINERS["containers"][0], "image": "other"}]}}),
+        ("PATCH", ours, {"metadata": {"labels": {"app": "other"}}}),
+        ("PATCH", f"{ours}/status", {**RUNS, "metadata": {"labels": {"app": "other"}}}),
+        ("PATCH", f"{ours}/status", {"status": {"podIP": "10.64.0.5"}}),
+        ("PATCH", f"{ours}/status", {"status": {"podIP": "fd00::1"}}),
+        ("DELETE", ours, None),
+        ("DELETE", foreign, None),
+    ]
+    for verb, path, body in attacks:
+        assert await code(verb, path, body) == 403, (path, body)
+    made = {**POD, "metadata": {"name": "made"}, "spec": {**CONTAINERS, "nodeName": "a1-sim-0"}}
+    assert (await kwok.post(pods, made, dryRun="All")).code == 403
+    for pod, wanted in ((ours, 200), (foreign, 403)):
+        (await admin.delete(pod)).ok()  # with a grace period: it ends when its node says so
+        assert await code("DELETE", pod) == wanted
+
+    assert await code("PATCH", "/api/v1/nodes/a1-sim-0/status", READY) == 200
+    marked = {**READY, "metadata": {"annotations": {SIMULATED_NODE: "fake"}}}
+    nodes: list[tuple[str, str, Any]] = [
+        ("PATCH", "a1-node-0/status", READY),
+        ("PATCH", "a1-node-0/status", marked),
+        ("PATCH", "x-sim-0/status", READY),
+        ("PATCH", "a1-sim-0/status", {"metadata": {"labels": {"a": "b"}}}),
+        ("PATCH", "a1-sim-0", {"spec": {"unschedulable": True}}),
+        ("DELETE", "a1-sim-0", None),
+    ]
+    for verb, path, body in nodes:
+        assert await code(verb, f"/api/v1/nodes/{path}", body) == 403, path
+    for namespace, name, wanted in (
+        ("kube-node-lease", "a1-sim-0", 201),
+        ("kube-node-lease", "a1-node-0", 403),
+        ("kube-system", "kube-scheduler", 403),
+    ):
+        lease = await kwok.post(LEASES.format(namespace), {"metadata": {"name": name}}, dryRun="All")
+        assert lease.code == wanted, lease.body
+    for node in KWOK_NODES:
+        (await admin.delete(f"{pods}/on-{node}", gracePeriodSeconds="0")).ok()
+        (await admin.delete(f"/api/v1/nodes/{node}")).ok()
+
+
+async def _answers(asked: Awaitable[int], wanted: int) -> bool:
+    return await asked == wanted

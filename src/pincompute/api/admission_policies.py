@@ -254,6 +254,11 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("platform-containers", _PODS_WRITTEN, _PLATFORM_CONTAINERS),
         *_validating("project-namespaces", _NAMESPACES, _PROJECT_LABELS),
         *_validating("allowed-images", _PODS_WRITTEN, _ALLOWED_IMAGES),
+        *_validating("kwok-pods", Match("", "v1", ("pods", "pods/*"), ("CREATE", "UPDATE", "DELETE")), _KWOK_PODS),
+        *_validating("kwok-nodes", Match("", "v1", ("nodes", "nodes/*"), ("CREATE", "UPDATE", "DELETE")), _KWOK_NODES),
+        *_validating(
+            "kwok-leases", Match("coordination.k8s.io", "v1", ("leases",), ("CREATE", "UPDATE", "DELETE")), _KWOK_LEASES
+        ),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
         *_shards_in_projects(kinds),
     ]
@@ -368,6 +373,39 @@ _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; 
         },
     ],
 }
+
+_SIMULATED_NAME = f"matches('^[a-z0-9-]+{labels.SIMULATED_MARK}[0-9]+$')"
+_SAME_METADATA = " && ".join(f"object.metadata.?{part} == oldObject.metadata.?{part}" for part in _METADATA_PARTS)
+_IS_STATUS = "(request.operation == 'UPDATE' && request.?subResource.orValue('') == 'status')"
+
+
+def _by_kwok(*expressions: str, message: str) -> Manifest:
+    """Confines the credential that plays simulated nodes, which by RBAC reaches the pods of all nodes."""
+    return {
+        "matchConditions": [{"name": "by-kwok", "expression": f"request.userInfo.username == '{labels.KWOK_USER}'"}],
+        "validations": [{"expression": each, "message": message, "reason": "Forbidden"} for each in expressions],
+    }
+
+
+_KWOK_PODS = _by_kwok(  # a policy cannot look a node up, but a pod's node never changes, and its name tells
+    f"oldObject != null && oldObject.?spec.?nodeName.orValue('').{_SIMULATED_NAME}",
+    "request.operation == 'DELETE' ? has(oldObject.metadata.deletionTimestamp) "
+    f": {_IS_STATUS} && object.?spec == oldObject.?spec && {_SAME_METADATA}",
+    "request.operation == 'DELETE' || [object.?status.?podIP.orValue('')].all(a, "
+    f"a == '' || (isIP(a) && cidr('{labels.SIMULATED_POD_RANGE}').containsIP(a))) "
+    "&& object.?status.?podIPs.orValue([]).all(p, p.ip == object.?status.?podIP.orValue(''))",
+    message="KWOK writes only the status of pods on simulated nodes, with addresses of "
+    f"{labels.SIMULATED_POD_RANGE}, and ends only those that somebody deleted",
+)
+_KWOK_NODES = _by_kwok(
+    f"{_IS_STATUS} && {_SAME_METADATA} && object.metadata.name.{_SIMULATED_NAME} "
+    f"&& oldObject.metadata.?annotations[?'{labels.SIMULATED_NODE}'].orValue('') == 'fake'",
+    message=f"KWOK writes only the status of nodes with the annotation {labels.SIMULATED_NODE}: fake",
+)
+_KWOK_LEASES = _by_kwok(
+    f"request.namespace == 'kube-node-lease' && (object == null ? oldObject : object).metadata.name.{_SIMULATED_NAME}",
+    message="KWOK writes only the leases of simulated nodes",
+)
 
 _PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'
 _IN_PROJECT: Manifest = {

@@ -39,6 +39,9 @@ CHANGED_BY = (
 RESTART_REQUEST = f"{GROUP}/restart-request"  # annotation on pods: JSON, restarts that somebody asked for and that wait
 RESTARTS = f"{GROUP}/restarts"  # annotation on pods: JSON, container -> its restart by request
 SIMULATED_NODE = "kwok.x-k8s.io/node"  # annotation on nodes that KWOK plays
+SIMULATED_MARK = "-sim-"  # stands in the name of a simulated node, between its member and its number
+SIMULATED_POD_RANGE = "100.64.0.0/10"  # nobody routes it, and simulated pods have no other addresses
+KWOK_USER = "pincompute:kwok"  # user name of the program that plays the simulated nodes of a member
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation on templates: another value makes new pods, as kubectl does
 CONTAINERS_RESTARTED_AT = (
     f"containers.{GROUP}/restartedAt"  # annotation on templates: JSON, container -> when its restart in every pod was asked for

@@ -167,6 +167,4 @@ async def _gone(client: ApiClient, name: str) -> None:
 
 async def _create_nodes(layout: Layout, chosen: MemberSpec) -> None:
     async with manifest_installer.client(layout.kubeconfig, chosen.name) as client:
-        installer = Installer(client)
-        for manifest in simulated_nodes.nodes(chosen, layout.simulated_nodes(chosen)):
-            await installer.create_once(manifest)
+        await simulated_nodes.provide(Installer(client), chosen, layout.simulated_nodes(chosen))

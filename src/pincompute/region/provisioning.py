@@ -72,7 +72,6 @@ async def provision_member(region: RunningRegion, member: MemberSpec) -> None:
         *await asyncio.to_thread(manifest_provider.definitions, "member"),
         *cluster_dns.manifests(region.layout, 1 + member.index),
         *enforcer_program.manifests(region.layout),
-        *simulated_nodes.manifests(),
         priority_and_fairness.programs_of_a_region(*api_server_audit.CERTIFICATE_USERS),
     ]
     await region.states.ready(f"{member.name}-apiserver")
@@ -81,8 +80,7 @@ async def provision_member(region: RunningRegion, member: MemberSpec) -> None:
         await installer.apply_all(wanted)
         await secret_encryption.encrypt_all(client, region.layout, member.name)
         await service_account_tokens.issue(client, region.layout, member.name)
-        for manifest in simulated_nodes.nodes(member, region.layout.simulated_nodes(member)):
-            await installer.create_once(manifest)
+        await simulated_nodes.provide(installer, member, region.layout.simulated_nodes(member))
 
 
 async def register(layout: Layout, member: MemberSpec, host: Installer) -> None:

@@ -22,10 +22,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    return Layout(
-        tmp_path,
-        RegionSpec(slot=2, members=(MemberSpec(name="a1", zone="a", index=0), MemberSpec(name="b1", zone="b", index=1))),
-    )
+    """Only a1 has simulated nodes."""
+    members = (MemberSpec(name="a1", zone="a", index=0, simulated_nodes=1), MemberSpec(name="b1", zone="b", index=1))
+    return Layout(tmp_path, RegionSpec(slot=2, members=members))
 
 
 def certificate(path: Path) -> x509.Certificate:
@@ -50,6 +49,19 @@ def test_every_user_of_a_cluster_has_the_name_that_rbac_knows(layout: Layout) ->
     kubelet = certificate(cluster.certificate(certificates.kubelet("a1-node-0")))
     assert name(kubelet.subject, NameOID.COMMON_NAME) == "system:node:a1-node-0"
     assert name(kubelet.subject, NameOID.ORGANIZATION_NAME) == "system:nodes"
+
+
+def kwok_files(layout: Layout) -> set[str]:
+    return {str(path.relative_to(layout.pki)) for path in layout.pki.rglob("kwok.*")}
+
+
+def test_the_credential_that_plays_nodes_exists_only_where_nodes_are_simulated(layout: Layout) -> None:
+    certificates.issue(layout, NOW)
+    assert kwok_files(layout) == {f"a1/kwok.{suffix}" for suffix in ("crt", "key", "kubeconfig")}
+    members = tuple(msgspec.structs.replace(member, simulated_nodes=0) for member in layout.spec.members)
+    none_left = Layout(layout.home, msgspec.structs.replace(layout.spec, members=members))
+    certificates.issue(none_left, NOW)
+    assert kwok_files(none_left) == set()
 
 
 def test_a_credential_of_one_cluster_is_worth_nothing_in_another(layout: Layout) -> None:

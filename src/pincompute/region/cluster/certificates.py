@@ -68,9 +68,11 @@ USERS = {
     SCHEDULER: ("system:kube-scheduler", ""),
     KUBE_PROXY: ("system:kube-proxy", ""),
     COREDNS: ("pincompute:coredns", ""),
-    KWOK: ("pincompute:kwok", ""),
+    KWOK: (labels.KWOK_USER, ""),
 }
-"""File name of each user of a cluster that has a certificate -> common name and group that RBAC sees."""
+"""File name of each user of a cluster that has a certificate -> common name and group that RBAC sees. KWOK has one only in a
+member with simulated nodes.
+"""
 
 TOKEN_USERS = (FEDERATION, OPERATOR, GATEWAY, NETWORK, USAGE, GATEWAY_USAGE)
 """The platform's own processes: they have a service account's token instead (`service_account_tokens`)."""
@@ -210,6 +212,9 @@ def _issue_cluster(layout: Layout, name: str, index: int, member: MemberSpec | N
                 "client-key": str(pki.key(leaf.name)),
             }
             atomic_files.write(pki.kubeconfig(leaf.name), _file_kubeconfig(layout, name, index, leaf.name, credentials))
+    if not _simulates(layout, member):
+        for former in (pki.certificate(KWOK), pki.key(KWOK), pki.kubeconfig(KWOK)):  # of simulated nodes that are gone
+            former.unlink(missing_ok=True)
     for user in TOKEN_USERS:
         for former in (pki.certificate(user), pki.key(user)):  # of a version that gave these processes certificates
             former.unlink(missing_ok=True)
@@ -234,7 +239,11 @@ def leaves(layout: Layout, index: int, member: MemberSpec | None) -> tuple[LeafC
     """Every certificate of a cluster; the host has no member, and so no nodes."""
     service = str(next(ipaddress.ip_network(layout.service_range(index)).hosts()))
     names = ("localhost", *(f"kubernetes{tail}" for tail in ("", ".default", ".default.svc", ".default.svc.cluster.local")))
-    users = tuple(LeafCertificate(name, common, group) for name, (common, group) in USERS.items())
+    users = tuple(
+        LeafCertificate(name, common, group)
+        for name, (common, group) in USERS.items()
+        if name != KWOK or _simulates(layout, member)
+    )
     servers = (
         LeafCertificate(APISERVER, "kube-apiserver", hosts=(layout.address, "127.0.0.1", service, *names)),
         LeafCertificate(APISERVER_KUBELET, "kube-apiserver", "system:masters"),
@@ -255,6 +264,10 @@ def leaves(layout: Layout, index: int, member: MemberSpec | None) -> tuple[LeafC
         LeafCertificate(USAGE_SERVER, "pincompute-usage-server", hosts=("127.0.0.1", "localhost"), life=AUTHORITY_LIFE),
         LeafCertificate(kubelet(node), f"system:node:{node}", "system:nodes", (node, layout.node_address(member))),
     )
+
+
+def _simulates(layout: Layout, member: MemberSpec | None) -> bool:
+    return member is not None and layout.simulated_nodes(member) > 0
 
 
 def _ensure_authority(pki: ClusterCredentials, name: str, common_name: str, now: datetime) -> None:

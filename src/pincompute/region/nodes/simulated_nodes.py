@@ -1,4 +1,4 @@
-"""Describes simulated nodes: one KWOK per member plays the kubelet of every node with its annotation. No I/O here.
+"""Describes simulated nodes: one KWOK per member plays the kubelet of every node with its annotation.
 
 How nodes and pods move along stands in `stages.yaml`. A simulated pod is ready at once: say so beside any launch figure.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pincompute.api.labels import CLUSTER, MANAGED_BY, PINCOMPUTE, SIMULATED_NODE, ZONE
+from pincompute.api.labels import CLUSTER, KWOK_USER, MANAGED_BY, PINCOMPUTE, SIMULATED_MARK, SIMULATED_NODE, ZONE
 from pincompute.api.meta import Manifest
 from pincompute.region.cluster import certificates
+from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.process.program import HttpReady, Program
 
@@ -19,7 +20,7 @@ LEASE_SECONDS = 40
 
 
 def program(layout: Layout, member: MemberSpec, binaries: Path) -> Program:
-    """KWOK of a member. Its pods' addresses are of a range nobody routes (100.64.0.0/10), so nothing real is reached."""
+    """KWOK of a member. Its pods' addresses are of `labels.SIMULATED_POD_RANGE`, so nothing real is reached."""
     address = f"127.0.0.1:{layout.ports(1 + member.index).kwok}"
     return Program(
         name=f"{member.name}-kwok",
@@ -40,23 +41,34 @@ def program(layout: Layout, member: MemberSpec, binaries: Path) -> Program:
     )
 
 
+async def provide(cluster: Installer, member: MemberSpec, count: int) -> None:
+    """The member's first `count` simulated nodes and the rights of KWOK; without simulated nodes, nobody has these rights."""
+    if not count:
+        for manifest in reversed(manifests()):
+            await cluster.delete(manifest)
+        return
+    await cluster.apply_all(manifests())
+    for manifest in nodes(member, count):
+        await cluster.create_once(manifest)
+
+
 def nodes(member: MemberSpec, count: int) -> tuple[Manifest, ...]:
     """The member's first `count` simulated nodes."""
     return tuple(_node(member, number) for number in range(count))
 
 
 def node_name(member: MemberSpec, number: int) -> str:
-    return f"{member.name}-sim-{number}"
+    return f"{member.name}{SIMULATED_MARK}{number}"
 
 
 def manifests() -> tuple[Manifest, ...]:
-    """What the cluster must hold before KWOK starts: its rights."""
-    name = f"{PINCOMPUTE}:{certificates.KWOK}"
+    """KWOK's rights, which a cluster with simulated nodes holds and no other one. An admission policy narrows them further."""
+    name = KWOK_USER
     metadata = {"name": name, "labels": {MANAGED_BY: PINCOMPUTE}}
     rbac = "rbac.authorization.k8s.io"
     rules = [
         {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch", "delete"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]},
         {"apiGroups": [""], "resources": ["nodes/status", "pods/status"], "verbs": ["patch", "update"]},
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
         {
@@ -71,7 +83,7 @@ def manifests() -> tuple[Manifest, ...]:
         "kind": "ClusterRoleBinding",
         "metadata": metadata,
         "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
-        "subjects": [{"apiGroup": rbac, "kind": "User", "name": certificates.USERS[certificates.KWOK][0]}],
+        "subjects": [{"apiGroup": rbac, "kind": "User", "name": KWOK_USER}],
     }
     return role, binding
 
