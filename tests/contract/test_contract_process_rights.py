@@ -493,8 +493,8 @@ async def test_kwok_writes_statuses_of_simulated_nodes_and_of_pods_on_them_only(
     kwok.session.headers["Impersonate-User"] = KWOK_USER
     everything = await admin.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", KWOK_EVERYTHING)
     assert everything.code == 201, everything.body
-    for node, annotations in KWOK_NODES.items():
-        (await admin.post("/api/v1/nodes", {"metadata": {"name": node, "annotations": annotations}})).ok(201)
+    for node, marks in KWOK_NODES.items():
+        (await admin.post("/api/v1/nodes", {"metadata": {"name": node, "annotations": marks}})).ok(201)
         bound = {"metadata": {"name": f"on-{node}"}, "spec": {**CONTAINERS, "nodeName": node}}
         (await admin.post(pods, bound)).ok(201)
 
