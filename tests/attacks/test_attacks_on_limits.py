@@ -284,7 +284,8 @@ async def test_members_see_what_is_used(gateway: Running) -> None:
     uses = {use["name"]: (use["used"], use["allowed"], use.get("default", False)) for use in found["items"]}
     assert uses["pods"] == ("2", "5", False)
     assert uses["cpu"] == ("200m", "1", False)
-    assert uses["storage"] == ("0", "16Ti", True)
+    assert uses["storage"] == ("2Gi", "16Ti", True)
+    assert uses["containerStorage"] == ("", "1Gi", True)
     assert (await gateway.ask("mallory", "GET", f"{PROJECT}/limits"))[0] == 404
 
 
@@ -326,6 +327,25 @@ async def test_secrets_and_configs_take_a_bounded_part_of_the_host(gateway: Runn
     assert {"name": "settings", "used": "41Ki", "allowed": "64Ki"} in uses["items"]
     assert (await gateway.ask("dan", "PUT", f"{PROJECT}/secrets/three", secret(23 * KIB)))[0] == 200
     assert (await gateway.ask("alice", "PUT", ADMIN, {"settings": "1Gi"}))[0] == 403
+
+
+def writing(name: str, replicas: int = 1, **resources: Any) -> dict[str, Any]:
+    container = {"name": "web", "image": "i", "resources": {"cpu": "1m", "memory": "1Mi", **resources}}
+    return app(name, containers=[container], replicas=replicas)
+
+
+async def test_what_containers_may_write_counts(gateway: Running) -> None:
+    """A request of 1Mi counted 1Mi, and no request nothing, whatever was written."""
+    assert (await gateway.ask("root", "PUT", ADMIN, {"storage": "10Gi"}))[0] == 200
+    assert (await gateway.ask("dan", "POST", APPS, writing("silent", replicas=4)))[0] == 201
+    status, body, _ = await gateway.ask("dan", "POST", APPS, writing("sly", storage="1Mi", limits={"storage": "7Gi"}))
+    assert (status, body["code"]) == (403, "limit-exceeded")
+    assert body["detail"] == "7Gi more storage are asked for, and project shop uses 4Gi of 10Gi"
+    assert (await gateway.ask("dan", "POST", APPS, writing("sly", storage="1Mi", limits={"storage": "6Gi"})))[0] == 201
+    assert (await gateway.ask("dan", "POST", f"{APPS}/silent/scale", {"replicas": 5}))[0] == 403
+    assert (await gateway.ask("root", "PUT", ADMIN, {"storage": "10Gi", "containerStorage": "500Mi"}))[0] == 200
+    assert (await gateway.ask("dan", "POST", f"{APPS}/silent/scale", {"replicas": 8}))[0] == 200
+    assert (await gateway.ask("alice", "PUT", ADMIN, {"containerStorage": "1Ti"}))[0] == 403
 
 
 def large(name: str, size: int, **fields: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ async def server(real_server: RealServer, unique: str) -> AsyncIterator[Api]:
 
 def listed(**limits: Any) -> tuple[Manifest, ...]:
     project = Project(metadata=ObjectMeta(name="shop"), spec=ProjectSpec(limits=ProjectLimits(**limits)))
-    return (*namespace_quotas.quotas(project), namespace_quotas.limit_range())
+    return (namespace_quotas.limit_range(project), *namespace_quotas.quotas(project))
 
 
 def path(server: Api, plural: str, namespace: str = "") -> str:
@@ -76,6 +76,9 @@ RESOURCES: Manifest = {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {
 TEMPLATES: dict[str, Manifest] = {
     "nothing said": {"containers": [{"name": "web", "image": "i"}]},
     "everything said": {"containers": [{"name": "web", "image": "i", "resources": RESOURCES}]},
+    "more storage than is filled in": {
+        "containers": [{"name": "web", "image": "i", "resources": {"requests": {"ephemeral-storage": "5Gi"}}}],
+    },
     "for the pod as a whole": {
         "containers": [{"name": "web", "image": "i"}, {"name": "log", "image": "i"}],
         "initContainers": [{"name": "init", "image": "i"}],
@@ -108,16 +111,19 @@ def rendered(name: str, spec: Manifest) -> Manifest:
     return {"metadata": {**metadata, "name": name}, "spec": {k: v for k, v in pod["spec"].items() if k != "priorityClassName"}}
 
 
-async def test_a_limit_range_changes_no_pod_of_the_platform(server: Api) -> None:
+STORAGE = "ephemeral-storage"
+
+
+async def test_a_limit_range_limits_what_a_pod_of_the_platform_writes_and_changes_nothing_else(server: Api) -> None:
     """And refuses none, also where the pod's own resources are smaller than those of a container that says nothing."""
     await apply(server, listed())
     for number, (case, spec) in enumerate(TEMPLATES.items()):
         pod = rendered(f"p{number}", spec)
         made = (await server.post(path(server, "pods"), pod)).ok(201)
-        assert "kubernetes.io/limit-ranger" not in made["metadata"]["annotations"], case
         for sent, kept in zip(pod["spec"]["containers"], made["spec"]["containers"], strict=True):
-            assert kept["resources"].get("limits") == sent["resources"].get("limits"), case
-            assert kept["resources"].get("requests", {}).items() >= sent["resources"].get("requests", {}).items(), case
+            limits, requests = (dict(sent["resources"].get(part) or {}) for part in ("limits", "requests"))
+            assert kept["resources"]["limits"] == {STORAGE: "1Gi", **limits}, case
+            assert kept["resources"]["requests"].items() >= {STORAGE: "1Mi", **requests}.items(), case
         image = {"spec": {"containers": [{"name": "web", "image": "i:2"}]}}
         changed = await server.patch(
             path(server, f"pods/p{number}"), image, content_type="application/strategic-merge-patch+json"
@@ -128,7 +134,10 @@ async def test_a_limit_range_changes_no_pod_of_the_platform(server: Api) -> None
 async def test_a_container_of_a_stranger_that_says_nothing_has_requests(server: Api) -> None:
     await apply(server, listed())
     made = (await server.post(path(server, "pods"), stranger("p"))).ok(201)
-    assert made["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "100m", "memory": "128Mi"}}
+    assert made["spec"]["containers"][0]["resources"] == {
+        "requests": {"cpu": "100m", "memory": "128Mi", STORAGE: "1Mi"},
+        "limits": {STORAGE: "1Gi"},
+    }
 
 
 def stranger(name: str, **requests: str) -> Manifest:
@@ -139,6 +148,13 @@ def stranger(name: str, **requests: str) -> Manifest:
     }
 
 
+def writer(storage: str) -> Manifest:
+    """A pod that may write so much, and requests next to nothing of it."""
+    pod = stranger("writer", cpu="1m", memory="1Mi", **{STORAGE: "1Mi"})
+    pod["spec"]["containers"][0]["resources"]["limits"] = {STORAGE: storage}
+    return pod
+
+
 def service(name: str) -> Manifest:
     return {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}}
 
@@ -147,7 +163,7 @@ async def test_a_project_that_reaches_an_api_server_takes_a_bounded_part_of_it(s
     """Each try stands beside the same one in another namespace, which is accepted."""
     other = f"{unique}-other"
     (await server.post("/api/v1/namespaces", {"metadata": {"name": other}})).ok(201)
-    await apply(server, listed(pods=2, cpu="1", memory="1Gi", workloads=1))
+    await apply(server, listed(pods=2, cpu="1", memory="1Gi", storage="1Gi", container_storage="1Mi", workloads=1))
 
     async def refused(plural: str, body: Manifest, quota: str) -> None:
         answer: Answer = await server.post(path(server, plural), body)
@@ -156,6 +172,7 @@ async def test_a_project_that_reaches_an_api_server_takes_a_bounded_part_of_it(s
 
     await refused("pods", stranger("cpu", cpu="3001m", memory="1Mi"), namespace_quotas.PODS_QUOTA)
     await refused("pods", stranger("memory", cpu="1m", memory="4Gi"), namespace_quotas.PODS_QUOTA)
+    await refused("pods", writer("4Gi"), namespace_quotas.PODS_QUOTA)
     for number in range(2 * HEADROOM):
         (await server.post(path(server, "pods"), stranger(f"p{number}", cpu="1m", memory="1Mi"))).ok(201)
     await refused("pods", stranger("one-more", cpu="1m", memory="1Mi"), namespace_quotas.PODS_QUOTA)

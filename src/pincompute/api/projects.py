@@ -113,6 +113,7 @@ DEFAULT_LIMITS: Mapping[str, Amount] = {
     "cpu": 2000,
     "memory": "8Ti",
     "storage": "16Ti",
+    "containerStorage": "1Gi",
     "documents": "64Mi",
     "settings": "64Mi",
     "images": "20Gi",
@@ -139,7 +140,15 @@ class ProjectLimits(Struct):
     ] = None
     cpu: Annotated[Amount | None, _limit("CPU that these pods request.", "cpu")] = None
     memory: Annotated[Amount | None, _limit("Memory that these pods request.", "memory")] = None
-    storage: Annotated[Amount | None, _limit("Ephemeral storage that these pods request.", "storage")] = None
+    storage: Annotated[Amount | None, _limit("Ephemeral storage that these pods may write.", "storage")] = None
+    container_storage: Annotated[
+        Amount | None,
+        _limit(
+            "Ephemeral storage that a container may write whose template says nothing of it, at least 1Mi. It counts as its "
+            "storage, and holds for pods that are made from now on.",
+            "containerStorage",
+        ),
+    ] = None
     documents: Annotated[
         Amount | None, _limit("Bytes of the documents of its apps and units, and of the revisions that are kept.", "documents")
     ] = None

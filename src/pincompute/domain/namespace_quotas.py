@@ -20,14 +20,16 @@ from pincompute.api.projects import Project
 from pincompute.api.quantity import Quantity
 from pincompute.api.resource_requests import CPU, MEMORY, PODS, STORAGE
 from pincompute.domain import project_limits
-from pincompute.domain.project_limits import WORKLOADS
+from pincompute.domain.project_limits import LEAST_STORAGE, WORKLOADS
 
 PODS_QUOTA, OBJECTS_QUOTA = "pincompute-pods", "pincompute-objects"
 LIMIT_RANGE = "pincompute"
 HEADROOM = 3
 """All replicas of a project may run in one member, as many again surge there in an update, and as many are still ending."""
 
-_POD_AMOUNTS = {PODS: "pods", CPU: "requests.cpu", MEMORY: "requests.memory", STORAGE: "requests.ephemeral-storage"}
+_POD_AMOUNTS = {PODS: "pods", CPU: "requests.cpu", MEMORY: "requests.memory"}
+_INJECTED = 4
+"""Sidecars of the platform in a pod. What they may write counts in no limit of a project."""
 _CLAIMS = 4  # volume claims a pod
 _VALUES = 2 * settings.MOST * settings.MOST_VERSIONS
 """All versions of settings of one kind that a project may have, and as many again that are being made or removed. The project's
@@ -76,6 +78,9 @@ def quotas(project: Project) -> tuple[Manifest, Manifest]:
     """Returns the quota of pods and the quota of other objects, with every amount as an API server writes it."""
     allowed = project_limits.quota_amounts(project)
     pods = {key: _amount(name, HEADROOM * allowed[name]) for name, key in _POD_AMOUNTS.items()}
+    each, injected = project_limits.container_storage(project), _INJECTED * allowed[PODS]
+    for kind, beside in (("requests", LEAST_STORAGE), ("limits", each)):
+        pods[f"{kind}.{STORAGE}"] = _amount(STORAGE, HEADROOM * (allowed[STORAGE] + injected * beside))
     services = HEADROOM * allowed[WORKLOADS]
     growing = {
         "persistentvolumeclaims": _CLAIMS * HEADROOM * allowed[PODS],
@@ -86,17 +91,20 @@ def quotas(project: Project) -> tuple[Manifest, Manifest]:
     return _quota(PODS_QUOTA, pods), _quota(OBJECTS_QUOTA, objects)
 
 
-def limit_range() -> Manifest:
-    """Returns the LimitRange: requests of a container that says nothing. Pods of the platform say everything.
+def limit_range(project: Project) -> Manifest:
+    """Returns the LimitRange: requests of a container that says nothing, and how much it may write to its own file system. Pods
+    of the platform say all but the latter. It requests the least of that, so that it takes no room on nodes.
 
     It has no maximum, because Kubernetes would make the maximum the limit of every container without one.
     """
-    requests = {"cpu": template_hash.DEFAULT_CPU, "memory": template_hash.DEFAULT_MEMORY}
+    least = _amount(STORAGE, LEAST_STORAGE)
+    requests = {"cpu": template_hash.DEFAULT_CPU, "memory": template_hash.DEFAULT_MEMORY, STORAGE: least}
+    limits = {STORAGE: _amount(STORAGE, project_limits.container_storage(project))}
     return {
         "apiVersion": "v1",
         "kind": "LimitRange",
         "metadata": {"name": LIMIT_RANGE},
-        "spec": {"limits": [{"type": "Container", "defaultRequest": requests}]},
+        "spec": {"limits": [{"type": "Container", "default": limits, "defaultRequest": requests}]},
     }
 
 

@@ -1,7 +1,9 @@
-"""Completes the requests and limits of a pod when it is made of its template, so that the policies of its member accept it.
+"""Completes the requests and limits of a pod when it is made of its template, so that its member accepts it.
 
 A template is judged when it changes (`validation_rules.LEAST_AMOUNTS`), and one of an earlier version may ask for less than the
-least amounts. Its pods are made all the same: what is less is raised, and a limit of 0, which limits nothing, is left out. What
+least amounts. Its pods are made all the same: what is less is raised, and a limit of 0, which limits nothing, is left out. A
+container that requests ephemeral storage may write as much, unless it names a limit: the LimitRange of the namespace would fill
+in one that may be less than the request. What
 is completed is no part of a revision, so no pod that runs is replaced.
 """
 
@@ -13,6 +15,7 @@ from typing import Any
 from pincompute.api import quantity, template_hash
 from pincompute.api.meta import Manifest
 from pincompute.api.quantity import InvalidQuantityError
+from pincompute.api.resource_requests import STORAGE
 from pincompute.api.validation_rules import LEAST
 
 _LEAST = {name: quantity.parse(least) for name, least in LEAST.items()}
@@ -34,7 +37,7 @@ def completed(spec: Manifest) -> Manifest:
 
 def _container(container: Manifest, shared: Collection[str]) -> Manifest:
     given = container.get("resources")
-    made = _without_own_requests(_raised(given, shared), shared)
+    made = _with_storage_limit(_without_own_requests(_raised(given, shared), shared), given or {})
     return container if made == (given or {}) else {**container, "resources": made}
 
 
@@ -47,6 +50,16 @@ def _without_own_requests(resources: Manifest, shared: Collection[str]) -> Manif
     limits: Manifest = resources.get("limits") or {}
     none = {name: "0" for name in ("cpu", "memory") if name in shared and name not in limits and name not in requests}
     return {**resources, "requests": {**requests, **none}} if none else resources
+
+
+def _with_storage_limit(resources: Manifest, given: Manifest) -> Manifest:
+    """Returns the limit that a container has by what it was `given` as its request."""
+    limits: Manifest = resources.get("limits") or {}
+    requests: Manifest = given.get("requests") or {}
+    requested = requests.get(STORAGE)
+    if requested is None or _is_less(STORAGE, requested) or STORAGE in limits:
+        return resources
+    return {**resources, "limits": {**limits, STORAGE: requested}}
 
 
 def _raised(resources: Manifest | None, shared: Collection[str] = ()) -> Manifest:

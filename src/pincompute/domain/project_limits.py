@@ -14,10 +14,15 @@ import msgspec
 
 from pincompute.api import quantity, resource_requests, settings, template_hash
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
+from pincompute.api.meta import Manifest
 from pincompute.api.projects import DEFAULT_LIMITS, LARGEST_COUNTS, Amount, Project, ProjectLimits
 from pincompute.api.quantity import InvalidQuantityError, Quantity
-from pincompute.api.resource_requests import CPU, MEMORY, PODS, STORAGE, Requests
+from pincompute.api.resource_requests import CPU, MEMORY, NOTHING, PODS, STORAGE, Requests
 from pincompute.api.settings import Setting
+from pincompute.api.validation_rules import LEAST
+
+UNLIMITED_CONTAINERS = "containers-without-storage-limit"
+"""Containers that say nothing of ephemeral storage. Each may write what its project lets them (`with_container_storage`)."""
 
 WORKLOADS, DOCUMENTS, SETTINGS, IMAGES = "workloads", "documents", "settings", "images"
 
@@ -56,6 +61,7 @@ LIMITS = (
     STORED_SETTINGS,
     STORED_IMAGES,
 )
+LEAST_STORAGE = resource_requests.amount(STORAGE, LEAST[STORAGE])
 _OF_WORKLOADS = tuple(limit for limit in LIMITS if limit not in (STORED_DOCUMENTS, STORED_SETTINGS, STORED_IMAGES))
 _LARGEST = 1 << 60  # an amount that every API server can store
 
@@ -81,6 +87,22 @@ def allowed(project: Project | None) -> Mapping[str, int]:
     return {limit.resource: allows(limit, project) for limit in LIMITS}
 
 
+def container_storage(project: Project | None) -> int:
+    """Returns how much a container may write that says nothing of it. Less than the policies of members accept is no amount."""
+    given = project.spec.limits.container_storage if project is not None else None
+    try:
+        number = _bytes(DEFAULT_LIMITS["containerStorage"] if given is None else given)
+    except InvalidQuantityError:
+        number = 0
+    return max(LEAST_STORAGE, number)
+
+
+def with_container_storage(amounts: Requests, each: int) -> Requests:
+    """Returns amounts in which every container that says nothing of storage takes so much of it."""
+    left = {name: number for name, number in amounts.items() if name != UNLIMITED_CONTAINERS}
+    return resource_requests.plus(left, {STORAGE: amounts.get(UNLIMITED_CONTAINERS, 0) * each})
+
+
 def allows(limit: Limit, project: Project | None) -> int:
     given = limit.set_by(project)
     return _number(limit, DEFAULT_LIMITS[limit.name] if given is None else given)
@@ -100,8 +122,9 @@ def quota_basis(project: Project, used: Requests) -> ProjectLimits:
     Only a limit raises an amount, never use: with kubectl on the host, workloads may ask for more than the limits allow. Use is
     rounded up to a power of two, so that an amount falls in few steps.
     """
+    counted = with_container_storage(used, container_storage(project))
     return msgspec.convert(
-        {limit.name: _text_or_count(limit, _basis(limit, project, used)) for limit in _OF_WORKLOADS}, ProjectLimits
+        {limit.name: _text_or_count(limit, _basis(limit, project, counted)) for limit in _OF_WORKLOADS}, ProjectLimits
     )
 
 
@@ -131,16 +154,43 @@ def _text_or_count(limit: Limit, number: int) -> Amount:
 
 
 def use_of_workload(kind: WorkloadKind, obj: WorkloadObject) -> Requests:
-    """Returns what the workload takes of its project's limits: itself, and the requests of its replicas unless it is stopped or
-    has ended. A template whose amounts are no quantities takes pods alone.
+    """Returns what the workload takes of its project's limits: itself, and unless it is stopped or has ended, what its replicas
+    request, and of storage what they may write, which `with_container_storage` completes. A template whose amounts are no
+    quantities takes pods alone.
     """
     replicas = 0 if obj.spec.stopped or _has_ended(obj) else kind.replicas(obj)
     try:
-        wants = resource_requests.requests(obj.spec.template, resource_requests.DEFAULTS)
+        writes = _writable(obj.spec.template)
+        wants = {**resource_requests.requests(obj.spec.template, resource_requests.DEFAULTS), STORAGE: 0, **writes}
     except InvalidQuantityError:
         wants = resource_requests.SLOT
-    counted = {limit.resource: wants.get(limit.resource, 0) * replicas for limit in LIMITS}
+    counted = {name: wants.get(name, 0) * replicas for name in (*(limit.resource for limit in LIMITS), UNLIMITED_CONTAINERS)}
     return {name: number for name, number in {**counted, WORKLOADS: 1}.items() if number}
+
+
+def _writable(template: Manifest) -> Requests:
+    """Returns how much one pod may write of ephemeral storage, and how many of its containers say nothing of it. A container
+    may write what it requests, unless it has a limit. Raises InvalidQuantityError.
+    """
+    running: list[Requests] = []
+    init: list[tuple[bool, Requests]] = []
+    for where, container in template_hash.containers(template):
+        resources: Manifest = container.get("resources") or {}
+        limits: Manifest = resources.get("limits") or {}
+        requests: Manifest = resources.get("requests") or {}
+        given = [part[STORAGE] for part in (limits, requests) if STORAGE in part]
+        said = [number for number in map(_bytes, given) if number >= LEAST_STORAGE]
+        writes = {STORAGE: max(said)} if said else {UNLIMITED_CONTAINERS: 1}
+        if where == "containers":
+            running.append(writes)
+        else:
+            init.append((template_hash.is_replaceable(where, container), writes))
+    found = resource_requests.formula(running, init, NOTHING, NOTHING)
+    return {name: number for name, number in found.items() if name != PODS}
+
+
+def _bytes(value: Amount) -> int:
+    return resource_requests.amount(STORAGE, str(value))
 
 
 def counted_use(kind: WorkloadKind, obj: WorkloadObject) -> Requests:

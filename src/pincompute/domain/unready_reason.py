@@ -31,6 +31,7 @@ from pincompute.domain import (
     namespace_quotas,
     pod_template_text,
     scheduling_verdict,
+    storage_eviction,
 )
 from pincompute.domain.container_failure import OUT_OF_MEMORY, ContainerFailure, short
 
@@ -172,6 +173,8 @@ def _candidates(pod: Pod, template: Manifest, now: datetime) -> Iterator[Unready
 def _ended(pod: Pod) -> UnreadyReason:
     why = pod.status.message or next(_exits(pod), "its containers have ended")
     reason = pod.status.reason or pod.status.phase
+    if beyond := storage_eviction.why(pod.status.message, [container.name for container in pod.spec.containers]):
+        return UnreadyReason(Rank.ENDED, reason, f"a replica was evicted: {beyond}: {storage_eviction.REMEDY}; it is replaced")
     word = "was evicted" if reason == "Evicted" else "ended"
     return UnreadyReason(Rank.ENDED, reason, f"a replica {word}: {short(why)}; it is replaced")
 

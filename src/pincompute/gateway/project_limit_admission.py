@@ -78,12 +78,11 @@ class ProjectLimitAdmission:
         found: Requests = NOTHING
         for resource in self._counted:
             found = resource_requests.plus(found, self._view(resource).total(BY_PROJECT, project))
-        return found
+        return project_limits.with_container_storage(found, project_limits.container_storage(self._project(project)))
 
     def allowed(self, project: str) -> dict[str, int]:
         """What each limit of the project allows, by resource."""
-        found: Project | None = self._view(PROJECTS).get(Key("", project))
-        return dict(project_limits.allowed(found))
+        return dict(project_limits.allowed(self._project(project)))
 
     @contextmanager
     def reserve(
@@ -116,6 +115,8 @@ class ProjectLimitAdmission:
     @contextmanager
     def reserve_change(self, project: str, took: Requests, takes: Requests, *, dry_run: bool = False) -> Generator[None]:
         """As `reserve`, for anything that took and takes so much."""
+        each = project_limits.container_storage(self._project(project))
+        took, takes = (project_limits.with_container_storage(amounts, each) for amounts in (took, takes))
         used = resource_requests.plus(self.used(project), self._reserved.get(project, NOTHING))
         exceeded = project_limits.exceeded_limits(self.allowed(project), used, took, takes)
         if exceeded:
@@ -156,6 +157,9 @@ class ProjectLimitAdmission:
             self._reserved[project] = left
         else:
             self._reserved.pop(project, None)
+
+    def _project(self, name: str) -> Project | None:
+        return self._view(PROJECTS).get(Key("", name))
 
     def _view(self, resource: Resource[Any]) -> _View:
         try:

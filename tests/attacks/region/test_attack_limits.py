@@ -13,8 +13,8 @@ from story_projects import make_project
 
 from pincompute.api.builtin import LIMITRANGES, RESOURCEQUOTAS
 from pincompute.api.labels import MANAGED_BY
-from pincompute.api.meta import Manifest
-from pincompute.api.projects import PROJECTS
+from pincompute.api.meta import Manifest, ObjectMeta
+from pincompute.api.projects import PROJECTS, Project
 from pincompute.domain import namespace_quotas
 from pincompute.domain.namespace_quotas import HEADROOM, LIMIT_RANGE, OBJECTS_QUOTA, PODS_QUOTA
 
@@ -99,7 +99,8 @@ def test_what_an_administrator_of_the_member_takes_away_comes_back(region: Regio
         requests = member.get(LIMITRANGES, GREEDY, LIMIT_RANGE)
         if pods is None or objects is None or requests is None:
             return False
-        listed = requests.spec == namespace_quotas.limit_range()["spec"] and pods.spec["hard"]["pods"] == str(HEADROOM)
+        greedy = Project(metadata=ObjectMeta(name=GREEDY))
+        listed = requests.spec == namespace_quotas.limit_range(greedy)["spec"] and pods.spec["hard"]["pods"] == str(HEADROOM)
         return listed and all(MANAGED_BY in found.metadata.labels for found in (pods, objects, requests))
 
     region.eventually("the federation has put it back", as_listed)

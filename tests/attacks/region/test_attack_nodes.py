@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cluster_client import ClusterClient
 from live_region import Placed, Region
 from story_manifests import web
 from story_projects import make_project
 from terminal_user import IMAGES, TALKER
 
+from pincompute.api.builtin import LIMITRANGES
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Manifest
+from pincompute.api.projects import PROJECTS
+from pincompute.domain import storage_eviction
+from pincompute.domain.namespace_quotas import LIMIT_RANGE
 from pincompute.region.cluster import certificates
 from pincompute.region.nodes import cgroups, real_node
 from pincompute.region.nodes.real_node import POD_PROCESSES, RealNode
 
+HOARDERS = "hoard"
+AS_ROOT = {"level": "baseline", "reason": "writes to folders of root", "approvedBy": "the test"}
+NAMESPACES = "/api/v1/namespaces"
 KUBELET, READ_ONLY = 10250, 10255
 ORDINARY, TOO_MANY = 100, 2 * POD_PROCESSES
 MIB = 1024 * 1024
@@ -44,14 +53,24 @@ done
 echo written
 sleep 600
 """
+HOARD = """
+n=0; while [ $n -lt 100 ]; do cat /bin/tar /bin/sh /bin/tail >> /hoard; n=$((n+1)); done
+sleep 600
+"""
 
 
 @pytest.fixture(scope="module")
 def crowd(region: Region) -> Iterator[str]:
-    """A project whose apps fork too much, fork within reason, write too much, and serve quietly in every zone."""
+    """A project whose apps fork too much, fork within reason, write too much, and serve quietly in every zone. Containers of
+    `hoard` may write 32Mi to files, and its app says nothing of it.
+    """
     project = "crowd"
     region.run("region", "image", "build", str(IMAGES / "talker"), "--tag", "talker:1")
+    make_project(region, HOARDERS)
+    region.host.change(PROJECTS, "", HOARDERS, {"spec": {"limits": {"containerStorage": "32Mi"}, "podSecurity": AS_ROOT}})
     make_project(region, project)
+    region.eventually("the limit has arrived everywhere", lambda: all(map(limits_storage, region.members.values())))
+    region.apply(as_root(shell(HOARDERS, "hoard", HOARD, {})))
     region.apply(web(project, "quiet", replicas=3))
     region.apply(shell(project, "bomb", FORK, {"WANTED": str(TOO_MANY)}))
     region.apply(shell(project, "busy", FORK, {"WANTED": str(ORDINARY)}))
@@ -72,6 +91,12 @@ def shell(project: str, name: str, script: str, environment: dict[str, str]) -> 
         "env": [{"name": key, "value": value} for key, value in environment.items()],
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
     }
+    return app
+
+
+def as_root(app: Manifest) -> Manifest:
+    """Who writes to the image's own folders."""
+    app["spec"]["template"]["spec"]["securityContext"] = {"runAsUser": 0}
     return app
 
 
@@ -109,6 +134,23 @@ def test_a_pod_that_writes_without_end_keeps_a_bounded_log(region: Region, crowd
     region.eventually("old lines are removed or compressed", lambda: sum(sizes(folder).values()) < KEPT)
     assert len(sizes(folder)) <= 5, sizes(folder)
     assert_unharmed(region, crowd)
+
+
+def test_who_writes_files_without_end_is_evicted(region: Region, crowd: str) -> None:
+    """Of all that one container writes to its own file system, so much counted in no limit."""
+
+    def evictions() -> list[str]:
+        found = (json.loads(member.request("GET", f"{NAMESPACES}/{HOARDERS}/events")) for member in region.members.values())
+        return [event["message"] for events in found for event in events["items"] if event["reason"] == "Evicted"]
+
+    messages = region.eventually("its kubelet has evicted it", evictions)
+    assert storage_eviction.why(messages[0], ["web"]).startswith("container web wrote more than 32Mi"), messages
+    assert_unharmed(region, crowd)
+
+
+def limits_storage(member: ClusterClient) -> bool:
+    found = member.get(LIMITRANGES, HOARDERS, LIMIT_RANGE)
+    return found is not None and found.spec["limits"][0]["default"] == {"ephemeral-storage": "32Mi"}
 
 
 def sizes(folder: Path) -> dict[str, int]:

@@ -29,7 +29,10 @@ AMOUNTS = [
     ({"memory": "8Ti"}, "requests.memory", "24Ti"),
     ({"memory": "100M"}, "requests.memory", "300M"),
     ({"memory": "1.5Gi"}, "requests.memory", "4608Mi"),
-    ({"storage": "1Gi"}, "requests.ephemeral-storage", "3Gi"),
+    ({"storage": "1Gi", "pods": 0}, "requests.ephemeral-storage", "3Gi"),
+    ({"storage": "1Gi", "pods": 0}, "limits.ephemeral-storage", "3Gi"),
+    ({"storage": "1Gi", "pods": 10}, "requests.ephemeral-storage", "3192Mi"),  # with four sidecars of the platform in each
+    ({"storage": "1Gi", "pods": 10, "container_storage": "2Gi"}, "limits.ephemeral-storage", "243Gi"),
     ({"workloads": 5}, "services", "15"),
 ]
 
@@ -102,6 +105,7 @@ def test_a_limit_that_is_set_holds_before_it_is_recorded() -> None:
         ("cpu", "cpu", "requests.cpu"),
         ("memory", "memory", "requests.memory"),
         ("storage", "ephemeral-storage", "requests.ephemeral-storage"),
+        ("storage", "ephemeral-storage", "limits.ephemeral-storage"),
     ],
 )
 def test_every_amount_is_kept(name: str, resource: str, key: str) -> None:
@@ -117,6 +121,17 @@ def test_every_amount_is_written_as_an_api_server_writes_it() -> None:
     """Another notation would count as a change by somebody else, and be put back for ever."""
     for limits in ({}, {"cpu": "0.3", "memory": "1e9", "storage": 3_000_000_000}, {"memory": "123456789"}):
         assert all(amount == quantity.canonical(amount) for amount in hard(**limits).values())
+
+
+@pytest.mark.parametrize(
+    ("said", "filled_in"), [(None, "1Gi"), ("2Gi", "2Gi"), (3_000_000_000, "3G"), ("0", "1Mi"), ("nothing", "1Mi")]
+)
+def test_a_container_that_says_nothing_may_write_a_bounded_amount(said: Any, filled_in: str) -> None:
+    """A limit of 0 limits nothing, and the policies of members refuse less than 1Mi."""
+    (limits,) = namespace_quotas.limit_range(limited(container_storage=said))["spec"]["limits"]
+    assert limits["default"] == {"ephemeral-storage": filled_in}
+    assert limits["defaultRequest"]["ephemeral-storage"] == "1Mi"  # it takes no room that pods were not placed for
+    assert "max" not in limits
 
 
 def on_host() -> dict[str, str]:
@@ -149,6 +164,7 @@ def test_no_quota_is_below_what_the_gateway_accepts() -> None:
     assert HEADROOM > 2
 
 
-def test_a_container_that_says_nothing_gets_requests_and_no_limits() -> None:
-    (item,) = namespace_quotas.limit_range()["spec"]["limits"]
-    assert item == {"type": "Container", "defaultRequest": {"cpu": "100m", "memory": "128Mi"}}
+def test_a_container_that_says_nothing_gets_requests_and_no_limits_but_of_storage() -> None:
+    (item,) = namespace_quotas.limit_range(limited())["spec"]["limits"]
+    requests = {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "1Mi"}
+    assert item == {"type": "Container", "default": {"ephemeral-storage": "1Gi"}, "defaultRequest": requests}

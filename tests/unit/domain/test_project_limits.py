@@ -12,7 +12,7 @@ from pincompute.api.kinds import PINAPP, PINPOD
 from pincompute.api.meta import ObjectMeta
 from pincompute.api.projects import DEFAULT_LIMITS, Project, ProjectLimits, ProjectSpec
 from pincompute.domain import project_limits
-from pincompute.domain.project_limits import LIMITS, exceeded_limits, text, use_of_workload
+from pincompute.domain.project_limits import LIMITS, UNLIMITED_CONTAINERS, exceeded_limits, text, use_of_workload
 
 GI = 1 << 30
 
@@ -45,17 +45,27 @@ DEMANDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, int]]] = {
     "what is filled in where nothing is said": (
         {"template": pod({}), "replicas": 2},
         {},
-        {"workloads": 1, "pods": 2, "cpu": 200, "memory": 256 << 20},
+        {"workloads": 1, "pods": 2, "cpu": 200, "memory": 256 << 20, UNLIMITED_CONTAINERS: 2},
+    ),
+    "what may be written, and not what is requested of storage": (
+        {"template": pod({"requests": {"ephemeral-storage": "1Mi"}, "limits": {"ephemeral-storage": "2Gi"}}), "replicas": 2},
+        {},
+        {"workloads": 1, "pods": 2, "cpu": 200, "memory": 256 << 20, "ephemeral-storage": 4 * GI},
+    ),
+    "storage of an earlier version, which limits nothing": (
+        {"template": pod({"requests": {"ephemeral-storage": "0"}, "limits": {"ephemeral-storage": 1}})},
+        {},
+        {"workloads": 1, "pods": 1, "cpu": 100, "memory": 128 << 20, UNLIMITED_CONTAINERS: 1},
     ),
     "limits where no requests are said": (
         {"template": pod({"limits": {"cpu": 2, "memory": "1Gi"}})},
         {},
-        {"workloads": 1, "pods": 1, "cpu": 2000, "memory": GI},
+        {"workloads": 1, "pods": 1, "cpu": 2000, "memory": GI, UNLIMITED_CONTAINERS: 1},
     ),
     "the resources of the pod as a whole": (
         {"template": pod({}, {}, resources={"requests": {"cpu": "1", "memory": "1Gi"}})},
         {},
-        {"workloads": 1, "pods": 1, "cpu": 1000, "memory": GI},
+        {"workloads": 1, "pods": 1, "cpu": 1000, "memory": GI, UNLIMITED_CONTAINERS: 2},
     ),
     "pods alone where an amount is no quantity": (
         {"template": pod({"requests": {"cpu": "much"}}), "replicas": 4},
@@ -69,6 +79,13 @@ DEMANDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, int]]] = {
 def test_a_workload_takes(spec: dict[str, Any], status: dict[str, Any], taken: dict[str, int]) -> None:
     app = msgspec.convert({"metadata": {"name": "ant"}, "spec": spec, "status": status}, PINAPP.workload.type)
     assert use_of_workload(PINAPP, app) == taken
+
+
+def test_a_container_that_says_nothing_takes_what_its_project_lets_it_write() -> None:
+    use = {"pods": 2, "ephemeral-storage": GI, UNLIMITED_CONTAINERS: 3}
+    for given, each in ((None, GI), ("2Gi", 2 * GI), ("0", 1 << 20), ("nothing", 1 << 20)):
+        found = project_limits.with_container_storage(use, project_limits.container_storage(project(container_storage=given)))
+        assert found == {"pods": 2, "ephemeral-storage": GI + 3 * each}
 
 
 def test_a_unit_takes_one_pod() -> None:
@@ -112,7 +129,10 @@ def test_zero_is_a_limit_and_absence_is_the_default() -> None:
 
 def test_every_field_of_the_limits_is_one_row() -> None:
     names = [field.encode_name for field in msgspec.structs.fields(ProjectLimits)]
-    assert [limit.name for limit in LIMITS] == names == list(DEFAULT_LIMITS)
+    assert names == list(DEFAULT_LIMITS)
+    assert [limit.name for limit in LIMITS] == [
+        name for name in names if name != "containerStorage"
+    ]  # which nothing adds up to
 
 
 @pytest.mark.parametrize(

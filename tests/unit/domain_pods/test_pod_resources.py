@@ -35,6 +35,14 @@ CASES: dict[str, tuple[Resources, Resources]] = {
         {"limits": {"nvidia.com/gpu": "0", "memory": "1Gi"}},
         {"limits": {"nvidia.com/gpu": "0", "memory": "1Gi"}},
     ),
+    "as much storage may be written as is requested": (
+        {"requests": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "5Gi"}},
+        {"requests": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "5Gi"}, "limits": {"ephemeral-storage": "5Gi"}},
+    ),
+    "a limit of storage stays": (
+        {"requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": "5Gi"}},
+        {"requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": "5Gi"}},
+    ),
     "what is no quantity is left to the API server": (
         {"requests": {"cpu": "many", "memory": "-1"}},
         {"requests": {"cpu": "many", "memory": "-1"}},

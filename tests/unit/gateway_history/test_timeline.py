@@ -383,6 +383,13 @@ EXITS = {
             "its node ran short: request what it uses, or add nodes"
         ),
     ),
+    "evicted for what it wrote": (
+        exit_of(0, container="", reason="Evicted", message='Container web exceeded its local ephemeral storage limit "1Gi". '),
+        (
+            'hello-b1-0 (zone b) failed (Evicted; Container web exceeded its local ephemeral storage limit "1Gi"): '
+            "raise resources.limits.storage, write less, or write to a volume that is not on the node"
+        ),
+    ),
 }
 
 

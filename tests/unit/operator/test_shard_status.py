@@ -296,6 +296,21 @@ TROUBLES = {
         "a replica was evicted: low on memory; it is replaced",
         False,
     ),
+    "evicted for what it wrote": (
+        {
+            "status": container(),
+            "phase": "Failed",
+            "reason": "Evicted",
+            "message": 'Container web exceeded its local ephemeral storage limit "1Gi". ',
+            "created": NOW,
+        },
+        "Evicted",
+        (
+            "a replica was evicted: container web wrote more than 1Gi, its limit of ephemeral storage: raise "
+            "resources.limits.storage, write less, or write to a volume that is not on the node; it is replaced"
+        ),
+        False,
+    ),
 }
 
 

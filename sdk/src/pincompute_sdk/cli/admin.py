@@ -197,7 +197,10 @@ def limits(
     pods: Annotated[int | None, Parameter(help="Replicas of all workloads that are not stopped.")] = None,
     cpu: Annotated[str, Parameter(help="CPU that these pods request: 20, 500m.")] = "",
     memory: Annotated[str, Parameter(help="Memory that they request: 64Gi.")] = "",
-    storage: Annotated[str, Parameter(help="Ephemeral storage that they request: 200Gi.")] = "",
+    storage: Annotated[str, Parameter(help="Ephemeral storage that they may write: 200Gi.")] = "",
+    container_storage: Annotated[
+        str, Parameter(help="Ephemeral storage that a container may write whose template says nothing of it: 2Gi.")
+    ] = "",
     documents: Annotated[str, Parameter(help="Bytes of documents of apps and units, with revisions: 64Mi.")] = "",
     settings: Annotated[str, Parameter(help="Bytes of all versions of secrets and configs: 64Mi.")] = "",
     images: Annotated[str, Parameter(help="Bytes of images in the region's registry: 50Gi.")] = "",
@@ -213,10 +216,12 @@ def limits(
     formats.check(output)
     counts = {"workloads": workloads, "pods": pods}
     amounts = {"cpu": cpu, "memory": memory, "storage": storage, "documents": documents}
-    amounts |= {"settings": settings, "images": images}
+    amounts |= {"containerStorage": container_storage, "settings": settings, "images": images}
     asked = {name: value for name, value in {**counts, **amounts}.items() if value not in (None, "")}
     if not yes:
-        doubts = doubtful_amounts.of_bytes({"memory": memory, "storage": storage, "images": images})
+        doubts = doubtful_amounts.of_bytes(
+            {"memory": memory, "storage": storage, "containerStorage": container_storage, "images": images}
+        )
         prompt.doubt(doubts, f"Limit project {project} to this?", "correct the amount, or add --yes")
     with options.client(where) as pin:
         if asked or default:

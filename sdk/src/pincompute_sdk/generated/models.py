@@ -709,7 +709,9 @@ class LimitUse(Model):
     name: str
     """As in the project's limits."""
     used: str
-    """What it takes. Workloads that are being deleted count until they are gone. `unknown` is possible."""
+    """What it takes. Workloads that are being deleted count until they are gone. `unknown` is possible. Empty for
+    containerStorage, which bounds each container by itself.
+    """
     allowed: str
     """What they may take together."""
     default: bool = False
@@ -837,7 +839,11 @@ class NewProjectLimits(Model):
     memory: int | str | None = None
     """Memory that these pods request. Default: 8Ti."""
     storage: int | str | None = None
-    """Ephemeral storage that these pods request. Default: 16Ti."""
+    """Ephemeral storage that these pods may write. Default: 16Ti."""
+    container_storage: int | str | None = None
+    """Ephemeral storage that a container may write whose template says nothing of it, at least 1Mi. It counts as its
+    storage, and holds for pods that are made from now on. Default: 1Gi.
+    """
     documents: int | str | None = None
     """Bytes of the documents of its apps and units, and of the revisions that are kept. Default: 64Mi."""
     settings: int | str | None = None
@@ -1035,7 +1041,11 @@ class ProjectLimits(Model):
     memory: int | str | None = None
     """Memory that these pods request. Default: 8Ti."""
     storage: int | str | None = None
-    """Ephemeral storage that these pods request. Default: 16Ti."""
+    """Ephemeral storage that these pods may write. Default: 16Ti."""
+    container_storage: int | str | None = None
+    """Ephemeral storage that a container may write whose template says nothing of it, at least 1Mi. It counts as its
+    storage, and holds for pods that are made from now on. Default: 1Gi.
+    """
     documents: int | str | None = None
     """Bytes of the documents of its apps and units, and of the revisions that are kept. Default: 64Mi."""
     settings: int | str | None = None
@@ -1243,7 +1253,7 @@ class Resources(Model):
     gpu: int | str | None = None
     """GPUs of its own."""
     storage: int | float | str | None = None
-    """Temporary storage that is set aside, for example 10Gi."""
+    """Temporary storage that is set aside, and the most that may be written unless a limit says another amount."""
     limits: Limits | None = None
     """What it may take at most. Default for memory: what is set aside."""
 

@@ -26,8 +26,8 @@ Names: TypeAlias = Mapping[Resource[Any], tuple[str, ...]]
 
 IN_MEMBERS: Names = {
     NETWORKPOLICIES: (network_isolation.NAME,),
-    RESOURCEQUOTAS: (namespace_quotas.PODS_QUOTA, namespace_quotas.OBJECTS_QUOTA),
     LIMITRANGES: (namespace_quotas.LIMIT_RANGE,),
+    RESOURCEQUOTAS: (namespace_quotas.PODS_QUOTA, namespace_quotas.OBJECTS_QUOTA),
     ROLEBINDINGS: tuple(role.name for role in project_roles.IN_MEMBERS),
 }
 ON_HOST: Names = {
@@ -64,8 +64,8 @@ def of(project: Project, cluster: str) -> tuple[Manifest, ...]:
         return (namespace_quotas.host_quota(), *map(project_roles.binding, project_roles.ON_HOST))
     return (
         network_isolation.policy(project),
+        namespace_quotas.limit_range(project),  # before a quota counts what it fills in
         *namespace_quotas.quotas(project),
-        namespace_quotas.limit_range(),
         *map(project_roles.binding, project_roles.IN_MEMBERS),
     )
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pincompute.domain import container_failure
+from pincompute.domain import container_failure, storage_eviction
 from pincompute.domain.container_failure import CUT_OFF, OUT_OF_MEMORY, SIGNALLED, short, signal_name
 from pincompute.store.records import AnyRecord, EventRecord, ExitRecord
 
@@ -130,6 +130,8 @@ def remedy_of(record: ExitRecord) -> str:
         return _GRACE_REMEDY
     if record.expected:
         return ""
+    if not record.container and storage_eviction.is_beyond_limit(record.message):
+        return storage_eviction.REMEDY
     if not record.container:
         return _REMEDIES_OF_PODS.get(record.reason, "look at the events")
     if record.reason == NODE_RESTARTED and record.code == CUT_OFF:

@@ -91,7 +91,10 @@ class Resources(Struct):
     cpu: Annotated[Quantity | None, doc("Cores that are set aside, for example 2, 0.5 or 250m. Default: 100m.")] = None
     memory: Annotated[Quantity | None, doc("Memory that is set aside, for example 512Mi. Default: 128Mi.")] = None
     gpu: Annotated[int | str | None, doc("GPUs of its own.")] = None
-    storage: Annotated[Quantity | None, doc("Temporary storage that is set aside, for example 10Gi.")] = None
+    storage: Annotated[
+        Quantity | None,
+        doc("Temporary storage that is set aside, and the most that may be written unless a limit says another amount."),
+    ] = None
     limits: Annotated[Limits | None, doc("What it may take at most. Default for memory: what is set aside.")] = None
 
 

@@ -15,8 +15,10 @@ from litestar import Request, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from pincompute.api import resource_requests
 from pincompute.api.meta import Struct, doc
 from pincompute.api.projects import PodSecurity, Project, ProjectLimits
+from pincompute.api.resource_requests import STORAGE
 from pincompute.domain import project_limits
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer
@@ -46,7 +48,11 @@ class LimitUse(Struct):
 
     name: Annotated[str, doc("As in the project's limits.")]
     used: Annotated[
-        str, doc("What it takes. Workloads that are being deleted count until they are gone. `unknown` is possible.")
+        str,
+        doc(
+            "What it takes. Workloads that are being deleted count until they are gone. `unknown` is possible. Empty for "
+            "containerStorage, which bounds each container by itself."
+        ),
     ]
     allowed: Annotated[str, doc("What they may take together.")]
     default: Annotated[bool, doc("No administrator has set this limit.")] = False
@@ -110,7 +116,12 @@ async def get_limits(
     allowed = project_limits.allowed(found)
     images = await stored.of(project)
     used = {**reads.project_limits.used(project), project_limits.IMAGES: images.total if images is not None else None}
-    return LimitUses(items=tuple(_use(limit, allowed, used, found) for limit in project_limits.LIMITS))
+    return LimitUses(items=(*(_use(limit, allowed, used, found) for limit in project_limits.LIMITS), _container_storage(found)))
+
+
+def _container_storage(project: Project) -> LimitUse:
+    amount = resource_requests.part(STORAGE, project_limits.container_storage(project)).removeprefix(f"{STORAGE} ")
+    return LimitUse(name="containerStorage", used="", allowed=amount, default=project.spec.limits.container_storage is None)
 
 
 def _use(
