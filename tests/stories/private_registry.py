@@ -79,7 +79,7 @@ def serving(region: Region, zone: str, folder: Path, image: LayoutImage, name: I
         issuer = inside.submit(ThreadingHTTPServer, ("127.0.0.1", 0), _issuer(key)).result()
         registry = PrivateRegistry(f"127.0.0.1:{inside.submit(_free_port).result()}", key)
         threading.Thread(target=issuer.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        place.mkdir()
+        place.mkdir(exist_ok=True)  # a run that was killed leaves it
         (place / "hosts.toml").write_text(f'server = "http://{registry.address}"\ncapabilities = ["pull", "resolve"]\n')
         try:
             with _program(region, network, folder, registry, f"http://127.0.0.1:{issuer.server_port}/token"):
