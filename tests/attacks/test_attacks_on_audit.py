@@ -186,6 +186,19 @@ async def test_a_forged_second_head_of_a_record_does_not_hide_the_first(host: Ho
     assert report.proofs == ()
 
 
+async def test_a_forged_newer_head_shows_and_what_follows_is_proved_again(host: Host):
+    """The policy of the host takes a head that lies ahead by what a gateway writes in the time between."""
+    await host.write(5)
+    forged = f"{10_005:020d} {'b' * 64} 2026-11-29T12:00:00Z"
+    body = msgspec.json.encode({"data": {"gw": forged}})
+    path = CONFIGMAPS.path(SYSTEM_NAMESPACE, AUDIT_HEADS)
+    await host.client.request("PATCH", path, body=body, content_type="application/merge-patch+json")
+    await host.write(3)
+    report = await host.verify()
+    assert "the log ends with record 5, and record 10005 was anchored" in whats(report)
+    assert (report.proofs[-1].until, report.last, report.unproved) == (10_009, 10_009, 0)
+
+
 async def test_heads_are_anchored_when_there_are_new_records_and_not_otherwise(host: Host):
     async with host.gateway() as (audit, anchors):
         await audit.record(call(1), allowed=True, status=200)

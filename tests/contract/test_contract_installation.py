@@ -95,6 +95,8 @@ GROWS: tuple[dict[str, str | None], ...] = (
     {"gw": f"{11:020d} {OTHER} {AT}"},
     {"gw_2026-11-30": HEAD.replace(AT, "2026-11-30T00:00:01Z")},
     {"other": DAY, "other_2026-11-29": DAY},
+    {"gw": f"{11 + 10_000 + 1_000:020d} {OTHER} 2026-11-29T12:00:01Z"},
+    {"gw": f"{11 + 20_000 + 1_000:020d} {HASH} 2026-11-29T11:59:59Z"},  # a clock that was set back
 )
 SHRINKS: dict[str, dict[str, str | None]] = {
     "a lower record": {"gw": f"{9:020d} {OTHER} {AT}"},
@@ -105,6 +107,11 @@ SHRINKS: dict[str, dict[str, str | None]] = {
     "no head": {"gw": "9"},
     "a record that no gateway reaches": {"gw": f"{10**20 - 1:020d} {OTHER} {AT}"},
     "a record that is too far behind": {"gw": f"{10**9:020d} {OTHER} {AT}"},
+    "more records than the time allows": {"gw": f"{10 + 10_000 + 1_001:020d} {OTHER} 2026-11-29T12:00:01Z"},
+    "more records in no time": {"gw": f"{10 + 10_001:020d} {OTHER} {AT}"},
+    "a forged time that allows everything": {"gw": f"{10 + 10_000_001:020d} {OTHER} 9999-12-31T00:00:00Z"},
+    "a time that is none": {"gw": f"{11:020d} {OTHER} 2026-19-39T12:00:00Z"},
+    "a time that is none for a new gateway": {"new": f"{11:020d} {OTHER} 2026-19-39T12:00:00Z"},
     "a head of another day than it says": {"gw_2099-01-01": HEAD},
     "a head of a day that is newer than the newest": {"gw_2026-11-28": f"{12:020d} {HASH} 2026-11-28T12:00:00Z"},
     "a head of a day of no gateway": {"unknown_2026-11-29": DAY},
@@ -149,7 +156,7 @@ async def test_heads_of_audit_logs_only_grow(new_server: RealServer) -> None:
             assert (await change({"data": data}, GATEWAY))[0] == 200, data
         administrator = {"Authorization": f"Bearer {TOKEN}"}
         assert (await change({"metadata": {"labels": {"a": "b"}}}, administrator))[0] == 200
-        assert (await change({"data": {"gw": f"{12:020d} {OTHER} {AT}"}}, GATEWAY))[0] == 200, "a label that is there stays"
+        assert (await change({"data": {"gw": f"{32_012:020d} {OTHER} {AT}"}}, GATEWAY))[0] == 200, "a label that is there stays"
         assert await delete(administrator) == 200
 
 

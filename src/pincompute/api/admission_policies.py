@@ -318,7 +318,16 @@ _PODS_WRITTEN = Match("", "v1", ("pods", "pods/ephemeralcontainers"), ("CREATE",
 _METADATA_PARTS = ("labels", "annotations", "finalizers", "ownerReferences")
 _HEAD_KEY = "^[a-z0-9-]{1,100}(_[0-9]{4}-[0-9]{2}-[0-9]{2})?$"
 _HEAD = "^0000[0-9]{16} [0-9a-f]{64} [0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$"
-_HEAD_STEP = 100_000_000  # records that a gateway writes at most while the host does not answer
+_HEAD_STEP = 10_000_000  # records that a gateway writes at most while the host does not answer
+_HEAD_RATE = 1_000  # records a second that a gateway writes at most between two heads, by what they say of their times
+_HEAD_BURST = 10_000  # records beyond that
+
+
+def _head_time(when: str) -> str:
+    """CEL: the time of the head with key `k` before or after the request."""
+    return f"timestamp(variables.{when}[k].substring(86, 106))"
+
+
 _HEADS_WRITTEN = Match("", "v1", ("configmaps",), ("UPDATE", "DELETE"), names=(labels.AUDIT_HEADS,))
 _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; a text begins with its record's number
     "matchConditions": [
@@ -363,6 +372,19 @@ _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; 
             "expression": "variables.changed.all(k, !(k in variables.before) || int(variables.after[k].substring(0, 20)) "
             f"- int(variables.before[k].substring(0, 20)) <= {_HEAD_STEP})",
             "message": f"a head of an audit log is at most {_HEAD_STEP:,} records behind the one before it",
+            "reason": "Invalid",
+        },
+        {  # an evaluation that fails refuses: no head has a time that is none
+            "expression": f"variables.changed.all(k, {_head_time('after')} > timestamp('2020-01-01T00:00:00Z'))",
+            "message": "the head of an audit log has the time at which it was anchored",
+            "reason": "Invalid",
+        },
+        {  # a time before the former one gives the burst alone: refusing it would let one forged time lock a gateway out
+            "expression": "variables.changed.all(k, !(k in variables.before) || int(variables.after[k].substring(0, 20)) "
+            f"- int(variables.before[k].substring(0, 20)) - {_HEAD_BURST} <= ({_head_time('after')} > {_head_time('before')} "
+            f"? {_HEAD_RATE} * ({_head_time('after')} - {_head_time('before')}).getSeconds() : 0))",
+            "message": f"a head of an audit log grows by at most {_HEAD_RATE:,} records a second since the one before it, "
+            f"and {_HEAD_BURST:,} more",
             "reason": "Invalid",
         },
         {
