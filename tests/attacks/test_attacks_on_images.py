@@ -181,7 +181,7 @@ async def test_a_project_that_stores_its_limit_pushes_no_more(
             assert named in body["errors"][0]["message"]
     assert (await token(gateway, "dan", "shop/web:pull"))[0] == 200
     _, uses, _ = await gateway.ask("vera", "GET", "/v1/projects/shop/limits")
-    assert uses["items"][-1] == {"name": "images", "used": "3073Mi", "allowed": "3Gi"}
+    assert {"name": "images", "used": "3073Mi", "allowed": "3Gi"} in uses["items"]
     assert (await gateway.ask("root", "PUT", LIMITS, {"images": "4Gi"}))[0] == 200
     assert (await token(gateway, "dan", "shop/web:push"))[0] == 200
     assert (await gateway.ask("root", "PUT", LIMITS, {"images": 0}))[0] == 200
@@ -190,7 +190,7 @@ async def test_a_project_that_stores_its_limit_pushes_no_more(
     assert (await gateway.ask("alice", "DELETE", "/v1/projects/shop/images?name=web&tag=1&dryRun=true"))[0] == 200
     assert (await token(gateway, "dan", "shop/web:push"))[0] == 403
     _, uses, _ = await gateway.ask("vera", "GET", "/v1/projects/shop/limits")
-    assert uses["items"][-1]["used"] == "3073Mi"
+    assert [row["used"] for row in uses["items"] if row["name"] == "images"] == ["3073Mi"]
 
 
 async def test_a_repository_has_a_bounded_number_of_tags(

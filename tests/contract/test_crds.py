@@ -680,6 +680,8 @@ async def test_a_project_names_only_sidecars_that_allow_it(server: Api, unique: 
         ({"selector": {"projects": ["*"]}}, {"container": {"image": "registry.internal/metrics:2"}, "paused": True}, ""),
         ({"selector": {"projects": ["a"]}}, {"selector": {"projects": ["a", "b"]}}, "spec.selector"),
         ({"selector": {"projects": ["a"]}}, {"selector": None}, ""),
+        ({"selector": {"projects": ["*"]}, "allowedProjects": ["a"]}, {"allowedProjects": ["*"]}, "spec.allowedProjects"),
+        ({"allowedProjects": ["a"]}, {"allowedProjects": ["a", "b"]}, ""),
     ],
 )
 async def test_a_stolen_gateway_credential_brings_no_program_into_all_pods(

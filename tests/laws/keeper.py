@@ -40,7 +40,7 @@ CONFIGMAPS = Resource("", "v1", "ConfigMap", "configmaps", True, Object)
 class ObservedKeeper:
     keeper: Keeper
     kept: tuple[tuple[str, tuple[Object, ...]], ...]  # by member; members that do not answer are absent
-    silent: tuple[str, ...]
+    unreachable: tuple[str, ...]
 
 
 def decide(observed: ObservedKeeper) -> Plan:
@@ -50,7 +50,7 @@ def decide(observed: ObservedKeeper) -> Plan:
     drops = tuple(a for member, kept in observed.kept for a in _drops(member, kept, keeper, wanted))
     proof = (Confirm(Ref(HOST, KEEPERS, keeper.key), keeper.metadata.uid, keeper.metadata.generation),)
     guard: Stage = proof if makes or drops else ()
-    if makes or drops or observed.silent:
+    if makes or drops or observed.unreachable:
         return plan(guard, makes, drops)
     return plan(_release(keeper) if keeper.deleting else _report(observed))
 
@@ -60,8 +60,8 @@ def observe(key: Key, views: Views, _now: datetime) -> ObservedKeeper | None:
     if keeper is None:
         return None
     answering = [m for m in views.members() if views.reachable(m)]
-    silent = tuple(m for m in ("a1", "b1") if m not in answering)
-    return ObservedKeeper(keeper, tuple((m, _kept(keeper, m, views)) for m in answering), silent)
+    unreachable = tuple(m for m in ("a1", "b1") if m not in answering)
+    return ObservedKeeper(keeper, tuple((m, _kept(keeper, m, views)) for m in answering), unreachable)
 
 
 def _kept(keeper: Keeper, member: str, views: Views) -> tuple[Object, ...]:

@@ -209,9 +209,16 @@ def _sidecars_by_gateway() -> list[Manifest]:
         "than the version of the image: name another tag of the same image, or write the rest with kubectl in the host cluster",
         "reason": "Forbidden",
     }
+    allowed: Manifest = {
+        "expression": f"!{_selects('object')} || request.operation == 'CREATE' "
+        "|| object.spec.?allowedProjects == oldObject.spec.?allowedProjects",
+        "message": "spec.allowedProjects: of a sidecar that selects pods, only a cluster administrator changes the projects, "
+        "because their pods get it without naming it: leave them as they are, or write them with kubectl in the host cluster",
+        "reason": "Forbidden",
+    }
     body: Manifest = {
         "matchConditions": [{"name": "by-the-gateway", "expression": _IS_GATEWAY}],
-        "validations": [selected, changed],
+        "validations": [selected, changed, allowed],
     }
     return _validating("sidecars-by-gateway", Match(GROUP, VERSION, (sidecars.PINSIDECARS.plural,), ("CREATE", "UPDATE")), body)
 
@@ -371,7 +378,7 @@ _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; 
         {
             "expression": "variables.changed.all(k, !(k in variables.before) || int(variables.after[k].substring(0, 20)) "
             f"- int(variables.before[k].substring(0, 20)) <= {_HEAD_STEP})",
-            "message": f"a head of an audit log is at most {_HEAD_STEP:,} records behind the one before it",
+            "message": f"a head of an audit log is at most {_HEAD_STEP:,} records ahead of the one before it",
             "reason": "Invalid",
         },
         {  # an evaluation that fails refuses: no head has a time that is none

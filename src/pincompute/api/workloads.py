@@ -246,8 +246,8 @@ class Score(Struct):
 class Scheduling(Struct):
     """The last scheduling decision, kept so that it can be explained. `generation` is the one it was made for.
 
-    `passed_over` names clusters that got nothing only because they were unreachable: the decision is made again when they
-    are back.
+    `passed_over` names clusters that got nothing only because they were temporarily unavailable: unreachable, not ready, or
+    without known capacity. The decision is made again when they are back.
     """
 
     generation: Annotated[int, doc("metadata.generation the decision was made for.")]
@@ -255,7 +255,9 @@ class Scheduling(Struct):
     revision: Annotated[str, doc("Revision of the template the decision was made for.")] = ""
     placement: Annotated[tuple[ClusterReplicas, ...], doc("How many replicas each member cluster should run.")] = ()
     unplaced: Annotated[int, doc("Replicas that no member cluster has room for.")] = 0
-    passed_over: Annotated[tuple[str, ...], doc("Clusters that got nothing only because they were unreachable.")] = ()
+    passed_over: Annotated[
+        tuple[str, ...], doc("Clusters that got nothing only because they were temporarily unavailable.")
+    ] = ()
     scores: Annotated[tuple[Score, ...], doc("How the candidate clusters were ranked.")] = ()
     rejections: Annotated[tuple[Rejection, ...], doc("Why the other clusters were not candidates, or got no more.")] = ()
 
@@ -335,6 +337,7 @@ class RolloutStatus(Struct):
     steps: Annotated[int, doc("Steps in all.")] = 1
     replicas: Annotated[int, doc("How many replicas, over all zones, may have the revision now.")] = 0
     zones: Annotated[tuple[str, ...], doc("The zones in the order of their turns.")] = ()
+    began: Annotated[datetime | None, doc("When this attempt began.")] = None
     since: Annotated[datetime | None, doc("When the present step or state began; absent while the workload is paused.")] = None
     healthy_since: Annotated[datetime | None, doc("Since when all replicas of the step have been available.")] = None
     restarts: Annotated[int, doc("Restarts of its containers when the bake time began.")] = 0

@@ -2,8 +2,8 @@
 
 A heartbeat in the loop measures its own delay; more than 50 ms is a stall. The thread's CPU clock tells the cause: it computed
 for all of that time, which is our code's fault, or it waited, for a busy machine or in a blocking call. A second thread
-samples the loop's stack while the heartbeat is overdue, so that the log names the place. It also reports a loop that stands for
-seconds while it still stands, because the loop itself may never come to it.
+samples the loop's stack while the heartbeat is overdue, so that the log names the place. It also reports a loop that is
+blocked for seconds while it is still blocked, because the loop itself may never come to it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STALL = 0.05  # seconds of lateness that are a stall: never a shorter one, and s
 CALM, BUSY = 0.05, 0.02  # seconds between heartbeats: more of them would cost too much where nothing happens
 SHARE = 0.2  # of the time that a busy thread computes
 PATIENCE = CALM + STALL  # seconds for which the second thread waits for a heartbeat
-STANDING = 5.0  # seconds after which a stall is reported while it lasts
+BLOCKED_AFTER = 5.0  # seconds after which a stall is reported while it lasts
 LOG_EVERY = 60.0  # seconds between two logs, each of the worst stall since the last
 DEPTH = 12  # innermost frames that are logged
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -117,7 +117,7 @@ class StallDetector:
 
 
 class StackSampler(threading.Thread):
-    """Samples the stack of the loop's thread once when a heartbeat is overdue, and reports a loop that stands."""
+    """Samples the stack of the loop's thread once when a heartbeat is overdue, and reports a loop that is blocked."""
 
     def __init__(self, watched: int) -> None:
         super().__init__(name="watchdog", daemon=True)
@@ -136,7 +136,7 @@ class StackSampler(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        wait, awaited, stood = PATIENCE, self._beat, 0.0
+        wait, awaited, blocked = PATIENCE, self._beat, 0.0
         while not self._over.wait(wait):
             beat = self._beat
             left = beat + PATIENCE - time.monotonic()
@@ -144,14 +144,14 @@ class StackSampler(threading.Thread):
                 wait = left
                 continue
             self._place = self._place or self._look()
-            before = stood if beat == awaited else 0.0
-            wait, awaited, stood = (
+            before = blocked if beat == awaited else 0.0
+            wait, awaited, blocked = (
                 PATIENCE,
                 beat,
                 before + PATIENCE,
             )  # not by a clock, which goes on while the process is stopped
-            if before < STANDING <= stood:
-                log.error("the event loop stands", extra={"seconds": round(stood, 1), "place": self._look()})
+            if before < BLOCKED_AFTER <= blocked:
+                log.error("the event loop is blocked", extra={"seconds": round(blocked, 1), "place": self._look()})
 
     def _look(self) -> str:
         frame = sys._current_frames().get(self._watched)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no other way

@@ -117,6 +117,7 @@ class ExternalInputs:
         self._most = most
         self._lines: dict[_Place, _PolledQuestion] = {}
         self._counts = Counter[type[Question[Any]]]()
+        self._turned_away: dict[type[Question[Any]], dict[Asker, Callable[[], None]]] = defaultdict(dict)
         self._asked: dict[Asker, frozenset[_Place]] = {}
         self._slots = defaultdict[type[Question[Any]], asyncio.Semaphore](lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -135,6 +136,8 @@ class ExternalInputs:
     def want(self, asker: Asker, places: frozenset[_Place], wake: Callable[[], None], group: asyncio.TaskGroup) -> None:
         """Starts asking what this reconciliation needs, and stops asking what only earlier ones needed."""
         before = self._asked.pop(asker, frozenset())
+        for waiting in self._turned_away.values():
+            waiting.pop(asker, None)
         for place in before - places:
             self._drop(asker, place)
         for place in places:
@@ -146,6 +149,7 @@ class ExternalInputs:
         line = self._lines.get(place)
         if line is None:
             if self._full(place):
+                self._turned_away[place[0].question][asker] = wake
                 return
             self._counts[place[0].question] += 1
             line = self._lines[place] = _PolledQuestion(place)
@@ -161,6 +165,9 @@ class ExternalInputs:
             line.task.cancel()
             self._counts[place[0].question] -= 1
             del self._lines[place]
+            waiting = self._turned_away[place[0].question]
+            if waiting:
+                waiting.pop(next(iter(waiting)))()
 
     def _full(self, place: _Place) -> bool:
         """Returns whether one more question of its type is too many, so that one type never takes the room of another."""

@@ -139,7 +139,7 @@ class CacheReads:
         connected = self.clusters.members()
         return tuple(m for m in self.members() if m not in connected or not self.clusters.answers(m))
 
-    def unreachable(self) -> tuple[str, ...]:
+    def unreachable_zones(self) -> tuple[str, ...]:
         """Returns the zones of members that do not answer now."""
         unreachable = set(self.unreachable_clusters())
         members = self.host(MEMBERCLUSTERS).list()

@@ -93,14 +93,14 @@ class Listening(logging.Handler):
         self.reported = threading.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage() == "the event loop stands":
+        if record.getMessage() == "the event loop is blocked":
             self.found.append(vars(record))
             self.reported.set()
 
 
 async def test_a_loop_that_stands_is_reported_once_while_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing in the loop can report it, and it may stand for ever."""
-    monkeypatch.setattr(event_loop_watchdog, "STANDING", 0.3)
+    monkeypatch.setattr(event_loop_watchdog, "BLOCKED_AFTER", 0.3)
     listening = Listening()
     event_loop_watchdog.log.addHandler(listening)
     try:

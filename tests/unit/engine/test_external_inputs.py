@@ -171,6 +171,24 @@ def test_the_number_of_questions_and_of_requests_is_bounded() -> None:
     scene(play, Source(), most=50)
 
 
+def test_who_found_no_room_is_woken_when_there_is_some() -> None:
+    """A notification that had to wait for others is delivered, though nothing else happens to its workload."""
+
+    async def play(bench: InputBench) -> None:
+        first, second = (METRIC, MetricQuery("first")), (METRIC, MetricQuery("second"))
+        bench.want(WEB, first)
+        await asyncio.sleep(5)
+        bench.want(DB, second)
+        bench.woken.clear()
+        bench.want(WEB)
+        assert bench.woken == [DB[1][1]]
+        bench.want(DB, second)
+        await asyncio.sleep(5)
+        assert bench.read(second) == 1.0
+
+    scene(play, Source(), most=1)
+
+
 # -- a controller that asks ---------------------------------------------------------------------------------------------------
 
 

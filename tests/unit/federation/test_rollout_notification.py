@@ -43,11 +43,11 @@ def at(**fields: Any) -> RolloutStatus:
 
 STAGES: dict[str, tuple[RolloutStatus, str]] = {
     "it begins": (at(), "started"),
-    "its second step waits": (at(state="AwaitingApproval", step=1, notified="waiting/0"), "waiting/1"),
+    "its second step waits": (at(state="AwaitingApproval", step=1, notified="awaitingapproval/0"), "awaitingapproval/1"),
     "its step fails and holds": (at(step=1, failure="it crashes", notified="started"), "failed/1"),
     "it is undone": (at(state="RollingBack", step=1, failure="it crashes", notified="started"), "failed/1"),
-    "it has been undone": (at(state="RolledBack", notified="failed/1"), "undone"),
-    "it ends": (at(state="Complete", step=3, notified="started"), "done"),
+    "it has been undone": (at(state="RolledBack", notified="failed/1"), "rolledback"),
+    "it ends": (at(state="Complete", step=3, notified="started"), "completed"),
 }
 
 
@@ -65,7 +65,7 @@ def test_each_stage_is_told_once(name: str) -> None:
 SILENT: dict[str, RolloutStatus | None] = {
     "there was no rollout": None,
     "it is paused": at(since=None),
-    "it goes on after an approval": at(step=1, notified="waiting/0"),
+    "it goes on after an approval": at(step=1, notified="awaitingapproval/0"),
     "the same step fails again": at(step=1, failure="another sentence", notified="failed/1"),
 }
 
@@ -95,9 +95,9 @@ def test_what_the_endpoint_has_not_taken_is_not_marked(answer: Exception) -> Non
 
 def test_a_rollout_that_has_begun_meanwhile_has_told_nothing() -> None:
     another = RolloutStatus(revision="r3", stable=V2)
-    assert rollout_notification.marked(another, BEGUN, "done") == another
+    assert rollout_notification.marked(another, BEGUN, "completed") == another
     again = at(attempt=1)
-    assert rollout_notification.marked(again, BEGUN, "undone") == again
+    assert rollout_notification.marked(again, BEGUN, "rolledback") == again
 
 
 def test_what_has_been_told_is_kept_in_the_status_for_the_next_process() -> None:
@@ -126,14 +126,20 @@ def test_an_event_is_a_cloud_event_that_says_what_to_look_at() -> None:
             "name": "hello",
             "stage": "failed",
             "revision": V2,
-            "formerRevision": V1,
+            "stableRevision": V1,
             "attempt": 0,
             "step": 1,
             "steps": 3,
             "zones": ["a", "b", "c"],
-            "reason": "it crashes",
+            "message": "it crashes",
         },
     }
+
+
+def test_another_rollout_of_the_same_revision_has_other_events() -> None:
+    """Rolled back and deployed again, it fails again, and an endpoint that deduplicates has to hear of it."""
+    first, second = (at(began=NOW + timedelta(hours=hours), failure="it crashes") for hours in (0, 1))
+    assert rollout_notification.event(app(WALK, first), first) != rollout_notification.event(app(WALK, second), second)
 
 
 def test_another_reason_makes_no_other_event() -> None:

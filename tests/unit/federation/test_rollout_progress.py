@@ -95,7 +95,7 @@ def test_a_workload_that_never_changed_has_no_record():
 def test_a_rollout_begins_in_the_first_zone():
     made = progress(app(), sites((0, 2), (0, 2), (0, 2)))
     assert made.limits == {"a1": 2, "b1": 0, "c1": 0}
-    assert record(made) == msgspec.structs.replace(BEGUN, steps=3, replicas=2)
+    assert record(made) == msgspec.structs.replace(BEGUN, began=NOW, steps=3, replicas=2)
     assert made.wake_after == WALK.progress_deadline_seconds
 
 

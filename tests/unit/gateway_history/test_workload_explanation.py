@@ -61,10 +61,11 @@ def test_the_way_back_is_the_newest_other_revision_that_ran_well() -> None:
     present = RollbackRevision("v3", stuck.spec.template, after(0), ran_well=True)
     known = [present, candidate("v2", "a:2", ran_well=False), candidate("v1", "a:1", ran_well=True)]
     assert (
-        workload_explanation.way_back(PINAPP, stuck, known) == "`pin rollback hello` goes back to revision v1, which ran well"
+        workload_explanation.rollback_hint(PINAPP, stuck, known)
+        == "`pin rollback hello` goes back to revision v1, which ran well"
     )
-    assert workload_explanation.way_back(PINAPP, stuck, known[:2]) == ""
-    assert workload_explanation.way_back(PINPOD, stuck, known).startswith("`pin rollback unit/hello` goes back")
+    assert workload_explanation.rollback_hint(PINAPP, stuck, known[:2]) == ""
+    assert workload_explanation.rollback_hint(PINPOD, stuck, known).startswith("`pin rollback unit/hello` goes back")
 
 
 def test_a_stopped_workload_is_said_to_be_stopped() -> None:

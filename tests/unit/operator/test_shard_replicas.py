@@ -14,6 +14,7 @@ from pincompute.api.builtin import (
     NAMESPACES,
     NODES,
     PODS,
+    Container,
     ContainerState,
     ContainerStateTerminated,
     ContainerStatus,
@@ -425,6 +426,21 @@ def test_how_each_container_of_a_unit_ended_is_kept(statuses, said):
     assert rows == [(s.name, s.state.terminated.exit_code, s.state.terminated.reason) for s in statuses]
     if statuses:
         assert ended["at"] == ended["containers"][0]["finishedAt"]
+
+
+def test_a_sidecar_that_is_asked_to_end_is_no_failure_of_a_unit():
+    """The kubelet ends sidecars after the mains: their exit codes say nothing of the work, and the platform's are not shown."""
+    gone = pod(0, ONCE, up=False, phase="Failed")
+    sidecars = (Container(name="log", restart_policy="Always"), Container(name="platform-metrics", restart_policy="Always"))
+    status = msgspec.structs.replace(
+        gone.status,
+        container_statuses=(end("web", 1, "Error"),),
+        init_container_statuses=(end("log", 143, "Error"), end("platform-metrics", 143, "Error")),
+    )
+    gone = msgspec.structs.replace(gone, status=status, spec=msgspec.structs.replace(gone.spec, init_containers=sidecars))
+    ended = told_of(units(gone))["ended"]
+    assert ended["message"].startswith("container web ended with exit code 1; look at")
+    assert [row["name"] for row in ended["containers"]] == ["web", "log"]
 
 
 def test_another_revision_of_a_unit_that_ended_runs():

@@ -237,7 +237,7 @@ import asyncio, pathlib, sys, time
 from prometheus_client import CollectorRegistry
 from pincompute.engine import event_loop_watchdog, health_endpoints
 
-event_loop_watchdog.STANDING = 0.2
+event_loop_watchdog.BLOCKED_AFTER = 0.2
 home, port, delay = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 
 def deadlock():
@@ -256,7 +256,7 @@ asyncio.run(main())
 
 
 def blocking(home: Path, delay: float = 0.0) -> Program:
-    """A program of the platform's kind, whose event loop stands while there is a file `block`."""
+    """A program of the platform's kind, whose event loop is blocked while there is a file `block`."""
     at = f"http://127.0.0.1:{free_port()}"
     live = Liveness(http=HttpReady(url=f"{at}/livez"), period=0.5, failures=3)
     argv = (sys.executable, "-c", BLOCKING, str(home), at.rpartition(":")[2], str(delay))
@@ -272,7 +272,7 @@ def test_a_program_whose_event_loop_stands_is_started_again(region: Region) -> N
     assert program.live is not None
     assert end.startswith(f"was stopped, because {program.live.http.url} gave no answer for 1.5 s; ended by signal ")
     said = region.written("logs/loop.log")
-    assert said.count("the event loop stands") == 1  # although nothing in the loop could say so
+    assert said.count("the event loop is blocked") == 1  # although nothing in the loop could say so
     (region.home / "block").unlink()
     assert region.ready("loop").pid != pid
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import free_room, last_lines, options, status_tree, target, way_back
+from pincompute_sdk.cli import free_room, last_lines, options, rollback_hint, status_tree, target
 from pincompute_sdk.cli.list_command import view_of
 from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where, Workload
@@ -45,7 +45,7 @@ def _show(them: WorkloadsResource, project: str, wanted: WorkloadTarget, *, watc
     if not watch:
         app, replicas = them.get(project, wanted.name), them.replicas(project, wanted.name).items
         status_tree.write(status_tree.lines(app, replicas))
-        for line in (*free_room.of(them, app), *last_lines.of(them, app, replicas), *way_back.of(them, app)):
+        for line in (*free_room.of(them, app), *last_lines.of(them, app, replicas), *rollback_hint.of(them, app)):
             terminal.out(line)
         return
     with Picture() as picture:

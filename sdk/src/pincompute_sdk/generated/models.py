@@ -1365,7 +1365,7 @@ class Scheduling(Model):
     unplaced: int = 0
     """Replicas that no member cluster has room for."""
     passed_over: tuple[str, ...] = ()
-    """Clusters that got nothing only because they were unreachable."""
+    """Clusters that got nothing only because they were temporarily unavailable."""
     scores: tuple[Score, ...] = ()
     """How the candidate clusters were ranked."""
     rejections: tuple[Rejection, ...] = ()

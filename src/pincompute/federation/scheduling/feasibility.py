@@ -1,4 +1,4 @@
-"""Computes whether a member is feasible for a demand: infeasible, unreachable, or feasible with some room.
+"""Computes whether a member is feasible for a demand: infeasible, temporarily unavailable, or feasible with some room.
 
 It does so once per member and class of demands. Most reconciliations follow a change of one member: the results of all others
 stand, and only promises made since are subtracted.
@@ -19,7 +19,7 @@ from pincompute.federation.scheduling.demand import Demand
 from pincompute.federation.scheduling.filters import RejectionReason
 
 REMEMBERED = 10_000  # results kept with a member
-_SILENCE, _FREE, _STANDING = "silence", "free", "standing "  # beside them; no class of demands has such a name
+_UNAVAILABILITY, _FREE, _STANDING = "silence", "free", "standing "  # beside them; no class of demands has such a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ def verdict(member: MemberState, demand: Demand) -> Feasibility:
     return made
 
 
-def unreachability(member: MemberState) -> RejectionReason | None:
+def unavailability(member: MemberState) -> RejectionReason | None:
     """Returns why the member receives nothing for the moment."""
-    if _SILENCE not in member.worked_out:
-        member.worked_out[_SILENCE] = filters.unreachability(member)
-    return member.worked_out[_SILENCE]
+    if _UNAVAILABILITY not in member.worked_out:
+        member.worked_out[_UNAVAILABILITY] = filters.unavailability(member)
+    return member.worked_out[_UNAVAILABILITY]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class MemberFeasibility:
     newcomer: Candidate  # as long as the workload has nothing there
     score: Score
     order: tuple[int, str]  # the best first
-    unreachable: RejectionReason | None
+    unavailable: RejectionReason | None
 
     def candidate(self, present: int) -> Candidate:
         return replace(self.newcomer, present=present) if present else self.newcomer
@@ -76,16 +76,16 @@ def member_feasibility(member: MemberState, demand: Demand, promised: Requests) 
 
 
 def _standing(member: MemberState, demand: Demand, promised: Requests) -> MemberFeasibility:
-    unreachable, score = unreachability(member), scores.score(member, promised)
+    unavailable, score = unavailability(member), scores.score(member, promised)
     newcomer = Candidate(
         cluster=member.name,
         zone=member.zone,
         present=0,
         room=left(member, demand, promised),
         score=max(1, score.total),
-        open=unreachable is None,
+        open=unavailable is None,
     )
-    return MemberFeasibility(member, promised, newcomer, score, (-score.total, member.name), unreachable)
+    return MemberFeasibility(member, promised, newcomer, score, (-score.total, member.name), unavailable)
 
 
 def left(member: MemberState, demand: Demand, promised: Requests) -> int:
@@ -108,7 +108,7 @@ def has_room(members: Iterable[MemberState], demand: Demand, promised: Mapping[s
     """Returns whether the member takes at least that many more."""
     return any(
         verdict(m, demand).by_node >= least
-        and unreachability(m) is None
+        and unavailability(m) is None
         and left(m, demand, promised.get(m.name, NOTHING)) >= least
         for m in members
     )

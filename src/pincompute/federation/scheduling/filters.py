@@ -70,7 +70,7 @@ def reject(demand: Demand, member: MemberState) -> RejectionReason | None:
     return next((out for passes in FILTERS if (out := passes(demand, member))), None)
 
 
-def unreachability(member: MemberState) -> RejectionReason | None:
+def unavailability(member: MemberState) -> RejectionReason | None:
     """Returns why a feasible cluster receives nothing for the moment; this is no rejection."""
     if not member.reachable:
         return RejectionReason("Unreachable", "does not answer; what runs there is left alone, nothing new is placed")

@@ -45,7 +45,7 @@ def place(workload: Workload, members: tuple[MemberState, ...], promised: Mappin
         revision=_revision(workload),
         placement=_rows(workload, {s.member.name: s.member for s in standings}, division),
         unplaced=division.unplaced,
-        passed_over=tuple(s.member.name for s in standings if s.unreachable and wants.replicas),
+        passed_over=tuple(s.member.name for s in standings if s.unavailable and wants.replicas),
         scores=tuple(s.score for s in sorted(standings, key=attrgetter("order"))[:KEPT_REASONS]),
         rejections=tuple(_rejections(wants, rejected, standings, division, zones)),
     )
@@ -80,7 +80,7 @@ def _divide(workload: Workload, wants: Demand, standings: Iterable[MemberFeasibi
             return zone_spread.every_cluster(wants.replicas, candidates)
         case "spread":
             division = zone_spread.divide(wants.replicas, candidates, workload.uid)
-    back = _passed_over(workload) & {s.member.name for s in standings if not s.unreachable}
+    back = _passed_over(workload) & {s.member.name for s in standings if not s.unavailable}
     if not back or division.unplaced:
         return division
     # A cluster that was unreachable at the last decision is back: even out what it missed, and no more.
@@ -122,15 +122,15 @@ def _rejections(
     zones: Mapping[str, str],
 ) -> Iterable[Rejection]:
     """Returns why clusters are rejected, and why the others got no more although some replicas have no place."""
-    short = {s.member.name: s for s in standings if s.unreachable or division.unplaced}
+    short = {s.member.name: s for s in standings if s.unavailable or division.unplaced}
     for name in sorted((*rejected, *short))[:KEPT_REASONS]:
         reason = rejected[name] if name in rejected else _shortage(wants, short[name])
         yield Rejection(cluster=name, reason=reason.word, message=reason.sentence, zone=zones[name])
 
 
 def _shortage(wants: Demand, standing: MemberFeasibility) -> RejectionReason:
-    if standing.unreachable:
-        return standing.unreachable
+    if standing.unavailable:
+        return standing.unavailable
     if standing.member.unschedulable:
         return RejectionReason("Unschedulable", "is closed for new work by its operator")
     capacity = standing.member.capacity

@@ -169,7 +169,7 @@ def _needs_decision(filing: Filing, known: Mapping[str, MemberState]) -> bool:
         case scheduling_queue.PLACED:
             return member is None or member.leaving
         case scheduling_queue.PASSED_OVER:
-            return member is None or member.leaving or feasibility.unreachability(member) is None
+            return member is None or member.leaving or feasibility.unavailability(member) is None
         case _:
             return False
 
@@ -188,17 +188,17 @@ def _shortage_ends(
 
 
 def _rejection_word(member: MemberState, wants: Demand) -> str:
-    """Returns the word for why the member is rejected; empty when it only has no room, or is unreachable."""
+    """Returns the word for why the member is rejected; empty when it only has no room, or is temporarily unavailable."""
     if out := feasibility.verdict(member, wants).out:
         return out.word
-    return "Unschedulable" if member.unschedulable and not feasibility.unreachability(member) else ""
+    return "Unschedulable" if member.unschedulable and not feasibility.unavailability(member) else ""
 
 
 def _lacks_a_share(obj: WorkloadObject, known: tuple[MemberState, ...]) -> bool:
     """Returns whether a cluster that matches and takes work has no share."""
     made, wants = obj.status.scheduling, demand(scheduling_queue.read(obj))
     has = {row.cluster for row in made.placement} if made else set[str]()
-    able = (m for m in known if m.name not in has and feasibility.unreachability(m) is None)
+    able = (m for m in known if m.name not in has and feasibility.unavailability(m) is None)
     return bool(wants.replicas) and any(feasibility.verdict(m, wants).out is None for m in able)
 
 

@@ -32,7 +32,7 @@ SCHEDULED, UNUSABLE = "Scheduled", "InvalidTemplate"
 # Why a workload is filed, and what is named beside it.
 WAITING = "waiting"  # needs a decision
 PLACED = "placed"  # has replicas in this cluster
-PASSED_OVER = "passed over"  # got nothing from this cluster only because it was unreachable
+PASSED_OVER = "passed over"  # got nothing from this cluster only because it was temporarily unavailable
 NO_ROOM = "no room"  # a part of it has no place: of this class of demands, for these reasons
 EVERYWHERE = "everywhere"  # has a share in every cluster that matches
 
@@ -134,7 +134,7 @@ def shortage_of(what: str) -> Shortage:
 
 
 def reasons_of(rejections: Iterable[Rejection]) -> str:
-    """Returns a name of the reasons. Full and unreachable clusters count alike, because a cluster that answers again causes an
+    """Returns a name of the reasons. Full and unavailable clusters count alike, because a cluster that answers again causes an
     event anyway.
     """
     return reasons((r.cluster, "" if r.reason in _SHORT else r.reason) for r in rejections)

@@ -1,7 +1,7 @@
-"""Notifies the endpoint that an administrator has named of the stages of each rollout, by CloudEvents.
+"""Sends a CloudEvent to the endpoint that an administrator has named when a rollout enters another stage.
 
-A rollout is started, waits for an approval, has failed, is undone, or is done. The status keeps the last stage of which the
-endpoint has taken the event (`status.rollout.notified`), so that a restart loses no notification: the platform repeats an
+A rollout is started, awaits an approval, has failed, is rolled back, or is completed. The status keeps the last stage whose
+event the endpoint has taken (`status.rollout.notified`), so that a restart loses no notification: the platform repeats an
 event, with the same id, until the endpoint takes it. It does not tell of a stage that has passed before that, and of the end
 of a rollout it tells for an hour, so that an endpoint named later does not hear of what ended long before.
 """
@@ -19,11 +19,11 @@ from pincompute.engine.external_inputs import EventDelivery, ExternalInput
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Unknown, Views
 
-Stage: TypeAlias = Literal["started", "waiting", "failed", "undone", "done"]
+RolloutEventType: TypeAlias = Literal["started", "awaitingapproval", "failed", "rolledback", "completed"]
 
 INPUT = ExternalInput(
     EventDelivery,
-    "whether the notification endpoint takes the stage of a rollout",
+    "delivery of the event of a rollout to the notification endpoint",
     period=30.0,
     deadline=10.0,
     stale_after=120.0,
@@ -57,13 +57,13 @@ def marked(record: RolloutStatus | None, stored: RolloutStatus | None, notified:
 def event(workload: Workload, record: RolloutStatus) -> EventDelivery:
     """Returns the event of the present stage. Its id is the same at each attempt to deliver it."""
     obj = workload.obj
-    named = f"{obj.metadata.uid}/{record.revision}/{record.attempt}/{_mark(record)}"
+    named = f"{obj.metadata.uid}/{record.revision}/{_began(record)}/{_mark(record)}"
     at = workload.status.last_update_time or record.since
     content: dict[str, Any] = {
         "specversion": "1.0",
         "id": named,
         "source": f"/projects/{workload.key.namespace}",
-        "type": f"{TYPE}.{stage(record)}",
+        "type": f"{TYPE}.{event_type(record)}",
         "subject": f"{workload.kind.word}/{workload.key.name}",
         **({"time": at} if at is not None else {}),
         "datacontenttype": "application/json",
@@ -71,32 +71,32 @@ def event(workload: Workload, record: RolloutStatus) -> EventDelivery:
             "project": workload.key.namespace,
             "kind": workload.kind.workload.kind,
             "name": workload.key.name,
-            "stage": stage(record),
+            "stage": event_type(record),
             "revision": record.revision,
-            "formerRevision": record.stable,
+            "stableRevision": record.stable,
             "attempt": record.attempt,
             "step": record.step,
             "steps": record.steps,
             "zones": record.zones,
-            "reason": record.failure,
+            "message": record.failure,
         },
     }
     return EventDelivery(named, msgspec.json.encode(content))
 
 
-def stage(record: RolloutStatus) -> Stage:
+def event_type(record: RolloutStatus) -> RolloutEventType:
     """Returns which stage of the rollout its record describes."""
     match record.state:
         case "Progressing":
             return "failed" if record.failure else "started"
         case "AwaitingApproval":
-            return "waiting"
+            return "awaitingapproval"
         case "RollingBack":
             return "failed"
         case "RolledBack":
-            return "undone"
+            return "rolledback"
         case "Complete":
-            return "done"
+            return "completed"
 
 
 def _due(record: RolloutStatus, now: datetime) -> str:
@@ -107,10 +107,15 @@ def _due(record: RolloutStatus, now: datetime) -> str:
     ended = record.state in ("Complete", "RolledBack")
     if ended and now - since > TOLD_FOR:
         return ""
-    return mark if stage(record) != "started" or not record.notified else ""
+    return mark if event_type(record) != "started" or not record.notified else ""
+
+
+def _began(record: RolloutStatus) -> str:
+    """Returns what tells this attempt from others of the same revision: it may be rolled back and deployed again."""
+    return f"{record.began:%Y%m%dT%H%M%SZ}" if record.began is not None else str(record.attempt)
 
 
 def _mark(record: RolloutStatus) -> str:
     """Returns what tells this stage from others of the same rollout: each step may wait, and each may fail."""
-    found = stage(record)
-    return f"{found}/{record.step}" if found in ("waiting", "failed") else found
+    found = event_type(record)
+    return f"{found}/{record.step}" if found in ("awaitingapproval", "failed") else found

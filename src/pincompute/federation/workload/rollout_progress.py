@@ -131,7 +131,8 @@ def decide(
         ends_first = record.state != "Complete" and workload.obj.spec.update.strategy == "Recreate"
         return Progress(workload, msgspec.structs.replace(record, since=None, healthy_since=None), ends_first=ends_first)
     zones = rollout_steps.zone_order(members, workload.obj.spec.update.zone_order, record.zones)
-    record = msgspec.structs.replace(record, zones=zones, since=record.since or now)
+    began = record.began if record.since is not None else record.began or now
+    record = msgspec.structs.replace(record, zones=zones, began=began, since=record.since or now)
     rollout = _Rollout(workload, sites, members, templates, record, now)
     match record.state:
         case "Complete":

@@ -245,7 +245,7 @@ class HistoryService:
         if obj.status.phase != STALLED:
             return ""
         known = await self._candidates.known(WorkloadRef(kind, *obj.key), obj)
-        return workload_explanation.way_back(kind, obj, known)
+        return workload_explanation.rollback_hint(kind, obj, known)
 
     def explain_all(self, project: str) -> tuple[Explanation, ...]:
         """Explain all workloads of the project that do not run as they should, from the caches alone."""

@@ -72,7 +72,7 @@ def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
     yield from _last_change(subject.records)
 
 
-def way_back(kind: WorkloadKind, obj: WorkloadObject, known: Sequence[RollbackRevision]) -> str:
+def rollback_hint(kind: WorkloadKind, obj: WorkloadObject, known: Sequence[RollbackRevision]) -> str:
     """Returns the command that goes back to the newest earlier revision that ran well; empty where there is none."""
     try:
         found = rollback_target.ran_well(known, rollback_target.present_names(obj, known))

@@ -122,9 +122,9 @@ class ReplicaLookup:
         """Clusters that do not answer now."""
         return self.reads.unreachable_clusters()
 
-    def unreachable(self) -> tuple[str, ...]:
+    def unreachable_zones(self) -> tuple[str, ...]:
         """Zones that do not answer now, at least in part."""
-        return self.reads.unreachable()
+        return self.reads.unreachable_zones()
 
     @contextmanager
     def changes(self, target: WorkloadRef) -> Generator[asyncio.Event]:

@@ -191,8 +191,8 @@ def route(kind: WorkloadKind) -> HTTPRouteHandler:
         target = WorkloadRef(kind, project, name)
         uid, found = lifecycle.workload(target).metadata.uid, lifecycle.replicas.of(target)
         if all(shard_pods.ready_since(replica.pod) is not None for replica in found):
-            return replica_list(found, lifecycle.replicas.unreachable())
+            return replica_list(found, lifecycle.replicas.unreachable_zones())
         told = await troubles.of(project, kind.workload.kind, name, uid, call.at, [replica.pod for replica in found])
-        return replica_list(found, lifecycle.replicas.unreachable(), told)
+        return replica_list(found, lifecycle.replicas.unreachable_zones(), told)
 
     return handle

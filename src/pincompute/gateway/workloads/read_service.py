@@ -68,7 +68,7 @@ class ReadService:
 
     def page(self, kind: SimpleKind[Any], request: ListRequest, cursor: str = "") -> Bytes:
         """Answers from the cache at once. Raises Problem."""
-        freshness, unreachable = self._reads.freshness(kind.resource), self._reads.unreachable()
+        freshness, unreachable = self._reads.freshness(kind.resource), self._reads.unreachable_zones()
         body = self._page(kind, request, cursor, (freshness.version, unreachable))
         return body, responses.fresh(freshness, unreachable)
 

@@ -174,8 +174,8 @@ def _report(
     unready = {replica.name for replica in census.replicas if not replica.ready}
     templates = {share.revision: share.template for share in seen.shard.spec.mix}
     found = unready_reason.find(UnreadyPods(seen.pods, unready, templates), seen.now, refused)
-    untold = unready_reason.untold_digests(sum(replica.waits for replica in census.replicas))
-    troubles = [*found, *untold] if unready else [*untold, *found]
+    digest_unknown = unready_reason.unknown_digests(sum(replica.waits for replica in census.replicas))
+    troubles = [*found, *digest_unknown] if unready else [*digest_unknown, *found]
     told = shard_status.ReplicaCounts(count, requests, troubles, census.final)
     return shard_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
 
@@ -230,7 +230,7 @@ def _census(seen: ObservedShard) -> _Census:
 
 def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[ReplicaState, float]:
     """And the seconds until a ready pod has been so for long enough."""
-    untold = _is_untold(pod, seen)
+    digest_unknown = _is_digest_unknown(pod, seen)
     updating = in_place_update.is_pending(pod) or sidecar_injection.is_pending(pod, seen.now)
     since = None if updating else shard_pods.ready_since(pod)
     wait = unready_reason.steady_after(pod, seen.now) if since is not None else 0.0
@@ -244,7 +244,7 @@ def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[
     replica = ReplicaState(
         name=pod.metadata.name,
         revision=_revision(pod),
-        shape="" if untold else shapes.get(_revision(pod)) or pod.metadata.annotations.get(SHAPE, ""),
+        shape="" if digest_unknown else shapes.get(_revision(pod)) or pod.metadata.annotations.get(SHAPE, ""),
         ordinal=shard_pods.ordinal(pod),
         created=created.timestamp() if created else 0.0,
         ready=since is not None,
@@ -253,17 +253,17 @@ def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[
         draining=pod.spec.node_name in seen.draining,
         unschedulable=_needs_room(pod),
         replace=other_pod,
-        waits=untold and seen.shard.spec.in_place == "Require",
+        waits=digest_unknown and seen.shard.spec.in_place == "Require",
         restart=not other_pod and bool(asked or sidecar_injection.asked(pod)),
         restarts=sum(status.restart_count for status in pod.status.container_statuses),
     )
     return replica, wait
 
 
-def _is_untold(pod: Pod, seen: ObservedShard) -> bool:
+def _is_digest_unknown(pod: Pod, seen: ObservedShard) -> bool:
     """Returns whether a container would have to restart alone, and the pod's node tells no digest of its image."""
-    untold = any(status.container_id and "@" not in status.image_id for status in _statuses(pod))
-    others = (share for share in seen.shard.spec.mix if untold and share.replicas and share.revision != _revision(pod))
+    digest_unknown = any(status.container_id and "@" not in status.image_id for status in _statuses(pod))
+    others = (share for share in seen.shard.spec.mix if digest_unknown and share.replicas and share.revision != _revision(pod))
     for share in others:
         carried = shard_pods.metadata(seen.resource, seen.shard, share, "", shard_pods.ordinal(pod))
         if not in_place_update.is_possible(pod, share.template, carried):

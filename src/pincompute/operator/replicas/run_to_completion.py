@@ -12,7 +12,7 @@ from typing import Any
 
 from pincompute.api import conditions, kinds
 from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Pod
-from pincompute.api.labels import REVISION
+from pincompute.api.labels import OF_PLATFORM, REVISION
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.shards import Shard, Share
 from pincompute.api.workloads import Ended, EndedContainer
@@ -61,9 +61,9 @@ def _ended(pod: Pod, revision: str, now: datetime) -> Ended:
 
 
 def _containers(pod: Pod) -> Iterator[EndedContainer]:
-    """Yields how each container ended; one that never ran has no end."""
-    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
-        if (end := _end(status)) is not None:
+    """Yields how each container of the user ended, the mains first; one that never ran has no end."""
+    for status in (*pod.status.container_statuses, *pod.status.init_container_statuses):
+        if (end := _end(status)) is not None and not status.name.startswith(OF_PLATFORM):
             yield EndedContainer(
                 name=status.name,
                 exit_code=end.exit_code,
@@ -75,8 +75,12 @@ def _containers(pod: Pod) -> Iterator[EndedContainer]:
 
 
 def _failures(pod: Pod) -> str:
-    """Returns which containers failed and how, in the words that a crash has."""
-    ends = ((status.name, _end(status)) for status in (*pod.status.init_container_statuses, *pod.status.container_statuses))
+    """Returns which containers failed and how, in the words that a crash has. A sidecar is asked to end after the mains, so its
+    exit code says nothing of the work.
+    """
+    sidecars = {c.name for c in pod.spec.init_containers if c.restart_policy == "Always"}
+    every = (*pod.status.container_statuses, *pod.status.init_container_statuses)
+    ends = ((status.name, _end(status)) for status in every if status.name not in sidecars)
     failed = ((name, end) for name, end in ends if end is not None and end.exit_code)
     return "; ".join(container_failure.ended(f"container {name}", end, again="").message for name, end in failed)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from pincompute_sdk.cli import way_back
+from pincompute_sdk.cli import rollback_hint
 from pincompute_sdk.core.errors import UnreachableError
 from pincompute_sdk.generated.models import App, Explanation, Status
 
@@ -22,18 +22,18 @@ def server(rollback: str) -> Any:
 
 
 def test_a_stalled_app_with_a_revision_that_ran_well_has_a_way_back() -> None:
-    assert way_back.of(server(BACK), app("Stalled")) == (BACK,)
-    assert way_back.of(server(""), app("Stalled")) == ()
+    assert rollback_hint.of(server(BACK), app("Stalled")) == (BACK,)
+    assert rollback_hint.of(server(""), app("Stalled")) == ()
 
 
 def test_an_app_that_is_not_stalled_asks_nothing() -> None:
-    assert way_back.of(cast("Any", None), app("Progressing")) == ()
-    assert way_back.of(cast("Any", None), App(name="web", project="demo")) == ()
+    assert rollback_hint.of(cast("Any", None), app("Progressing")) == ()
+    assert rollback_hint.of(cast("Any", None), App(name="web", project="demo")) == ()
 
 
 def test_that_nobody_answers_is_said() -> None:
     def explain(*_names: str) -> Explanation:
         raise UnreachableError("no answer")
 
-    (said,) = way_back.of(cast("Any", SimpleNamespace(explain=explain)), app("Stalled"))
+    (said,) = rollback_hint.of(cast("Any", SimpleNamespace(explain=explain)), app("Stalled"))
     assert said.startswith("which earlier revision ran well cannot be read now: no answer")
