@@ -110,8 +110,8 @@ def unknown_digests(replicas: int) -> list[UnreadyReason]:
     """Returns the reason of replicas that keep their revision: their nodes do not say what a change in place has to know."""
     message = (
         "their nodes have not reported the image digest of a container that must restart, and spec.update.inPlace is Require, "
-        "so these replicas keep their revision: wait until the nodes report it, name the image by its digest, or allow new pods "
-        "with Prefer"
+        "so these replicas keep their revision: wait until the nodes report it, name the image by its digest, or allow new "
+        "pods with Prefer"
     )
     return [UnreadyReason(Rank.UNREADY, "ImageDigestUnknown", message, replicas=replicas)] if replicas else []
 

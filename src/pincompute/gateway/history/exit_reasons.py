@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -60,46 +60,48 @@ def with_causes(records: Iterable[AnyRecord], around: Iterable[AnyRecord] = ()) 
 class FailedCheck(NamedTuple):
     """The kubelet restarted a container because of a check, once or several times from `since` to `until`."""
 
-    where: tuple[str, str]  # pod and container
     since: datetime
     until: datetime
     reason: str
 
 
-def _with_cause(record: ExitRecord, wanted: AbstractSet[str], failed: Sequence[FailedCheck]) -> ExitRecord:
+def _with_cause(
+    record: ExitRecord, wanted: AbstractSet[str], failed: Mapping[tuple[str, str], Sequence[FailedCheck]]
+) -> ExitRecord:
     if record.key in wanted:
         return replace(record, expected=True)
     if record.code not in _ENDED_BY_KUBELET or record.reason in (OUT_OF_MEMORY, GRACE_EXCEEDED):
         return record
-    where = (record.pod, record.container)
-    reason = next((each.reason for each in failed if each.where == where and each.since <= record.at <= each.until), "")
+    checks = failed.get((record.pod, record.container), ())
+    reason = next((each.reason for each in checks if each.since <= record.at <= each.until), "")
     return replace(record, reason=reason) if reason else record
 
 
-def _failed_checks(records: Iterable[AnyRecord]) -> list[FailedCheck]:
-    events = [record for record in records if isinstance(record, EventRecord)]
-    matched = [(event, found) for event in events if (found := CHECK_FAILED.match(event.message))]
-    return [
-        FailedCheck(
-            (event.object, found["container"]), event.at - _SECOND, event.last + GRACE, f"{found['check'].capitalize()}Failed"
-        )
-        for event, found in matched
-    ]
+def _failed_checks(records: Iterable[AnyRecord]) -> dict[tuple[str, str], list[FailedCheck]]:
+    """The failed checks by pod and container."""
+    found: dict[tuple[str, str], list[FailedCheck]] = {}
+    for event in records:
+        if isinstance(event, EventRecord) and (match := CHECK_FAILED.match(event.message)):
+            check = FailedCheck(event.at - _SECOND, event.last + GRACE, f"{match['check'].capitalize()}Failed")
+            found.setdefault((event.object, match["container"]), []).append(check)
+    return found
 
 
 def _announced_exits(records: Iterable[AnyRecord]) -> set[str]:
     """The keys of exits that the kubelet announced."""
     announced: dict[tuple[str, str], set[datetime]] = {}
+    exits: dict[tuple[str, str], list[ExitRecord]] = {}
     for record in records:
-        if isinstance(record, EventRecord) and (match := _DEFINITION_CHANGED.match(record.message)):
+        if isinstance(record, ExitRecord):
+            exits.setdefault((record.pod, record.container), []).append(record)
+        elif isinstance(record, EventRecord) and (match := _DEFINITION_CHANGED.match(record.message)):
             announced.setdefault((record.object, match["container"]), set()).update((record.at, record.last))
-    return {exit_.key for where, times in announced.items() for exit_ in _next_exits(records, where, sorted(times))}
+    return {exit_.key for where, times in announced.items() for exit_ in _next_exits(exits.get(where, ()), sorted(times))}
 
 
-def _next_exits(records: Iterable[AnyRecord], where: tuple[str, str], announced: Sequence[datetime]) -> Iterator[ExitRecord]:
+def _next_exits(of_container: Iterable[ExitRecord], announced: Sequence[datetime]) -> Iterator[ExitRecord]:
     """The first exit of the container after each announcement."""
-    exits = [r for r in records if isinstance(r, ExitRecord) and (r.pod, r.container) == where]
-    exits.sort(key=lambda record: record.at)
+    exits = sorted(of_container, key=lambda record: record.at)
     for at in announced:
         found = next((record for record in exits if at - _SECOND <= record.at <= at + GRACE), None)
         if found is not None:

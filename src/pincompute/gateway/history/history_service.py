@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +46,7 @@ _SETTING_KINDS = {kind.word: kind.resource.kind for kind in SETTINGS}
 STALLED = "Stalled"  # the phase in which waiting does not help
 CHANGES: frozenset[RecordType] = frozenset({"revision", "operation"})
 GROWTH = 4  # by which each further page is longer, while many records make few lines
-MOST_FOLDED = 4000  # records that are looked at for one page of lines
+MOST_FOLDED = 2000  # records that are looked at for one page of lines
 REVISIONS = 100  # earlier revisions that are compared with a changed one
 
 
@@ -81,12 +82,16 @@ class _ToldPage:
         earlier = (*self.before, *(record for record in left if isinstance(record, RevisionRecord)))
         return timeline.entries(self.records[:count], earlier, self.changes, with_operations=self.with_operations)
 
-    def count_of(self, limit: int) -> int:
-        """Returns how many records at most make no more than so many lines."""
+    def is_short(self, limit: int) -> bool:
+        """Returns whether all records make no more than so many lines."""
+        return len(self.lines(len(self.records))) <= limit
+
+    def first(self, limit: int) -> tuple[int, tuple[TimelineEntry, ...]]:
+        """Returns how many records at most make no more than so many lines, and these lines."""
         every = len(self.records)
-        if every <= limit or len(self.lines(every)) <= limit:
-            return every
-        return bisect_right(range(every), limit, lo=limit, key=lambda count: len(self.lines(count + 1)))
+        if every > limit and not self.is_short(limit):
+            every = bisect_right(range(every), limit, lo=limit, key=lambda count: len(self.lines(count + 1)))
+        return every, self.lines(every)
 
 
 class HistoryService:
@@ -181,13 +186,12 @@ class HistoryService:
         size = limit + 1  # the last line is whole when there is one more
         page, missing = await self.history(wanted, cursor, size, oldest_first=oldest_first)
         told = await self._told(wanted, page, missing, oldest_first=oldest_first)
-        while len(told.lines(len(page.records))) <= limit and page.cursor and len(page.records) < MOST_FOLDED:
+        while page.cursor and len(page.records) < MOST_FOLDED and await asyncio.to_thread(told.is_short, limit):
             size = min(LONGEST_PAGE, size * GROWTH)
             more, _ = await self.history(wanted, page.cursor, size, oldest_first=oldest_first)
             page = replace(more, records=page.records + more.records, places=page.places + more.places)
             told = await self._told(wanted, page, missing, oldest_first=oldest_first)
-        count = told.count_of(limit)
-        lines = told.lines(count)
+        count, lines = await asyncio.to_thread(told.first, limit)
         place = page.cursor if count == len(page.records) else page.places[count - 1] if page.places else ""
         return (lines if oldest_first else lines[::-1]), place, missing
 
