@@ -150,7 +150,7 @@ def test_one_container_restarts_in_every_pod_by_itself(region: Region, admin: Te
     region.apply(of_team("blue"))
     second = pods()
     said = admin.pin("restart", "hello", "--container", "hello", "--project", project)
-    assert "restarts in every pod" in said.out
+    assert "restarts in every replica of hello" in said.out
     third = pods()
     for before, after in ((first, second), (second, third)):
         assert [kept(after[uid]) for uid in sorted(after)] == [kept(before[uid]) for uid in sorted(after)]

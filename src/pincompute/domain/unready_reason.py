@@ -334,8 +334,11 @@ def is_starting(pod: Pod, now: datetime) -> bool:
 
 
 def steady_after(pod: Pod, now: datetime) -> float:
-    """Returns the seconds until a pod that is ready can be trusted: 0, unless a container of it crashed a moment ago."""
-    return max((_unsteady(pod, status, now) for status in pod.status.container_statuses), default=0.0)
+    """Returns the seconds until a pod that is ready can be trusted: 0, unless a container or sidecar of the user crashed a
+    moment ago. The fleet of a sidecar of the platform judges its health.
+    """
+    sidecars = (status for status in pod.status.init_container_statuses if not status.name.startswith(labels.OF_PLATFORM))
+    return max((_unsteady(pod, status, now) for status in (*pod.status.container_statuses, *sidecars)), default=0.0)
 
 
 def _unsteady(pod: Pod, status: ContainerStatus, now: datetime) -> float:

@@ -509,3 +509,17 @@ def test_a_refusal_of_a_former_revision_says_nothing_about_the_present_one():
     assert version == V1.revision
     assert refusals.of(controller.card.name, Key("demo", "hello"), {V1.revision}) == "privileged"
     assert refusals.of(controller.card.name, Key("demo", "hello"), {V2.revision}) == ""
+
+
+@pytest.mark.parametrize(("name", "left"), [("metrics", 7.0), ("platform-metrics", 0.0)])
+def test_a_pod_whose_sidecar_crashed_a_moment_ago_is_not_trusted_yet(name: str, left: float) -> None:
+    """A sidecar that crashes again and again runs in between, and the status would flip. A fleet judges the platform's own."""
+    began, ended = NOW - timedelta(seconds=5), NOW - timedelta(seconds=4)
+    how = ContainerStateTerminated(exit_code=2, reason="Error", started_at=began, finished_at=ended)
+    crash = ContainerState(terminated=how)
+    running = ContainerState(running=ContainerStateRunning(started_at=NOW - timedelta(seconds=3)))
+    sidecar = ContainerStatus(name=name, ready=True, restart_count=2, state=running, last_state=crash)
+    up = pod(0, V1)
+    found = msgspec.structs.replace(up, status=msgspec.structs.replace(up.status, init_container_statuses=(sidecar,)))
+    assert unready_reason.steady_after(found, NOW) == left
+    assert unready_reason.steady_after(up, NOW) == 0.0
