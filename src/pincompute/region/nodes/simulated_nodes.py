@@ -15,7 +15,7 @@ from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.process.program import HttpReady, Program
 
 STAGES = Path(__file__).parent / "stages.yaml"
-CAPACITY = {"cpu": "32", "memory": "256Gi", "pods": "110"}
+CAPACITY = {"cpu": "32", "memory": "256Gi", "ephemeral-storage": "512Gi", "pods": "110"}
 LEASE_SECONDS = 40
 
 
