@@ -76,7 +76,7 @@ MUTANTS: dict[str, Mutant] = {
         keeper,
         "never acts on unknown",
         "would remove finalizer|left behind",
-        ("    silent = tuple(", "    silent = () and tuple("),
+        ("    unreachable = tuple(", "    unreachable = () and tuple("),
     ),
     "deletes a foreign object: by name, not by mark": Mutant(
         keeper,
