@@ -165,8 +165,10 @@ def status_of(pod: Pod, containers: list[Manifest], now: datetime) -> Manifest:
 
 def bind(world: SimulatedWorld, cluster: str, key: Key, pod: Pod, nodes: Iterable[Node]) -> None:
     """To a node with room, a different one for each name; a pod that no node takes waits and says so."""
-    fitting = sorted(node.metadata.name for node in nodes if takes(world, cluster, node, pod))
     store = world.stores[cluster]
+    only = only_nodes(store.get(PODS, key)["spec"])
+    named = (node for node in nodes if not only or node.metadata.name in only)
+    fitting = sorted(node.metadata.name for node in named if takes(world, cluster, node, pod))
     if fitting:
         node = fitting[sum(map(ord, key.name)) % len(fitting)]
         store.patch(PODS, key, {"spec": {"nodeName": node}}, content_type="strategic-merge-patch")
@@ -174,6 +176,13 @@ def bind(world: SimulatedWorld, cluster: str, key: Key, pod: Pod, nodes: Iterabl
         waiting = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node has room"}
         body = {"status": {"phase": "Pending", "conditions": [waiting]}}
         store.patch(PODS, key, body, content_type="merge-patch", subresource="status")
+
+
+def only_nodes(spec: Manifest) -> set[str]:
+    """The nodes that a pod's affinity names; empty where it names none."""
+    affinity = spec.get("affinity", {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", {})
+    fields = (field for term in affinity.get("nodeSelectorTerms", ()) for field in term.get("matchFields", ()))
+    return {name for field in fields for name in field["values"]}
 
 
 def takes(world: SimulatedWorld, cluster: str, node: Node, pod: Pod) -> bool:

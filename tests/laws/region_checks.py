@@ -96,7 +96,8 @@ def check_no_mix(world: SimulatedWorld) -> None:
 
 
 def is_new(pod: Pod) -> bool:
-    return not pod.spec.node_name and not pod.deleting and not pod.status.conditions
+    """Whether it is a replica that was just made; one that only pulls images is none."""
+    return SHARD_UID in pod.metadata.labels and not pod.spec.node_name and not pod.deleting and not pod.status.conditions
 
 
 def check_newest_pod(world: SimulatedWorld, cluster: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,8 +12,10 @@ from kubelets import Kubelets
 from region_edits import CRAMPED, ROOMY, AppEdit, Edit, PodEdit, apply, begin
 from region_worlds import ALL_INDEXES, MOMENTARY, processes, promised
 
-from pincompute.api.labels import HOST
-from pincompute.testing.laws import Case, Chance, Scenario, uphold
+from pincompute.api import conditions
+from pincompute.api.builtin import PODS, Pod
+from pincompute.api.labels import HOST, SHARD_UID
+from pincompute.testing.laws import Case, Chance, Scenario, SimulatedWorld, uphold
 
 THREE = ("a1", "b1", "c1")
 QUICK = Kubelets()
@@ -38,7 +41,7 @@ def region(app: AppEdit, *edits: Edit, kubelets: Kubelets = QUICK, cramped: bool
 MISTYPED = (Edit("bad image"), Edit("image", number=2))
 CASES = {
     "a mistyped image stops before the first replica in three zones goes": (AppEdit(3), MISTYPED, QUICK),
-    "a mistyped image without surge takes one replica of three": (AppEdit(3, unavailable=1, surge=0), MISTYPED, QUICK),
+    "a mistyped image without surge takes nothing": (AppEdit(3, unavailable=1, surge=0), MISTYPED, QUICK),
     "a mistyped image of pods that are made anew takes nothing": (AppEdit(3, recreate=True), MISTYPED, QUICK),
     "an update in place keeps all three": (AppEdit(3), (Edit("image", number=2),), SLOW),
     "an update that makes new pods keeps all three": (AppEdit(3), (Edit("env", number=2),), SLOW),
@@ -64,6 +67,27 @@ CASES = {
 def test_the_promise_is_kept(name: str) -> None:
     app, edits, kubelets = CASES[name]
     uphold("never below the promised availability", region(app, *edits, kubelets=kubelets), Chance(random.Random(0), few=2))
+
+
+def check_no_replica_lacks_its_image(world: SimulatedWorld) -> None:
+    """S-158: no replica that has served ever waits for an image."""
+    for cluster in THREE:
+        served: set[str] = set()
+        for version in world.history(cluster, PODS):
+            pod = version.obj
+            if not isinstance(pod, Pod) or SHARD_UID not in pod.metadata.labels:
+                continue
+            waits = any(status.state and status.state.waiting for status in pod.status.container_statuses)
+            assert not (waits and pod.metadata.uid in served), f"{pod.key} in {cluster} served, and waits for an image"
+            if conditions.is_true(pod.status.conditions, "Ready"):
+                served.add(pod.metadata.uid)
+
+
+def test_a_replica_that_serves_never_waits_for_an_image() -> None:
+    """S-158: although two of three may be missing at a time."""
+    case = region(AppEdit(3, unavailable=2, surge=0), *MISTYPED, kubelets=SLOW)
+    scenario = replace(case.scenario, invariant=check_no_replica_lacks_its_image)
+    uphold("settles", replace(case, scenario=scenario), Chance(random.Random(0), few=2))
 
 
 def test_an_update_in_a_full_cluster_does_not_wait_for_the_room_of_its_own_surplus() -> None:

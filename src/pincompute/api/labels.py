@@ -13,6 +13,7 @@ TIER = f"{GROUP}/tier"
 ZONE = f"{GROUP}/zone"
 CLUSTER = f"{GROUP}/cluster"
 SHARD_UID = f"{GROUP}/shard-uid"  # on pods: uid of the shard that made them
+IMAGE_PULL = f"{GROUP}/image-pull"  # on pods that only pull images onto a node: uid of the shard whose pods will run them
 ORIGIN_UID = f"{GROUP}/origin-uid"  # on shards and pods: uid of the host object
 POD_SECURITY = "pod-security.kubernetes.io/enforce"  # on namespaces: level of the Pod Security Standards that pods must keep
 POD_SECURITY_VERSION = f"{POD_SECURITY}-version"

@@ -35,8 +35,7 @@ class Replaced(Struct):
 def patch(pod: Pod, template: Manifest, carried: PodMetadata) -> Manifest:
     """Returns a strategic merge patch that turns the pod into one of this template. Both must have the same shape."""
     wanted = template_hash.images(template)
-    present = _images(pod)
-    changed = {name: image for name, image in wanted.items() if present.get(name) != image}
+    changed = changed_images(pod, template)
     renamed = {
         c.name: name
         for c in restarting(pod, template, carried)
@@ -57,6 +56,12 @@ def patch(pod: Pod, template: Manifest, carried: PodMetadata) -> Manifest:
         for field, containers in (("containers", pod.spec.containers), ("initContainers", pod.spec.init_containers))
     }
     return {"metadata": _filled(metadata), "spec": _filled(spec)} if images else {"metadata": _filled(metadata)}
+
+
+def changed_images(pod: Pod, template: Manifest) -> dict[str, str]:
+    """Returns the images, by container, that the template brings to the pod."""
+    present = _images(pod)
+    return {name: image for name, image in template_hash.images(template).items() if present.get(name) != image}
 
 
 def is_possible(pod: Pod, template: Manifest, carried: PodMetadata) -> bool:

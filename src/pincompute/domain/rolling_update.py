@@ -10,7 +10,7 @@ which knows all members, hands it out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -83,14 +83,30 @@ def victims(replicas: Iterable[ReplicaState]) -> list[ReplicaState]:
     return sorted(replicas, key=lambda r: (r.ready, r.available, -r.created, not r.draining, -r.ordinal, r.name))
 
 
-def actions(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], budget: MemberBudget) -> PodActions:
-    """Returns the actions to take now; none when the mix is there and there are no requests."""
+def in_place_changes(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState]) -> list[tuple[ReplicaState, str]]:
+    """Returns the replicas that take another revision in place, whatever the budget, each with that revision."""
+    missing, surplus = _differences(mix, replicas)
+    return _same_shape(surplus[max(0, len(surplus) - len(missing)) :], missing)
+
+
+def actions(
+    mix: Sequence[WantedRevision],
+    replicas: Sequence[ReplicaState],
+    budget: MemberBudget,
+    unprepared: Collection[str] = (),
+) -> PodActions:
+    """Returns the actions to take now; none when the mix is there and there are no requests.
+
+    The nodes of the replicas that are `unprepared` are still to pull an image of the revision that they take in place. They
+    keep theirs until then, and request nothing.
+    """
     total = sum(wanted.replicas for wanted in mix)
     missing, surplus = _differences(mix, replicas)
     excess = max(0, len(surplus) - len(missing))
     movers = surplus[excess:]
     pairs = _same_shape(movers, missing) if budget.in_place else []
     revisions = {replica.name: revision for replica, revision in pairs}
+    prepared = [replica for replica, _ in pairs if replica.name not in unprepared]
     gone = {replica.name for replica in surplus}
     restarts = [r for r in replicas if r.restart and r.name not in gone]
     replaced = [r for r in movers if r.name not in revisions and not r.waits] + [
@@ -98,7 +114,7 @@ def actions(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], bud
     ]
     allowance = _Allowance(replicas, total)
     deleted = allowance.take(surplus[:excess], budget.unavailable)
-    updated = allowance.take([replica for replica, _ in pairs], budget.updating)
+    updated = allowance.take(prepared, budget.updating)
     restarted = allowance.take(restarts, budget.updating)
     deleted += allowance.take(replaced, budget.unavailable)
     blocking = min(sum(r.ready for r in surplus[:excess]), sum(r.unschedulable for r in replicas))
@@ -108,7 +124,7 @@ def actions(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], bud
         update=tuple((replica.name, revisions[replica.name]) for replica in updated),
         restart=tuple(replica.name for replica in restarted),
         delete=tuple(replica.name for replica in deleted),
-        updates=len(pairs) + len(restarts),
+        updates=len(prepared) + len(restarts),
         evictions=len(replaced) + blocking,
     )
 

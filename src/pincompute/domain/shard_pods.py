@@ -61,6 +61,11 @@ def free_names(resource: Resource[Any], shard: Shard, taken: Container[str], cou
     return tuple(itertools.islice(free, count))
 
 
+def pull_name(shard: Shard, digest: str) -> str:
+    """Returns the name of a pod that pulls images for the shard. No replica has it: an ordinal is a number."""
+    return _fit(f"{shard.metadata.name}-{shard.spec.cluster}", f"-pull-{digest}")
+
+
 def _fit(stem: str, suffix: str) -> str:
     if len(stem) + len(suffix) <= LONGEST_NAME:
         return stem + suffix

@@ -15,6 +15,8 @@ from pincompute.api.builtin import (
     PODDISRUPTIONBUDGETS,
     PODS,
     Container,
+    ContainerState,
+    ContainerStateTerminated,
     ContainerStatus,
     LabelSelector,
     Namespace,
@@ -28,6 +30,7 @@ from pincompute.api.builtin import (
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import (
     APP,
+    IMAGE_PULL,
     MANAGED_BY,
     ORDINAL,
     PINCOMPUTE,
@@ -42,6 +45,7 @@ from pincompute.api.meta import Key, Object, ObjectMeta, OwnerReference, Resourc
 from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, ShardBudget, ShardSpec, Share
 from pincompute.api.sidecars import PINSIDECARSHARDS
 from pincompute.domain import pod_security_defaults, project_namespace
+from pincompute.domain.image_pull import ImagePull
 from pincompute.kube.cache_views import Unknown
 from pincompute.operator.replicas import pod_disruption_budget
 from pincompute.operator.replicas.replicas_controller import INDEXES, ObservedShard
@@ -105,6 +109,31 @@ def pod(
             start_time=more.get("start_time"),
         ),
     )
+
+
+def pulling(of: Share, state: ContainerState | None, *, node: str = "n1", conditions: tuple[Condition, ...] = ()) -> Pod:
+    """The pod that pulls the image of a share onto a node."""
+    images = template_hash.images(of.template)
+    pull = ImagePull(node, of.revision, images)
+    return Pod(
+        metadata=ObjectMeta(
+            name=f"hello-a1-pull-{pull.digest}",
+            namespace="demo",
+            uid=f"pull-{node}",
+            labels={MANAGED_BY: PINCOMPUTE, IMAGE_PULL: UID, REVISION: of.revision},
+            owner_references=(OwnerReference(kind="PinAppShard", name="hello", uid=UID, controller=True),),
+        ),
+        spec=PodSpec(node_name="" if conditions else node, containers=(Container(name="web", image=images["web"]),)),
+        status=PodStatus(
+            phase="Pending",
+            conditions=conditions,
+            container_statuses=(ContainerStatus(name="web", image=images["web"], state=state),) if state is not None else (),
+        ),
+    )
+
+
+PULLED = ContainerState(terminated=ContainerStateTerminated(exit_code=128, reason="StartError"))
+"""What a kubelet reports of a container whose image it has pulled and whose command the image lacks."""
 
 
 def disruption_budget(of: PinAppShard, resource: Resource[Any] = PINAPPSHARDS) -> PodDisruptionBudget:

@@ -7,7 +7,20 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from shard_builders import NOW, UID, disruption_budget, namespace, pod, seen, shard, share, with_status, world
+from shard_builders import (
+    NOW,
+    PULLED,
+    UID,
+    disruption_budget,
+    namespace,
+    pod,
+    pulling,
+    seen,
+    shard,
+    share,
+    with_status,
+    world,
+)
 
 from pincompute.api import template_hash
 from pincompute.api.builtin import (
@@ -101,7 +114,7 @@ def test_a_single_unit_waits_for_its_name():
 
 def test_an_image_change_is_patched_in_place_and_pinned():
     """S-150: half of two at 25 % is one."""
-    plan = decide(seen(shard(V2), pod(0, V1), pod(1, V1)))
+    plan = decide(seen(shard(V2), pod(0, V1), pod(1, V1), pulls=(pulling(V2, PULLED),)))
     (patch,) = [a for a in plan.actions if isinstance(a, Patch)]
     assert (patch.ref.key.name, patch.uid, patch.resource_version) == ("hello-a1-1", "uid-1", "101")
     assert patch.body["spec"] == {"containers": [{"name": "web", "image": "hello:2"}]}
@@ -157,7 +170,7 @@ def test_recreate_is_never_in_place():
 
 def test_nothing_that_serves_is_disturbed_without_a_budget_and_what_waits_is_reported():
     """S-123: who may be disturbed is decided over all clusters, not here."""
-    plan = decide(seen(shard(V2, budget=ShardBudget()), pod(0, V1), pod(1, V1)))
+    plan = decide(seen(shard(V2, budget=ShardBudget()), pod(0, V1), pod(1, V1), pulls=(pulling(V2, PULLED),)))
     assert (names(plan, Evict), names(plan, Patch), names(plan, Delete)) == ([], [], [])
     (told,) = [a.body["status"] for a in plan.actions if isinstance(a, Replace)]
     assert told["disruptionRequests"] == {"updates": 2}
@@ -458,5 +471,5 @@ def test_pods_of_a_former_version_of_the_program_are_still_updated_in_place():
         )
         for made in (pod(0, former), pod(1, former))
     )
-    plan = decide(seen(shard(V2, former), *pods))
+    plan = decide(seen(shard(V2, former), *pods, pulls=(pulling(V2, PULLED),)))
     assert (names(plan, Patch), names(plan, Evict)) == (["hello-a1-1"], [])

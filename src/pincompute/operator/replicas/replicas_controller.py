@@ -1,9 +1,9 @@
 """Brings a shard's pods to the shard's mix of revisions within its budget.
 
 There is one controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's disruption
-account. Where only images changed, it updates pods in place. A plan that creates or removes pods first confirms that the shard
-and the set of its pods are those that the plan was decided from: by the cache where it is known to be fresh enough, else by the
-API server. So a cache that is ten minutes old never causes a pod too many (S-345, F5).
+account. Where only images changed, it updates pods in place, once their nodes have the images. A plan that creates or removes
+pods first confirms that the shard and the set of its pods are those that the plan was decided from: by the cache where it is
+known to be fresh enough, else by the API server. So a cache that is ten minutes old never causes a pod too many (S-345, F5).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pincompute.api.builtin import (
     PodDisruptionBudget,
 )
 from pincompute.api.kinds import KINDS, Kinds
-from pincompute.api.labels import LOCAL, SHAPE, SHARD_UID, WORKLOAD
+from pincompute.api.labels import IMAGE_PULL, LOCAL, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.labels import REVISION as REVISION_LABEL
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import RESTRICTED, PodSecurityLevel
@@ -57,11 +57,13 @@ from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAcce
 from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Replace, Stage, plan
 from pincompute.kube.cache_views import Unknown, View, Views
 from pincompute.operator.replicas import (
+    image_pulls,
     pod_disruption_budget,
     run_to_completion,
     shard_deletion,
     shard_status,
 )
+from pincompute.operator.replicas.image_pulls import ImageChange, ImagePulls, PullOwner
 
 FIRST_BATCH = 8  # creates in the first stage; what refuses one refuses all, so the batches double (slow start)
 LARGEST_BATCH = 500
@@ -69,6 +71,7 @@ RETRY_AFTER = 10.0  # seconds from the creation of a pod to that of its replacem
 NAME_TAKEN = 5.0  # seconds until the next reconciliation while something else has the name a pod needs
 REMEMBERED = 50_000  # shards whose shapes are kept; those of the oldest are worked out anew when they are needed
 BY_SHARD = "shard-uid"  # index over pods
+BY_PULLS = "image-pulls"  # index over pods that only pull images, by shard
 BY_NODE = "node"  # index over pods of shards
 BY_SIDECAR = "sidecar"  # index over shards
 
@@ -85,6 +88,7 @@ def _sidecars_named(shard: Shard) -> Iterable[str]:
 INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {
     PODS: {
         BY_SHARD: lambda pod: [_mark(pod.metadata.namespace, uid)] if (uid := pod.metadata.labels.get(SHARD_UID)) else [],
+        BY_PULLS: lambda pod: [_mark(pod.metadata.namespace, uid)] if (uid := pod.metadata.labels.get(IMAGE_PULL)) else [],
         BY_NODE: lambda pod: [pod.spec.node_name] if pod.spec.node_name and SHARD_UID in pod.metadata.labels else [],
     },
     **{kind.shard: {BY_SIDECAR: _sidecars_named} for kind in KINDS},
@@ -97,7 +101,8 @@ class ObservedShard:
 
     `budget` is the shard's PodDisruptionBudget. `taken` are names for its pods that other pods have; `draining` nodes that take
     no new pods; `refused` is why the API server did not take a pod of a wanted revision at the last attempt. `in_project`: the
-    namespace is a project's; `level` is its Pod Security. `sidecars` are those that the member knows.
+    namespace is a project's; `level` is its Pod Security. `sidecars` are those that the member knows. `pulls` are pods that
+    pull images for the shard's own.
     """
 
     resource: Resource[Any]
@@ -112,6 +117,7 @@ class ObservedShard:
     in_project: bool = True
     level: PodSecurityLevel = RESTRICTED
     sidecars: tuple[PinSidecarShard, ...] = ()
+    pulls: tuple[Pod, ...] = ()
 
     @property
     def ref(self) -> Ref:
@@ -137,21 +143,26 @@ def decide(seen: ObservedShard) -> Plan:
         return shard_deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked, in_project=seen.in_project)
     census = _census(seen)
     mix = _mix(seen, census)
-    actions = _actions(seen, mix, census.replicas)
+    pulls = _pulls(seen, mix, census.replicas)
+    actions = _actions(seen, mix, census.replicas, pulls)
     if not seen.in_project:
         return _left_alone(seen, mix, census, actions)
     creates = _creates(seen, actions, mix)
     touched = (*_updates(seen, actions), *_restarts(seen, actions), *_ends(seen, actions, census))
+    pulled = (*pulls.create, *pulls.delete)
     blocked = len(actions.create) - len(creates)
     count = shard_status.count(mix, census.replicas)
-    status = _report(seen, count, census, _requests(actions, census.replicas), seen.refused or _lacking(seen, actions))
+    refused = seen.refused or _lacking(seen, actions)
+    status = _report(seen, count, census, _Hindrances(_requests(actions, census.replicas), refused, pulls.failing))
     wake = shard_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
     ends = any(isinstance(a, Delete | Evict) for a in touched)
     kept = pod_disruption_budget.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
-    changed = bool(touched) or any(isinstance(write, Replace) for write in kept)  # a budget where there was none does no harm
+    changed = bool(touched or pulled) or any(
+        isinstance(write, Replace) for write in kept
+    )  # a budget where there was none does no harm
     guard = _guard(seen, moved=bool(creates) or ends, ends=ends, touched=changed)
-    return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
+    return plan(guard, kept, (*first, *pulled, *touched, *status.write), *more, wake_after=wake)
 
 
 def _lacking(seen: ObservedShard, actions: PodActions) -> str:
@@ -163,20 +174,30 @@ def _lacking(seen: ObservedShard, actions: PodActions) -> str:
 def _left_alone(seen: ObservedShard, mix: list[WantedRevision], census: _Census, actions: PodActions) -> Plan:
     """Reports the shard's status, and nothing else: in a namespace that is no project's, pods and budgets stay as they are."""
     refused = unready_reason.NO_PROJECT if actions.create else ""
-    status = _report(seen, shard_status.count(mix, census.replicas), census, _requests(PodActions(), census.replicas), refused)
+    hindrances = _Hindrances(_requests(PodActions(), census.replicas), refused)
+    status = _report(seen, shard_status.count(mix, census.replicas), census, hindrances)
     return plan(status.write, wake_after=shard_status.earliest(census.wake_after, status.wake_after))
 
 
+@dataclass(frozen=True, slots=True)
+class _Hindrances:
+    """What keeps the shard from its mix: `requests` that wait, why more pods are `refused`, and pods that cannot pull."""
+
+    requests: DisruptionRequests
+    refused: str = ""
+    failing_pulls: tuple[Pod, ...] = ()
+
+
 def _report(
-    seen: ObservedShard, count: shard_status.Count, census: _Census, requests: DisruptionRequests, refused: str
+    seen: ObservedShard, count: shard_status.Count, census: _Census, hindrances: _Hindrances
 ) -> shard_status.ShardStatusUpdate:
-    """Returns the report; `refused` is why no more pods are made."""
-    unready = {replica.name for replica in census.replicas if not replica.ready}
+    failing = hindrances.failing_pulls
+    unready = {replica.name for replica in census.replicas if not replica.ready} | {pod.metadata.name for pod in failing}
     templates = {share.revision: share.template for share in seen.shard.spec.mix}
-    found = unready_reason.find(UnreadyPods(seen.pods, unready, templates), seen.now, refused)
+    found = unready_reason.find(UnreadyPods((*seen.pods, *failing), unready, templates), seen.now, hindrances.refused)
     digest_unknown = unready_reason.unknown_digests(sum(replica.waits for replica in census.replicas))
     troubles = [*found, *digest_unknown] if unready else [*digest_unknown, *found]
-    told = shard_status.ReplicaCounts(count, requests, troubles, census.final)
+    told = shard_status.ReplicaCounts(count, hindrances.requests, troubles, census.final)
     return shard_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
 
 
@@ -187,12 +208,26 @@ def _mix(seen: ObservedShard, census: _Census) -> list[WantedRevision]:
     return [WantedRevision(share.revision, shapes[share.revision], share.replicas) for share in shares]
 
 
-def _actions(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[ReplicaState, ...]) -> PodActions:
+def _pulls(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[ReplicaState, ...]) -> ImagePulls:
+    """Returns what the nodes of the replicas that change in place pull first."""
+    spec = seen.shard.spec
+    changes = [] if spec.paused or spec.in_place == "Never" else rolling_update.in_place_changes(mix, replicas)
+    if not changes and not seen.pulls:
+        return ImagePulls()
+    pods = {pod.metadata.name: pod for pod in seen.pods}
+    shares = {share.revision: share for share in spec.mix}
+    serving = [ImageChange(pods[r.name], shares[revision]) for r, revision in changes if r.ready]
+    return image_pulls.decide(PullOwner(seen.resource, seen.shard, seen.level), serving, seen.pods, seen.pulls)
+
+
+def _actions(
+    seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[ReplicaState, ...], pulls: ImagePulls
+) -> PodActions:
     spec = seen.shard.spec
     if spec.paused:
         return rolling_update.kept(mix, replicas)
     budget = MemberBudget(spec.budget.unavailable, spec.budget.updating, in_place=spec.in_place != "Never")
-    return rolling_update.actions(mix, replicas, budget)
+    return rolling_update.actions(mix, replicas, budget, pulls.unprepared)
 
 
 def _requests(actions: PodActions, replicas: tuple[ReplicaState, ...]) -> DisruptionRequests:
@@ -472,7 +507,8 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
         return [Key(obj.metadata.namespace, owner.name) for owner in owners if owner.kind == resource.kind]
 
     def shard_of(cluster: str, pod: Pod) -> Iterable[Key]:
-        return owned(cluster, pod) if pod.metadata.labels.get(WORKLOAD) == workload else ()
+        has = pod.metadata.labels
+        return owned(cluster, pod) if has.get(WORKLOAD) == workload or IMAGE_PULL in has else ()
 
     def on_node(cluster: str, node: Node, views: Views) -> Iterable[Key]:
         """A node that is cordoned, or no longer, concerns the shards that have pods on it."""
@@ -544,6 +580,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
         refused=refused,
         level=pod_security_defaults.namespace_level(namespace.metadata.labels if namespace is not None else {}),
         in_project=in_project,
+        pulls=tuple(p for p in view.by(BY_PULLS, _mark(shard.metadata.namespace, uid)) if shard_pods.belongs_to(p, uid)),
         sidecars=tuple(sorted(_synced(views, PINSIDECARSHARDS).list(), key=lambda each: each.metadata.name)),
     )
 
