@@ -6,7 +6,8 @@ from live_region import Placed, Region, ask
 from story_manifests import example, single, web
 from terminal_user import TerminalUser
 
-from pincompute.api.builtin import ContainerStatus
+from pincompute.api.builtin import PODS, ContainerStatus
+from pincompute.api.labels import IMAGE_PULL
 from pincompute.api.meta import Manifest
 
 
@@ -85,6 +86,33 @@ def test_recreate_replaces_pods_although_only_the_image_changed(region: Region, 
     assert not before & region.uids(project, "web")
     assert during.most_live == 3
     assert region.http("a", project, "web")["version"] == "2"
+
+
+def test_an_image_that_cannot_be_pulled_ends_no_container(region: Region, project: str):
+    """S-158: the update says why it cannot begin, everything serves on, and the next image comes in place."""
+    update = {"maxUnavailable": 2, "maxSurge": 0}
+    region.apply(web(project, replicas=3, update=update))
+    region.settled(project, "web")
+    before = {placed.uid: main(placed).container_id for placed in region.pods(project, "web")}
+    with region.watching(project, "web") as during:
+        region.apply(web(project, replicas=3, image="hello:unpushed", update=update))
+
+        def told() -> bool:
+            return "hello:unpushed of container web cannot be pulled" in region.app(project, "web").status.message
+
+        region.eventually("the status says why", told)
+        assert {placed.uid: main(placed).container_id for placed in region.pods(project, "web")} == before
+        region.apply(web(project, replicas=3, image="hello:2", update=update))
+        region.settled(project, "web")
+    assert region.uids(project, "web") == before.keys()
+    assert {ask(placed.pod)["version"] for placed in region.pods(project, "web")} == {"2"}
+    assert during.fewest_ready >= 1
+
+    def no_pod_pulls() -> bool:
+        pods = (pod for member in region.members.values() for pod in member.list(PODS, project))
+        return not any(IMAGE_PULL in pod.metadata.labels for pod in pods)
+
+    region.eventually("the pods that pulled are gone", no_pod_pulls)
 
 
 def test_going_back_in_the_middle_of_an_update_ends_with_the_old_version(region: Region, project: str):
