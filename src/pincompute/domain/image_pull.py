@@ -22,7 +22,7 @@ from pincompute.api.projects import PodSecurityLevel
 from pincompute.api.validation_rules import LEAST
 from pincompute.domain import container_failure, pod_security_defaults, scheduling_verdict
 
-_COMMAND = "/.pincompute/pull-only"  # no image has it
+_COMMAND = "/.pincompute/pull-only"  # an image that has it runs its own program, with no more rights than in a replica
 _COPIED = ("tolerations", "imagePullSecrets", "hostUsers", "os")  # what decides whether a node takes a pod and pulls for it
 _RESOURCES: Manifest = {"requests": LEAST, "limits": {"memory": "16Mi", "ephemeral-storage": LEAST["ephemeral-storage"]}}
 _DIGITS = 12  # hex digits that tell the pulls of a shard apart
