@@ -13,7 +13,8 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -25,11 +26,13 @@ from story_projects import make_project
 from pincompute.api.labels import APP
 from pincompute.api.projects import PROJECTS
 from pincompute.region.layout import Layout
-from pincompute.region.nodes import cgroups, real_node
+from pincompute.region.network_policy.nft_script import OPEN_CONNECTIONS
+from pincompute.region.nodes import cgroups, node_network, real_node
 
 T = TypeVar("T")
 
 PATIENCE = 1.5  # seconds for a connection: every one that is allowed is made in a few milliseconds
+FLOOD = 10_000  # packets, each of a connection of its own
 CLONE_NEWNET = 0x40000000
 QUESTION = (
     b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x0akubernetes\x07default\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01"
@@ -278,3 +281,43 @@ def test_an_address_that_no_pod_has_is_closed(attacked: Attacked):
             return client.connect_ex(target) == 0
 
     assert not inside(attacked.process, from_spare)
+
+
+def test_a_pod_that_connects_without_end_fills_no_table(attacked: Attacked):
+    """Neither its node's nor the machine's, and another project connects meanwhile."""
+    region, layout = attacked.region, attacked.region.layout
+    flooding = next(p for p in pods_of(region, attacked.attacker, "a1") if p.uid != attacked.pod.uid)
+    one, other = pods_of(region, attacked.victim, "a1")[:2]
+    bystander, process = process_of(layout, one), process_of(layout, flooding)
+    before = tracked(layout)
+    inside(process, lambda: flood(address_of(attacked.pod), range(10_000, 10_000 + FLOOD)))
+    assert inside(bystander, lambda: connects(address_of(other), PORT))
+    assert OPEN_CONNECTIONS / 2 < tracked(layout)[1] - before[1] < FLOOD / 2
+    inside(process, lambda: ask(layout.dns_address(1), range(10_000, 10_000 + FLOOD)))
+    assert inside(bystander, lambda: resolved(layout.dns_address(1))) == service_address(layout, 1)
+    assert all(now - then < FLOOD / 2 for now, then in zip(tracked(layout), before, strict=True))
+
+
+def tracked(layout: Layout) -> tuple[int, int]:
+    """How many connections the machine and the node of a1 track."""
+    count = ("cat", "/proc/sys/net/netfilter/nf_conntrack_count")
+    enter = ("nsenter", f"--net={node_network.NAMESPACES / node_network.namespace(layout, layout.spec.members[0])}")
+    shown = (subprocess.run(command, capture_output=True, text=True, check=True) for command in (count, (*enter, *count)))
+    machine, node = (int(each.stdout) for each in shown)
+    return machine, node
+
+
+def flood(address: str, ports: Iterable[int]) -> None:
+    """A packet to each port; for the kernel, each is a connection."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for port in ports:
+            with suppress(ConnectionRefusedError):
+                sender.sendto(b"x", (address, port))
+
+
+def ask(server: str, ports: Iterable[int]) -> None:
+    """A question to the DNS from each port."""
+    for port in ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.bind(("", port))
+            sender.sendto(QUESTION, (server, 53))

@@ -1,4 +1,4 @@
-"""A node's network in the real kernel: nine pods in three namespaces on a bridge, and connections between them."""
+"""A node's network in the real kernel: nine pods in three namespaces on a bridge, the machine, and connections between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ NAMESPACES, NAMES, PORTS = ("x", "y", "z"), ("a", "b", "c"), (80, 81)
 PODS = tuple(f"{namespace}/{name}" for namespace in NAMESPACES for name in NAMES)
 ADDRESSES = {pod: f"10.77.16.{10 + number}" for number, pod in enumerate(PODS)}
 GATEWAY, MACHINE = "10.77.16.1", "10.77.0.1"
-ADDRESSING = NodeAddresses(pods="10.77.16.0/20", region="10.77.0.0/16", bridge="10.77.0.0/24", machine=MACHINE, dns_port=5353)
+DNS, DNS_PORT = "10.177.16.10", 5353
+ADDRESSING = NodeAddresses(
+    pods="10.77.16.0/20", region="10.77.0.0/16", bridge="10.77.0.0/24", machine=MACHINE, dns_port=DNS_PORT, dns=DNS
+)
 CLONE_NEWNET = 0x40000000
 ARRIVES, LATE = 5.0, 0.2  # seconds for connections that should be made, then for others to prove that they are not
 
@@ -30,7 +33,7 @@ Connection = tuple[str, str, int]
 
 
 class PodsNetwork:
-    """The namespaces, and a listener at every port of every pod. The node has the machine's address on its loopback."""
+    """The namespaces, and a listener at every port of every pod. The node routes to a namespace with the machine's address."""
 
     def __init__(self) -> None:
         self._prefix = f"pctest{os.getpid()}"
@@ -47,6 +50,7 @@ class PodsNetwork:
         ):
             self._ip(*command.split())
         self.in_node("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        self._add_machine()
         for number, pod in enumerate(PODS):
             self._add(number, pod)
         self._listeners = [self.inside(pod, lambda port=port: _listener(port)) for pod in PODS for port in PORTS]
@@ -55,8 +59,22 @@ class PodsNetwork:
     def __exit__(self, *_: object) -> None:
         for listener in self._listeners:
             listener.close()
-        for name in (self.node, *(self._namespace(pod) for pod in PODS)):
+        for name in (self.node, *(self._namespace(pod) for pod in ("machine", *PODS))):
             subprocess.run(("ip", "netns", "delete", name), check=False, capture_output=True)
+
+    def _add_machine(self) -> None:
+        name = self._namespace("machine")
+        for command in (
+            f"netns add {name}",
+            f"-n {self.node} link add eth0 type veth peer name node netns {name}",
+            f"-n {self.node} address add 10.77.0.10/24 dev eth0",
+            f"-n {self.node} link set eth0 up",
+            f"-n {self.node} route add default via {MACHINE}",
+            f"-n {name} address add {MACHINE}/24 dev node",
+            f"-n {name} link set node up",
+            f"-n {name} route add 10.77.16.0/20 via 10.77.0.10",
+        ):
+            self._ip(*command.split())
 
     def _add(self, number: int, pod: str) -> None:
         name = self._namespace(pod)

@@ -248,9 +248,10 @@ def test_changes_are_the_difference_between_two_tables(network: PodsNetwork):
             kept.policy(one.key, one)
         network.nft(nft_script.changed(kept.take()))
         applied = policies
-    changed = network.in_node("nft", "--stateless", "list", "ruleset")
+    shown = ("nft", "--stateless", "list", "table", *nft_script.TABLE.split())
+    changed = network.in_node(*shown)
     network.nft(nft_script.whole(ADDRESSING, state(*applied).whole()))
-    assert sorted(changed.split()) == sorted(network.in_node("nft", "--stateless", "list", "ruleset").split())
+    assert sorted(changed.split()) == sorted(network.in_node(*shown).split())
 
 
 def test_labels_that_change_take_effect(network: PodsNetwork):

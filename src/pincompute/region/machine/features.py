@@ -19,6 +19,7 @@ PROGRAMS = ("ip", "nft", "nsenter", "unshare", "mount")
 CONTROLLERS = ("cpu", "memory", "pids")
 FAMILIES = {"apt-get": "apt", "dnf": "dnf", "zypper": "zypper", "apk": "apk", "pacman": "pacman"}
 SECCOMP_HEADERS = ("/usr/include/seccomp.h", "/usr/local/include/seccomp.h")
+COUNTING = "add table ip try; add chain ip try all; add rule ip try all ct count over 1 drop"
 TRY = 10.0  # seconds that the trial of a kernel feature may take
 
 
@@ -79,6 +80,7 @@ def kernel_features() -> dict[str, bool]:
         "bridge": _works("unshare", "--net", "ip", "link", "add", "name", "try0", "type", "bridge"),
         "br_netfilter": BRIDGED_PACKETS.exists() or _works("modprobe", "br_netfilter"),
         "nf_tables": _works("unshare", "--net", "nft", "add", "table", "ip", "try"),
+        "nft_connlimit": _works("unshare", "--net", "nft", COUNTING),
         "overlay": overlay,
     }
 

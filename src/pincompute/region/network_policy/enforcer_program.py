@@ -42,6 +42,7 @@ def configuration(layout: Layout, member: MemberSpec) -> dict[Path, bytes]:
         bridge=layout.bridge_range,
         machine=layout.address,
         dns_port=layout.ports(1 + member.index).dns,
+        dns=layout.dns_address(1 + member.index),
     )
     settings = EnforcerSettings(node=addresses, ready=str(_ready(layout, member)))
     return {_settings(layout, member): msgspec.json.encode(settings)}

@@ -31,6 +31,7 @@ from pincompute.kube.object_store import Event
 from pincompute.region.network_policy import nft_script
 from pincompute.region.network_policy.nft_script import NodeAddresses
 from pincompute.region.network_policy.policy_state import PolicyState
+from pincompute.region.nodes import connection_tracking
 from pincompute.region.region_error import RegionError
 
 T = TypeVar("T", bound=Object)
@@ -56,6 +57,7 @@ def main(kubeconfig: Path, context: str, settings_path: Path) -> None:
     ready = Path(settings.ready)
     ready.unlink(missing_ok=True)
     filter_bridged_packets()
+    connection_tracking.shorten_timeouts()
     asyncio.run(_run(load_kubeconfig(kubeconfig, context), context, settings.node, ready.touch))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.region.nodes import cgroups
+from pincompute.region.nodes import cgroups, connection_tracking
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 PRIVATE = ("/run", "/var/lib", "/var/log")
@@ -111,6 +111,7 @@ def arrange(settings: NodeSettings) -> None:
     _bind(settings.kubelet_directory, "/var/lib/kubelet")
     _show_kernel_settings(KERNEL | {"kernel/pid_max": str(_share_of_processes(settings))})
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # of this network namespace
+    connection_tracking.forget_all()  # those of an earlier life: they would count for new pods with the same addresses
     cgroups.remove(settings.cgroup)  # those of an earlier life: kubelet would wait 3 s for each container they name
     cgroups.enter(settings.cgroup, "system")  # daemons and shims; kubelet puts pods beside it
 

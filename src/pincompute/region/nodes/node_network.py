@@ -16,7 +16,7 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,25 +78,57 @@ def machine_rules(layout: Layout) -> str:
     """What may come in from the bridge: pods reach the DNS and the API server of their own cluster, nodes also the registry.
 
     Whether a pod may reach its API server is for the node to judge. Everything else on the machine is closed to both, and
-    nobody beyond the bridge reaches what is on it.
+    nobody beyond the bridge reaches what is on it. No connection that begins on the bridge has an entry in the machine's table
+    of connections: none that the machine forwards or answers is tracked, and none that it refuses is kept.
     """
-    bridge, machine = layout.bridge, f"inet {table(layout.bridge)}"
-    _, _, registry = layout.registry.rpartition(":")
-    lines = [f'iifname != "{bridge}" accept', "ct state established,related ct direction reply accept"]
+    chains = {
+        "input": ("input priority filter - 10", _accepted(layout)),
+        "untracked_in": ("prerouting priority raw", _untracked_in(layout)),
+        "untracked_out": ("output priority raw", _untracked_out(layout)),
+    }
+    machine = f"inet {table(layout.bridge)}"
+    commands = [f"add table {machine}"]
+    for name, (hook, rules) in chains.items():
+        commands += [
+            f"add chain {machine} {name} {{ type filter hook {hook}; policy accept; }}",
+            f"flush chain {machine} {name}",
+        ]
+        commands += [f"add rule {machine} {name} {rule}" for rule in rules]
+    return "".join(f"{command}\n" for command in commands)
+
+
+def _accepted(layout: Layout) -> Iterator[str]:
+    yield f'iifname != "{layout.bridge}" accept'
+    yield "ct state established,related ct direction reply accept"
     for member in layout.spec.members:
         ports, pods, node = layout.ports(1 + member.index), layout.pod_range(member), layout.node_address(member)
-        lines.append(f"ip saddr {{ {pods}, {node} }} ip daddr {layout.address} udp dport {ports.dns} accept")
+        yield f"ip saddr {{ {pods}, {node} }} ip daddr {layout.address} udp dport {ports.dns} accept"
         own = f"ip daddr {layout.address} tcp dport {{ {ports.dns}, {ports.apiserver}"
-        lines += [f"ip saddr {pods} {own} }} accept", f"ip saddr {node} {own}, {registry} }} accept"]
-    lines.append("drop")
-    return "".join(
-        (
-            f"add table {machine}\n",
-            f"add chain {machine} input {{ type filter hook input priority filter - 10; policy accept; }}\n",
-            f"flush chain {machine} input\n",
-            *(f"add rule {machine} input {line}\n" for line in lines),
-        )
-    )
+        yield from (f"ip saddr {pods} {own} }} accept", f"ip saddr {node} {own}, {_registry_port(layout)} }} accept")
+    yield "drop"
+
+
+def _untracked_in(layout: Layout) -> Iterator[str]:
+    arriving = f'iifname "{layout.bridge}"'
+    yield f"{arriving} fib daddr type != local notrack"
+    yield from (f"{arriving} ip daddr {layout.address} {protocol} dport {ports} notrack" for protocol, ports in _open(layout))
+
+
+def _untracked_out(layout: Layout) -> Iterator[str]:
+    for protocol, ports in _open(layout):
+        yield f'oifname "{layout.bridge}" ip saddr {layout.address} {protocol} sport {ports} notrack'
+
+
+def _open(layout: Layout) -> tuple[tuple[str, str], ...]:
+    """The ports that some pod or node may reach, by protocol."""
+    members = [layout.ports(1 + member.index) for member in layout.spec.members]
+    dns = [ports.dns for ports in members]
+    tcp = [*dns, *(ports.apiserver for ports in members), _registry_port(layout)]
+    return tuple((name, f"{{ {', '.join(map(str, ports))} }}") for name, ports in (("udp", dns), ("tcp", tcp)) if ports)
+
+
+def _registry_port(layout: Layout) -> int:
+    return int(layout.registry.rpartition(":")[2])
 
 
 def connect(node: NodeNetwork) -> None:
