@@ -32,7 +32,7 @@ from pincompute.region.nodes import cgroups, node_network, real_node
 T = TypeVar("T")
 
 PATIENCE = 1.5  # seconds for a connection: every one that is allowed is made in a few milliseconds
-FLOOD = 10_000  # packets, each of a connection of its own
+FLOOD = 5_000  # packets, each of a connection of its own
 CLONE_NEWNET = 0x40000000
 QUESTION = (
     b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x0akubernetes\x07default\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01"
