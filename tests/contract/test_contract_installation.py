@@ -215,6 +215,10 @@ async def test_kubectl_is_refused_a_change_that_needs_new_pods_where_they_are_ru
         await write_requests.create(api, PINAPPS, body, "test")
         assert await change(api, web(image="hello:2")) == ""
         assert await change(api, {"template": {"metadata": {"labels": {"team": "web"}}}}) == ""
+        assert await change(api, web(resources={"requests": {"cpu": 1, "memory": "1Gi"}})) == ""
+        for amounts in ({"cpu": "1"}, {"ephemeral-storage": "1Gi"}):
+            said = await change(api, web(resources={"limits": amounts}))
+            assert "no running pod can take another spec.template.spec.containers[0].resources" in said
         env = web(env=[{"name": "A", "value": "1"}], args=["-v"])
         said = await change(api, env)
         assert "spec.template.spec.containers[0].args, spec.template.spec.containers[0].env" in said

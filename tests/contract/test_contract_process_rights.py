@@ -299,6 +299,7 @@ async def test_the_operator_leaves_pods_without_our_label_alone(cluster: Cluster
     for name, code in (("web", 200), ("foreign", 403)):
         assert (await operator.delete(f"{pods}/{name}", dryRun="All")).code == code
         assert (await operator.patch(f"{pods}/{name}", {"metadata": {"annotations": {"a": "b"}}}, dryRun="All")).code == code
+        assert (await operator.patch(f"{pods}/{name}/resize", {}, dryRun="All")).code == code
     taken = await operator.patch(f"{pods}/foreign", {"metadata": {"labels": OURS}}, dryRun="All")
     released = await operator.patch(f"{pods}/web", {"metadata": {"labels": {MANAGED_BY: None}}}, dryRun="All")
     unmarked = await operator.post(pods, {**POD, "metadata": {"name": "made"}}, dryRun="All")

@@ -1,14 +1,15 @@
-"""A new version reaches what runs: in place where only an image changed, else by replacement, never below the budget."""
+"""A new version reaches what runs: in place where running pods can take it, else by replacement, never below the budget."""
 
 from __future__ import annotations
 
 from live_region import Placed, Region, ask
 from story_manifests import example, single, web
-from terminal_user import TerminalUser
+from terminal_user import TALKER, TerminalUser
 
 from pincompute.api.builtin import PODS, ContainerStatus
 from pincompute.api.labels import IMAGE_PULL
 from pincompute.api.meta import Manifest
+from pincompute.region.nodes import cgroups
 
 
 def sidecar(placed: Placed) -> ContainerStatus:
@@ -184,3 +185,40 @@ def test_one_container_restarts_in_every_pod_by_itself(region: Region, admin: Te
         assert [kept(after[uid]) for uid in sorted(after)] == [kept(before[uid]) for uid in sorted(after)]
         assert all(main(after[uid]).container_id != main(before[uid]).container_id for uid in after)
         assert {ask(placed.pod)["version"] for placed in after.values()} == {"blue"}
+
+
+def sized(memory: str, version: int = 1) -> str:
+    """An app.yaml whose running replicas have to take every change."""
+    return (
+        "kind: App\nname: sized\nreplicas: 3\nterminationGracePeriod: 1s\nupdate: {inPlace: Require}\n"
+        f"containers:\n- name: web\n  image: {TALKER}:{version}\n  command: [sleep, '100000']\n"
+        f"  resources: {{cpu: 10m, memory: {memory}}}\n"
+    )
+
+
+def memory_limit(placed: Placed) -> str:
+    """What the control group of the only container says."""
+    group = f"pincompute-*/*/kubepods/*/pod{placed.uid}/{main(placed).container_id.removeprefix('containerd://')}"
+    files = ("memory.limit_in_bytes", "memory.max")
+    (found,) = [path for tree in cgroups.hierarchies() for name in files for path in tree.path.glob(f"{group}/{name}")]
+    return found.read_text().strip()
+
+
+def test_more_memory_reaches_containers_that_run_on(region: Region, dev: TerminalUser, shop: str):
+    """S-150, S-153: nothing restarts; with another image, that container starts once, and has the new limit then."""
+
+    def deployed(memory: str, version: int = 1) -> tuple[str, dict[str, Placed]]:
+        dev.write("app.yaml", sized(memory, version))
+        said = dev.pin("deploy").out
+        return said, {placed.uid: placed for placed in region.pods(shop, "sized")}
+
+    _, before = deployed("32Mi")
+    said, after = deployed("48Mi")
+    assert "resizes its running containers, step by step; no replica is replaced" in said
+    ran = {uid: (main(placed).container_id, main(placed).restart_count) for uid, placed in before.items()}
+    assert {uid: (main(placed).container_id, main(placed).restart_count) for uid, placed in after.items()} == ran
+    assert {memory_limit(placed) for placed in after.values()} == {str(48 * 2**20)}
+
+    _, both = deployed("64Mi", 2)
+    assert {uid: main(placed).restart_count for uid, placed in both.items()} == dict.fromkeys(before, 1)
+    assert {memory_limit(placed) for placed in both.values()} == {str(64 * 2**20)}

@@ -257,8 +257,10 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
     return [
         *_validating("platform-writes", written, _only_by(kinds, labels.FEDERATION, labels.OPERATOR)),
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
+        *_validating("resized-requests-and-limits", _PODS_RESIZED, _HAS_RESOURCES),
         *_pod_policies(),
         *_validating("platform-containers", _PODS_WRITTEN, _PLATFORM_CONTAINERS),
+        *_validating("resized-platform-containers", _PODS_RESIZED, _PLATFORM_CONTAINERS),
         *_validating("project-namespaces", _NAMESPACES, _PROJECT_LABELS),
         *_validating("allowed-images", _PODS_WRITTEN, _ALLOWED_IMAGES),
         *_validating("kwok-pods", Match("", "v1", ("pods", "pods/*"), ("CREATE", "UPDATE", "DELETE")), _KWOK_PODS),
@@ -320,6 +322,7 @@ _NOT_BY_PLATFORM: list[Manifest] = [  # which writes fractions as text itself, s
 ]
 _REVISIONS_WRITTEN = Match(GROUP, VERSION, (PINREVISIONS.plural,), ("CREATE", "UPDATE", "DELETE"))
 _PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
+_PODS_RESIZED = Match("", "v1", ("pods/resize",), ("UPDATE",), projects_only=True)
 _PODS_WRITTEN = Match("", "v1", ("pods", "pods/ephemeralcontainers"), ("CREATE", "UPDATE"), projects_only=True)
 
 _METADATA_PARTS = ("labels", "annotations", "finalizers", "ownerReferences")

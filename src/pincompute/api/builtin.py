@@ -35,6 +35,10 @@ class ContainerState(Struct):
     terminated: ContainerStateTerminated | None = None
 
 
+class ReportedResources(Struct):
+    """Amounts in effect, which only nodes report that can resize; only whether they are there matters."""
+
+
 class ContainerStatus(Struct):
     name: str
     image: str = ""
@@ -42,6 +46,8 @@ class ContainerStatus(Struct):
     container_id: str = msgspec.field(default="", name="containerID")
     ready: bool = False
     restart_count: int = 0
+    resources: ReportedResources | None = None
+    allocated_resources: dict[str, str | int | float] = {}
     state: ContainerState | None = None
     last_state: ContainerState | None = None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pincompute.api import template_hash
 from pincompute.api.meta import Manifest
 from pincompute.api.template_defaults import CONTAINER_LISTS
+from pincompute.api.template_hash import QUALITY
 
 TEMPLATE = "spec.template"
 
@@ -16,7 +17,20 @@ def replacing_fields(before: Manifest, after: Manifest) -> tuple[str, ...]:
 
     Empty where replicas of one template become replicas of the other in place. Raises InvalidQuantityError.
     """
-    return tuple(_fields(template_hash.fixed_part(before), template_hash.fixed_part(after)))
+    old, new = template_hash.fixed_part(before), template_hash.fixed_part(after)
+    found = [*_fields(old, new)]
+    if old["spec"].get(QUALITY) != new["spec"].get(QUALITY):
+        found += _resized(template_hash.normalise(before), template_hash.normalise(after))
+    return tuple(dict.fromkeys(found))
+
+
+def _resized(before: Manifest, after: Manifest) -> Iterator[str]:
+    """Yields the resources that differ: together they give the pod another quality of service."""
+    for where in CONTAINER_LISTS:
+        old = {container["name"]: container for container in before["spec"].get(where) or ()}
+        for place, container in enumerate(after["spec"].get(where) or ()):
+            if container["name"] in old and old[container["name"]].get("resources") != container.get("resources"):
+                yield f"{TEMPLATE}.spec.{where}[{place}].resources"
 
 
 def _fields(before: Manifest, after: Manifest) -> Iterator[str]:
@@ -25,6 +39,8 @@ def _fields(before: Manifest, after: Manifest) -> Iterator[str]:
     old, new = _part(before, "spec"), _part(after, "spec")
     for name in _changed(old, new):
         where = f"{TEMPLATE}.spec.{name}"
+        if name == QUALITY:
+            continue
         if name in CONTAINER_LISTS:
             yield from _of_containers(where, old.get(name) or [], new.get(name) or [])
         else:

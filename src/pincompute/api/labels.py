@@ -38,6 +38,7 @@ CHANGED_BY = (
     f"{GROUP}/changed-by"  # annotation on workloads: generation of the spec and who wrote it, where that is not the platform
 )
 RESTART_REQUEST = f"{GROUP}/restart-request"  # annotation on pods: JSON, restarts that somebody asked for and that wait
+RESIZE = f"{GROUP}/resize"  # annotation on pods: JSON, the amounts that an update in place gives its containers
 RESTARTS = f"{GROUP}/restarts"  # annotation on pods: JSON, container -> its restart by request
 SIMULATED_NODE = "kwok.x-k8s.io/node"  # annotation on nodes that KWOK plays
 SIMULATED_MARK = "-sim-"  # stands in the name of a simulated node, between its member and its number

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 
-from pincompute.api import template_defaults, template_normalization
+from pincompute.api import resizable_resources, template_defaults, template_normalization
 from pincompute.api.labels import RESTARTED_AT, SIDECARS
 from pincompute.api.meta import Manifest
 from pincompute.api.template_defaults import CONTAINER_LISTS
@@ -18,7 +18,8 @@ from pincompute.api.template_defaults import CONTAINER_LISTS
 DEFAULT_CPU = "100m"  # requested by a container that names neither request nor limit (SPEC #60)
 DEFAULT_MEMORY = "128Mi"
 
-VERSION = "v2"
+QUALITY = "qosClass"  # of the pod, among what an in-place update cannot change
+VERSION = "v3"
 """Begins every revision and shape. Another normal form or another hash needs another version: names are then not compared."""
 
 
@@ -37,7 +38,7 @@ def normalise(template: Manifest) -> Manifest:
         spec["resources"] = pod = _with_limits_requested(pod)
     shared = frozenset(pod.get("requests") or ())
     for _, container in containers(made):
-        container["resources"] = _with_defaults(container.get("resources") or {}, shared)
+        container["resources"] = with_defaults(container.get("resources") or {}, shared)
     return made
 
 
@@ -61,7 +62,8 @@ def revision(template: Manifest) -> str:
 
 
 def shape(template: Manifest) -> str:
-    """Names everything an in-place update cannot change: all but images that can be replaced, labels and annotations.
+    """Names everything an in-place update cannot change: all but images that can be replaced, amounts that can be resized,
+    labels and annotations.
 
     Two annotations ask for new pods: kubectl's restartedAt, and the names of sidecars. A pull policy that follows from an
     image stays what it was when the image is replaced, so it is part of the shape. A pod whose recorded shape has another
@@ -71,16 +73,33 @@ def shape(template: Manifest) -> str:
 
 
 def fixed_part(template: Manifest) -> Manifest:
-    """Returns the normal form of what an in-place update cannot change, which `shape` names."""
+    """Returns the normal form of what an in-place update cannot change, which `shape` names.
+
+    In the place of amounts that can be resized stands the pod's quality of service, which must stay.
+    """
     made = normalise(template)
+    spec: Manifest = made["spec"]
+    resizable = not spec.get("resources")
+    in_environment = resizable_resources.in_environment(spec)
+    quality = quality_of_service(made)
     for where, container in containers(made):
         if is_replaceable(where, container):
             container.setdefault("imagePullPolicy", template_defaults.pull_policy(container.get("image", "")))
             container.pop("image", None)
+            if resizable:
+                container["resources"] = resizable_resources.fixed(container, in_environment)
+    if resizable:
+        spec[QUALITY] = quality
     given: Manifest = made.pop("metadata", {})
     annotations: Manifest = given.get("annotations") or {}
     kept = {key: value for key in (RESTARTED_AT, SIDECARS) if (value := annotations.get(key))}
     return {**made, "metadata": _without(given, "labels", "annotations") | kept}
+
+
+def quality_of_service(made: Manifest) -> str:
+    """Returns the class of the pods of a template in normal form."""
+    resources: list[Manifest] = [container.get("resources") or {} for _, container in containers(made)]
+    return resizable_resources.quality_of_service((r.get("requests") or {}, r.get("limits") or {}) for r in resources)
 
 
 def is_named_by_this_version(name: str) -> bool:
@@ -106,7 +125,8 @@ def is_replaceable(where: str, container: Manifest) -> bool:
     return where == "containers" or container.get("restartPolicy") == "Always"
 
 
-def _with_defaults(resources: Manifest, shared: frozenset[str]) -> Manifest:
+def with_defaults(resources: Manifest, shared: frozenset[str] = frozenset()) -> Manifest:
+    """Returns the resources of a container with those that it does not name, unless the pod requests these as a whole."""
     filled = _with_limits_requested(resources)
     for name, default in (("cpu", DEFAULT_CPU), ("memory", DEFAULT_MEMORY)):
         if name not in shared:

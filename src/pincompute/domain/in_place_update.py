@@ -1,5 +1,7 @@
 """Updates pods in place: only containers whose image changed restart; name, node and volumes stay (S-150).
 
+Where amounts of CPU or memory change as well, the images wait in the pod's record until the resize is accepted (`pod_resize`).
+
 The pod records what changes, container by container, with the id of the container that has to end. The update is done when
 none of those ids runs any more and the pod is ready: judged by what runs, never by what the spec says (S-153). A container
 that is set back to the image that it still runs has nothing to wait for, so a rollback in the middle of an update never hangs
@@ -19,7 +21,7 @@ import msgspec
 from pincompute.api import labels, template_hash
 from pincompute.api.builtin import Container, Pod
 from pincompute.api.meta import Manifest, Struct
-from pincompute.domain import container_restart, shard_pods
+from pincompute.domain import container_restart, pod_resize, shard_pods
 from pincompute.domain.shard_pods import PodMetadata
 
 _REFERENCE = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
@@ -46,16 +48,21 @@ def patch(pod: Pod, template: Manifest, carried: PodMetadata) -> Manifest:
     notes[labels.IN_PLACE] = msgspec.json.encode(record).decode() if record else None
     if labels.IN_PLACE not in pod.metadata.annotations and not record:
         del notes[labels.IN_PLACE]
+    images = changed | renamed
+    resize = pod_resize.record(pod, template)
+    held = pod_resize.differs(pod, resize)
+    notes |= pod_resize.annotation(pod, msgspec.structs.replace(resize, images=images if held else {}))
     metadata = {
         "labels": _change(pod.metadata.labels, carried.labels, _stale(pod, "labels")),
         "annotations": notes | _renamed(pod, wanted, renamed),
     }
-    images = changed | renamed
+    if held or not images:
+        return {"metadata": _filled(metadata)}
     spec = {
         field: [{"name": c.name, "image": images[c.name]} for c in containers if c.name in images]
         for field, containers in (("containers", pod.spec.containers), ("initContainers", pod.spec.init_containers))
     }
-    return {"metadata": _filled(metadata), "spec": _filled(spec)} if images else {"metadata": _filled(metadata)}
+    return {"metadata": _filled(metadata), "spec": _filled(spec)}
 
 
 def changed_images(pod: Pod, template: Manifest) -> dict[str, str]:

@@ -29,6 +29,7 @@ from pincompute.domain import (
     container_restart,
     in_place_update,
     namespace_quotas,
+    pod_resize,
     pod_template_text,
     scheduling_verdict,
     storage_eviction,
@@ -106,14 +107,46 @@ def find(of: UnreadyPods, now: datetime, refused: str = "") -> list[UnreadyReaso
     return sorted(_folded(found), key=lambda r: (r.rank, -r.replicas, r.reason, r.message))
 
 
-def unknown_digests(replicas: int) -> list[UnreadyReason]:
-    """Returns the reason of replicas that keep their revision: their nodes do not say what a change in place has to know."""
-    message = (
-        "their nodes have not reported the image digest of a container that must restart, and spec.update.inPlace is Require, "
-        "so these replicas keep their revision: wait until the nodes report it, name the image by its digest, or allow new "
-        "pods with Prefer"
-    )
-    return [UnreadyReason(Rank.UNREADY, "ImageDigestUnknown", message, replicas=replicas)] if replicas else []
+DIGEST_UNKNOWN = "its node does not tell the image digest of a container that must restart"
+_KEPT_DIGEST = (
+    "their nodes have not reported the image digest of a container that must restart, and spec.update.inPlace is Require, "
+    "so these replicas keep their revision: wait until the nodes report it, name the image by its digest, or allow new "
+    "pods with Prefer"
+)
+
+
+def kept_revisions(replicas: Mapping[str, int]) -> list[UnreadyReason]:
+    """Returns why replicas keep their revision where no new pods are allowed; `replicas` tells how many by obstacle."""
+    return [
+        UnreadyReason(Rank.UNREADY, "ImageDigestUnknown", _KEPT_DIGEST, replicas=number)
+        if obstacle == DIGEST_UNKNOWN
+        else UnreadyReason(
+            Rank.UNREADY,
+            "ResizeImpossible",
+            f"no running replica can get the new resources, because {obstacle}, and spec.update.inPlace is Require, so these "
+            "replicas keep their revision: ask for other resources, or allow new pods with Prefer",
+            replicas=number,
+        )
+        for obstacle, number in sorted(replicas.items())
+    ]
+
+
+def resizes(pods: Iterable[Pod], *, replaces: bool) -> list[UnreadyReason]:
+    """Returns why pods do not have their new resources yet. `replaces`: the operator makes other pods in the end."""
+    return _folded(_of_resize(pod, found, replaces=replaces) for pod in pods if (found := pod_resize.obstacle(pod)) is not None)
+
+
+def _of_resize(pod: Pod, found: pod_resize.Obstacle, *, replaces: bool) -> UnreadyReason:
+    kept = "goes on with the former resources"
+    if not replaces:
+        kept += ", because spec.update.inPlace is Require: ask for other resources, make room, or allow new pods with Prefer"
+    elif found.final:
+        kept += " until a new one replaces it"
+    else:
+        kept += f", and a new one replaces it unless that changes within {pod_resize.PATIENCE.seconds // 60} minutes"
+    message = f"the node cannot give a running replica its new resources: {short(found.message)}; the replica {kept}"
+    reason = "ResizeInfeasible" if found.final else "ResizeDeferred"
+    return UnreadyReason(Rank.UNREADY, reason, message, revision=pod.metadata.labels.get(labels.REVISION, ""))
 
 
 def causes(found: Iterable[UnreadyReason]) -> tuple[UnreadyCause, ...]:
@@ -287,8 +320,11 @@ def _unless_asked(pod: Pod, status: ContainerStatus, how: ContainerStateTerminat
     replaced = msgspec.json.decode(text, type=dict[str, in_place_update.Replaced]) if text else {}
     old = replaced.get(status.name)
     restarted = container_restart.recorded(pod).get(status.name)
-    asked = (old is not None and old.id in (how.container_id, status.container_id)) or (
-        restarted is not None and bool(restarted.request)
+    resized = pod_resize.recorded(pod).ending.get(status.name)
+    asked = (
+        (old is not None and old.id in (how.container_id, status.container_id))
+        or (resized is not None and resized in (how.container_id, status.container_id))
+        or (restarted is not None and bool(restarted.request))
     )
     return None if asked else how
 

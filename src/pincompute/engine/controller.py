@@ -20,7 +20,7 @@ Where: TypeAlias = Literal["host", "members", "local"]
 """The host cluster, every member, or (for an operator) the one cluster it serves."""
 
 Verb: TypeAlias = Literal[
-    "create", "apply", "patch", "update", "status", "delete", "evict", "scale", "source", "copy", "discard"
+    "create", "apply", "patch", "resize", "update", "status", "delete", "evict", "scale", "source", "copy", "discard"
 ]
 """`source` reads the data of one object for a copy of it; `copy` and `discard` write and remove copies."""
 

@@ -115,6 +115,8 @@ def _check_pins(action: Action, card: Card[Any]) -> None:
             raise UndeclaredAccessError(f"{card.name} writes {action.ref} without the uid of the object that it belongs to")
         case Evict() if action.ref.resource != PODS:
             raise UndeclaredAccessError(f"{card.name} evicts {action.ref}, but only pods can be evicted")
+        case Patch(subresource="resize") if action.ref.resource != PODS:
+            raise UndeclaredAccessError(f"{card.name} resizes {action.ref}, but only pods can be resized")
         case _:
             return
 
@@ -133,9 +135,15 @@ _VERBS: Mapping[type[Action], Verb] = {
 
 def verb_of(action: Action) -> Verb | None:
     """Returns the card's word for an action, or None for questions."""
-    if isinstance(action, Replace):
-        return "status" if action.subresource == "status" else "update"
-    return _VERBS.get(type(action))
+    match action:
+        case Replace(subresource="status"):
+            return "status"
+        case Replace():
+            return "update"
+        case Patch(subresource="resize"):
+            return "resize"
+        case _:
+            return _VERBS.get(type(action))
 
 
 def where_of(cluster: str) -> Where:
@@ -198,7 +206,7 @@ async def _made(action: Apply, card: Card[Any], writer: Writer) -> bool:
 async def _patch(action: Patch, card: Card[Any], writer: Writer) -> None:
     body = manifest(action.ref, action.body, uid=action.uid, resourceVersion=action.resource_version)
     try:
-        await writer.patch(action.ref.resource, action.ref.key, body, card.name)
+        await writer.patch(action.ref.resource, action.ref.key, body, card.name, action.subresource)
     except api_errors.NotFound as gone:
         raise StaleView(f"{action.ref} is gone") from gone
 

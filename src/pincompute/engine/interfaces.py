@@ -13,6 +13,7 @@ from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.kube.cache_views import Views
 
 Subresource = Literal["", "status"]
+PatchSubresource = Literal["", "resize"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
@@ -49,7 +50,9 @@ class Writer(Protocol):
 
     async def apply(self, resource: Resource[Any], body: Manifest, manager: str) -> None: ...
 
-    async def patch(self, resource: Resource[Any], key: Key, body: Manifest, manager: str) -> None: ...
+    async def patch(
+        self, resource: Resource[Any], key: Key, body: Manifest, manager: str, subresource: PatchSubresource = ""
+    ) -> None: ...
 
     async def update(
         self, resource: Resource[Any], key: Key, body: Manifest, subresource: Subresource, manager: str

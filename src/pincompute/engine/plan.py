@@ -55,13 +55,17 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Sends a merge patch (strategic for built-in kinds) with the resource version that it was decided from."""
+    """Sends a merge patch (strategic for built-in kinds) with the resource version that it was decided from.
+
+    The resources of a running pod's containers change only through its subresource `resize`, which changes nothing else.
+    """
 
     ref: Ref
     body: Manifest
     uid: str
     resource_version: str
     why: str
+    subresource: Literal["", "resize"] = ""
 
 
 @dataclass(frozen=True, slots=True)

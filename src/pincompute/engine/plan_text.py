@@ -45,8 +45,8 @@ def sentence(action: Action) -> str:
             return f"create {ref}: {why}"
         case Apply(ref, _, why):
             return f"apply {ref}: {why}"
-        case Patch(ref, _, _, _, why):
-            return f"patch {ref}: {why}"
+        case Patch(ref, _, _, _, why, subresource):
+            return f"{subresource or 'patch'} {ref}: {why}"
         case Replace(ref, _, _, _, why, subresource):
             return f"write the {subresource} of {ref}: {why}" if subresource else f"update {ref}: {why}"
         case Delete(ref, _, why) | Discard(ref, _, why):

@@ -59,7 +59,7 @@ def in_members(cards: Sequence[Card[Any]], listed: Mapping[Resource[Any], Sequen
     return [
         *_in_projects(
             [streams, *(_rule(kind, parts) for kind, parts in _united(kinds))],
-            [kind for kind, _ in _united(kinds) if kind not in listed],
+            [(kind, parts) for kind, parts in _united(kinds) if kind not in listed],
         ),
         *_listed_objects(listed),
         *_role_bindings(project_roles.IN_MEMBERS),
@@ -80,7 +80,7 @@ def on_host(
     """
     foreign = [(kind, parts) for kind, parts in written(cards, "host") if kind.group != GROUP]
     return [
-        *_in_projects([_rule(*each) for each in foreign], [kind for kind, _ in foreign if kind not in listed]),
+        *_in_projects([_rule(*each) for each in foreign], [(kind, parts) for kind, parts in foreign if kind not in listed]),
         *_listed_objects(listed),
         *_role_bindings(project_roles.ON_HOST),
         *_secret_types(),
@@ -89,12 +89,13 @@ def on_host(
     ]
 
 
-def _in_projects(rules: list[Manifest], kinds: list[Resource[Any]]) -> list[Manifest]:
+def _in_projects(rules: list[Manifest], kinds: list[tuple[Resource[Any], set[str]]]) -> list[Manifest]:
     """Refuses every write of a process outside of projects' namespaces, and of objects without the platform's label.
 
-    A binding for each reason, because the terms of one selector must all be met. An eviction and a stream have no labels.
+    A binding for each reason, because the terms of one selector must all be met. An eviction and a stream have no labels; a
+    resize is sent as the pod itself.
     """
-    marked = [_rule(kind, {kind.plural}) for kind in kinds]
+    marked = [_rule(kind, {kind.plural} | (parts & {f"{kind.plural}/resize"})) for kind, parts in kinds]
     policy = _policy(
         "processes-in-projects",
         rules,

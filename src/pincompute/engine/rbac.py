@@ -16,6 +16,7 @@ NEEDS: dict[Verb, tuple[str, ...]] = {
     "create": ("create",),
     "apply": ("get", "create", "patch"),
     "patch": ("patch",),
+    "resize": ("patch",),
     "update": ("update",),
     "status": ("update",),
     "delete": ("delete",),
@@ -27,6 +28,7 @@ NEEDS: dict[Verb, tuple[str, ...]] = {
 }
 SUBRESOURCES: dict[Verb, str] = {
     "status": "/status",
+    "resize": "/resize",
     "evict": "/eviction",
     "scale": "/scale",
 }  # verbs that stand on a subresource

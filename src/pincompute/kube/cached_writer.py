@@ -82,9 +82,16 @@ class CachedWriter:
         self._applied.remember(place, body, answer)
         self._written(resource, answer)
 
-    async def patch(self, resource: Resource[Any], key: Key, body: Manifest, manager: str) -> None:
+    async def patch(
+        self,
+        resource: Resource[Any],
+        key: Key,
+        body: Manifest,
+        manager: str,
+        subresource: write_requests.PatchSubresource = "",
+    ) -> None:
         with self._sending(resource) as sent:
-            answer = await write_requests.patch(self.client, resource, key, body, manager)
+            answer = await write_requests.patch(self.client, resource, key, body, manager, subresource=subresource)
         self._written(resource, answer, sent if _is_new_version(answer, body) else None)
 
     async def update(

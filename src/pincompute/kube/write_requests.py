@@ -20,6 +20,7 @@ T = TypeVar("T", bound=Object)
 
 Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
 Subresource: TypeAlias = Literal["", "status"]
+PatchSubresource: TypeAlias = Literal["", "resize"]
 
 _UNCHECKED = {"fieldValidation": "Ignore"}  # unknown fields would only be warned of, and the body be parsed twice for that
 _DRY_RUN = {"dryRun": "All"}  # judged, and not done
@@ -63,12 +64,13 @@ async def patch(
     body: Manifest,
     manager: str,
     *,
+    subresource: PatchSubresource = "",
     dry_run: bool = False,
 ) -> T:
     """Sends a merge patch, strategic where the kind is built in, pinned by metadata.uid and metadata.resourceVersion in
     `body`.
     """
-    path = resource.path(key.namespace, key.name)
+    path = resource.path(key.namespace, key.name, subresource)
     content_type = _STRATEGIC if _built_in(resource) else _MERGE
     query = {"fieldManager": manager, **_UNCHECKED, **(_DRY_RUN if dry_run else {})}
     answer = await _pinned(client, path, query, msgspec.json.encode(body), content_type)

@@ -329,7 +329,8 @@ OTHER = {
     "label": ({"metadata": {"labels": {"a": "b"}}} | template(), False),
     "environment": (template({"name": "web", "image": "hello:1", "env": [{"name": "A", "value": "b"}]}), True),
     "argument order": (template({"name": "web", "image": "hello:1", "args": ["b", "a"]}), True),
-    "memory": (template({"name": "web", "image": "hello:1", "resources": {"requests": {"memory": "129Mi"}}}), True),
+    "memory": (template({"name": "web", "image": "hello:1", "resources": {"requests": {"memory": "129Mi"}}}), False),
+    "CPU limit": (template({"name": "web", "image": "hello:1", "resources": {"limits": {"cpu": "1"}}}), True),
     "grace": (template(terminationGracePeriodSeconds=1), True),
     "volume": (template(volumes=[{"name": "v", "emptyDir": {}}]), True),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from pincompute.api.kinds import PINAPP
 from pincompute.api.labels import SHARDS_FINALIZER
@@ -19,9 +20,9 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GIB = 2**30
 
 
-def template(image: str = "registry.internal/hello:1", cpu: str = "500m") -> Manifest:
+def template(image: str = "registry.internal/hello:1", cpu: str = "500m", **container: Any) -> Manifest:
     requests = {"cpu": cpu, "memory": "128Mi"}
-    return {"spec": {"containers": [{"name": "web", "image": image, "resources": {"requests": requests}}]}}
+    return {"spec": {"containers": [{"name": "web", "image": image, "resources": {"requests": requests}, **container}]}}
 
 
 def capacity(nodes: int = 4, cpu: int = 4000, used: int = 0, **devices: int) -> Capacity:

@@ -42,7 +42,7 @@ from pincompute.federation.workload.workload_model import Workload
 from pincompute.federation.workload.workload_status import PACE
 
 V1, V2, V3 = (template(f"registry.internal/hello:{n}") for n in (1, 2, 3))
-RESHAPED = template("registry.internal/hello:1", cpu="250m")
+RESHAPED = template("registry.internal/hello:1", args=["again"])
 BY_DEFAULT = Update()
 ONE_AT_A_TIME = Update(max_unavailable=1, max_surge=0)
 

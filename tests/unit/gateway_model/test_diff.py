@@ -109,6 +109,16 @@ CHANGES = {
         {"template": _web(args=["a"])},
         "x replaces its replicas step by step, because no running replica can take another containers.web.args",
     ),
+    "more memory": (
+        [("containers.web.resources.memory", "128Mi", "1Gi")],
+        {"template": _web(resources={"requests": {"memory": "1Gi"}})},
+        "x resizes its running containers, step by step; no replica is replaced",
+    ),
+    "another quality of service": (
+        [("containers.web.resources.limits", None, {"cpu": "100m"})],
+        {"template": _web(resources={"limits": {"cpu": "100m"}})},
+        "x replaces its replicas step by step, because no running replica can take another containers.web.resources",
+    ),
     "a volume and an image": (
         [("containers.web.image", "a", "b"), ("volumes", None, [{}])],
         {"template": _web(volumes=[{"name": "v", "emptyDir": {}}], image="b")},

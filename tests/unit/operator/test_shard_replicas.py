@@ -33,6 +33,7 @@ from pincompute.api.builtin import (
     ContainerStatus,
     Node,
     NodeSpec,
+    NodeStatus,
 )
 from pincompute.api.labels import IN_PLACE, LOCAL, RESTART_REQUEST, SHAPE, SHARD_UID, SIDECARS
 from pincompute.api.meta import Key, ObjectMeta
@@ -296,7 +297,8 @@ def test_what_is_not_known_is_not_empty(unsynced):
 
 def test_observe_tells_own_pods_from_marked_ones_and_from_names_that_are_taken():
     own, forged = pod(0, V1), pod(1, V1, owner="somebody")
-    nodes = [Node(metadata=ObjectMeta(name="n1"), spec=NodeSpec(unschedulable=True))]
+    room = {"cpu": "2", "memory": "8Gi"}
+    nodes = [Node(metadata=ObjectMeta(name="n1"), spec=NodeSpec(unschedulable=True), status=NodeStatus(allocatable=room))]
     found = APPS.observe(Key("demo", "hello"), world([shard(V1)], [own, forged], nodes), NOW)
     assert found == seen(
         shard(V1),
@@ -305,6 +307,7 @@ def test_observe_tells_own_pods_from_marked_ones_and_from_names_that_are_taken()
         taken=frozenset({"hello-a1-1"}),
         draining=frozenset({"n1"}),
         budget=None,
+        room={"n1": room},
     )
 
 

@@ -70,7 +70,7 @@ class _State:
 
     `serving` counts ready replicas of other revisions by member, `updated` available ones of the target. `proven`: a replica of
     the target is available, or there is nothing that it could harm. `changing`: something else than the target runs or is
-    wanted. `in_place`: revisions whose pods become pods of the target by changing images alone. `limits`: how many replicas
+    wanted. `in_place`: revisions whose pods become pods of the target in place. `limits`: how many replicas
     of each member may have the target now; None where nothing limits them. `stepwise`: every replica of the target has to
     prove it, not only the canary.
     """

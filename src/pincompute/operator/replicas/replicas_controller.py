@@ -1,15 +1,17 @@
 """Brings a shard's pods to the shard's mix of revisions within its budget.
 
 There is one controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's disruption
-account. Where only images changed, it updates pods in place, once their nodes have the images. A plan that creates or removes
-pods first confirms that the shard and the set of its pods are those that the plan was decided from: by the cache where it is
-known to be fresh enough, else by the API server. So a cache that is ten minutes old never causes a pod too many (S-345, F5).
+account. Where running pods can take the change, it updates them in place, once their nodes have the images. A plan that creates
+or removes pods first confirms that the shard and the set of its pods are those that the plan was decided from: by the cache
+where it is known to be fresh enough, else by the API server. So a cache that is ten minutes old never causes a pod too many
+(S-345, F5).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -39,6 +41,7 @@ from pincompute.api.workloads import Ended
 from pincompute.domain import (
     container_restart,
     in_place_update,
+    pod_resize,
     pod_security_defaults,
     project_namespace,
     restart_requests,
@@ -101,8 +104,8 @@ class ObservedShard:
 
     `budget` is the shard's PodDisruptionBudget. `taken` are names for its pods that other pods have; `draining` nodes that take
     no new pods; `refused` is why the API server did not take a pod of a wanted revision at the last attempt. `in_project`: the
-    namespace is a project's; `level` is its Pod Security. `sidecars` are those that the member knows. `pulls` are pods that
-    pull images for the shard's own.
+    namespace is a project's; `level` is its Pod Security. `sidecars` are those that the member knows, `room` is what the nodes
+    of its pods have for all pods together. `pulls` are pods that pull images for the shard's own.
     """
 
     resource: Resource[Any]
@@ -117,6 +120,7 @@ class ObservedShard:
     in_project: bool = True
     level: PodSecurityLevel = RESTRICTED
     sidecars: tuple[PinSidecarShard, ...] = ()
+    room: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     pulls: tuple[Pod, ...] = ()
 
     @property
@@ -128,7 +132,8 @@ class ObservedShard:
 class _Census:
     """The shard's pods sorted out: replicas to reckon with, ended ones that can go, and when time alone changes that.
 
-    `done` are the revisions of units that ran to their end: nothing of them is made again.
+    `done` are the revisions of units that ran to their end: nothing of them is made again. `kept` says of replicas that keep
+    their revision how many there are for each reason.
     """
 
     replicas: tuple[ReplicaState, ...]
@@ -136,6 +141,7 @@ class _Census:
     done: frozenset[str]
     final: Ended | None
     wake_after: float | None
+    kept: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def decide(seen: ObservedShard) -> Plan:
@@ -148,7 +154,7 @@ def decide(seen: ObservedShard) -> Plan:
     if not seen.in_project:
         return _left_alone(seen, mix, census, actions)
     creates = _creates(seen, actions, mix)
-    touched = (*_updates(seen, actions), *_restarts(seen, actions), *_ends(seen, actions, census))
+    touched = (*_updates(seen, actions), *_restarts(seen, actions), *_resizes(seen, actions), *_ends(seen, actions, census))
     pulled = (*pulls.create, *pulls.delete)
     blocked = len(actions.create) - len(creates)
     count = shard_status.count(mix, census.replicas)
@@ -195,8 +201,9 @@ def _report(
     unready = {replica.name for replica in census.replicas if not replica.ready} | {pod.metadata.name for pod in failing}
     templates = {share.revision: share.template for share in seen.shard.spec.mix}
     found = unready_reason.find(UnreadyPods((*seen.pods, *failing), unready, templates), seen.now, hindrances.refused)
-    digest_unknown = unready_reason.unknown_digests(sum(replica.waits for replica in census.replicas))
-    troubles = [*found, *digest_unknown] if unready else [*digest_unknown, *found]
+    kept = unready_reason.kept_revisions(census.kept)
+    resizing = unready_reason.resizes(seen.pods, replaces=seen.shard.spec.in_place != "Require")
+    troubles = [*found, *resizing, *kept] if unready else [*resizing, *kept, *found]
     told = shard_status.ReplicaCounts(count, hindrances.requests, troubles, census.final)
     return shard_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
 
@@ -241,6 +248,7 @@ def _census(seen: ObservedShard) -> _Census:
     replicas: list[ReplicaState] = []
     ended: list[Pod] = []
     waits: list[float] = []
+    obstacles: list[str] = []
     wanted = {share.revision for share in seen.shard.spec.mix}
     shapes = _former_shapes(seen)
     final = run_to_completion.find(seen.resource, seen.shard, seen.pods, seen.now)
@@ -249,8 +257,10 @@ def _census(seen: ObservedShard) -> _Census:
             continue
         age = _age(pod, seen.now)
         if not shard_pods.is_finished(pod):
-            replica, wait = _replica(pod, seen, shapes)
+            obstacle = _obstacle(pod, seen)
+            replica, wait = _replica(pod, seen, shapes, obstacle)
             replicas.append(replica)
+            obstacles += [obstacle] if replica.waits else []
             waits += [wait] if wait else []
         elif final is not None and _revision(pod) == final.revision and final.revision in wanted:
             continue  # it ran to its end, and stays to be looked at
@@ -260,14 +270,18 @@ def _census(seen: ObservedShard) -> _Census:
         else:
             ended.append(pod)
     done = frozenset({final.revision} if final is not None else ())
-    return _Census(tuple(replicas), tuple(ended), done, final, min(waits, default=None))
+    return _Census(tuple(replicas), tuple(ended), done, final, min(waits, default=None), Counter(obstacles))
 
 
-def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[ReplicaState, float]:
-    """And the seconds until a ready pod has been so for long enough."""
-    digest_unknown = _is_digest_unknown(pod, seen)
-    updating = in_place_update.is_pending(pod) or sidecar_injection.is_pending(pod, seen.now)
-    since = None if updating else shard_pods.ready_since(pod)
+def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str], obstacle: str) -> tuple[ReplicaState, float]:
+    """And the seconds until time alone changes it: a ready pod has been so for long enough, or a resize has failed.
+
+    A pod that is being resized serves on, unless a container restarts for it, but is not available before that is done.
+    """
+    resizing = pod_resize.is_pending(pod)
+    restarting = in_place_update.is_pending(pod) or sidecar_injection.is_pending(pod, seen.now)
+    restarting = restarting or (resizing and pod_resize.restarts(pod))
+    since = None if restarting else shard_pods.ready_since(pod)
     wait = unready_reason.steady_after(pod, seen.now) if since is not None else 0.0
     if wait:
         since = None
@@ -276,34 +290,43 @@ def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[
     created = pod.metadata.creation_timestamp
     asked = restart_requests.waiting(pod)
     other_pod = any(not request.container for request in asked) or sidecar_injection.must_be_replaced(pod, seen.sidecars)
+    failed = pod_resize.fails_after(pod, seen.now) if seen.shard.spec.in_place != "Require" else None
     replica = ReplicaState(
         name=pod.metadata.name,
         revision=_revision(pod),
-        shape="" if digest_unknown else shapes.get(_revision(pod)) or pod.metadata.annotations.get(SHAPE, ""),
+        shape="" if obstacle else shapes.get(_revision(pod)) or pod.metadata.annotations.get(SHAPE, ""),
         ordinal=shard_pods.ordinal(pod),
         created=created.timestamp() if created else 0.0,
         ready=since is not None,
-        available=since is not None and not wait,
-        updating=updating,
+        available=since is not None and not wait and not resizing,
+        updating=restarting or resizing,
         draining=pod.spec.node_name in seen.draining,
         unschedulable=_needs_room(pod),
-        replace=other_pod,
-        waits=digest_unknown and seen.shard.spec.in_place == "Require",
+        replace=other_pod or failed == 0,
+        waits=bool(obstacle) and seen.shard.spec.in_place == "Require",
         restart=not other_pod and bool(asked or sidecar_injection.asked(pod)),
         restarts=sum(status.restart_count for status in pod.status.container_statuses),
     )
-    return replica, wait
+    return replica, min((s for s in (wait, failed) if s), default=0.0)
 
 
-def _is_digest_unknown(pod: Pod, seen: ObservedShard) -> bool:
-    """Returns whether a container would have to restart alone, and the pod's node tells no digest of its image."""
+def _obstacle(pod: Pod, seen: ObservedShard) -> str:
+    """Returns why the pod cannot take another revision in place, though its shape may be the same; empty where it can.
+
+    A container would have to restart alone, and the pod's node tells no digest of its image; or it would get other amounts of
+    CPU and memory, and its node cannot give them.
+    """
     digest_unknown = any(status.container_id and "@" not in status.image_id for status in _statuses(pod))
-    others = (share for share in seen.shard.spec.mix if digest_unknown and share.replicas and share.revision != _revision(pod))
-    for share in others:
+    room = seen.room.get(pod.spec.node_name, {})
+    for share in seen.shard.spec.mix:
+        if not share.replicas or share.revision == _revision(pod):
+            continue
         carried = shard_pods.metadata(seen.resource, seen.shard, share, "", shard_pods.ordinal(pod))
-        if not in_place_update.is_possible(pod, share.template, carried):
-            return True
-    return False
+        if digest_unknown and not in_place_update.is_possible(pod, share.template, carried):
+            return unready_reason.DIGEST_UNKNOWN
+        if refusal := pod_resize.refusal(pod, _wanted_of(seen)[share.revision], room):
+            return refusal
+    return ""
 
 
 def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
@@ -323,11 +346,12 @@ def _former_shapes(seen: ObservedShard) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Shapes:
-    """The shapes of a mix at a level of Pod Security, by revision."""
+    """The shapes of a mix at a level of Pod Security, and the amounts of its containers, by revision."""
 
     mix: tuple[Share, ...]
     level: PodSecurityLevel
     by_revision: dict[str, str]
+    amounts: dict[str, pod_resize.Wanted]
 
     def are_of(self, mix: tuple[Share, ...], level: PodSecurityLevel) -> bool:
         return self.level == level and (self.mix is mix or self.mix == mix)
@@ -336,7 +360,16 @@ class _Shapes:
 _shapes: dict[str, _Shapes] = {}  # by uid of the shard
 
 
+def _wanted_of(seen: ObservedShard) -> dict[str, pod_resize.Wanted]:
+    """Returns what containers of each revision are to have of CPU and memory."""
+    return _made_of(seen.shard, seen.level).amounts
+
+
 def _shapes_of(shard: Shard, level: PodSecurityLevel) -> dict[str, str]:
+    return _made_of(shard, level).by_revision
+
+
+def _made_of(shard: Shard, level: PodSecurityLevel) -> _Shapes:
     """The shape of each revision's pods, worked out once for as long as the mix and the level stay the same.
 
     It contains what the level of Pod Security fills in: the API server would refuse another image in a pod without it.
@@ -344,13 +377,14 @@ def _shapes_of(shard: Shard, level: PodSecurityLevel) -> dict[str, str]:
     uid, mix = shard.metadata.uid, shard.spec.mix
     known = _shapes.get(uid)
     if known is not None and known.are_of(mix, level):
-        return known.by_revision
+        return known
     _shapes.pop(uid, None)
     if len(_shapes) >= REMEMBERED:
         del _shapes[next(iter(_shapes))]
     made = {share.revision: template_hash.shape(pod_security_defaults.filled(share.template, level)) for share in mix}
-    _shapes[uid] = _Shapes(mix, level, made)
-    return made
+    amounts = {share.revision: pod_resize.wanted(share.template) for share in mix}
+    _shapes[uid] = _Shapes(mix, level, made, amounts)
+    return _shapes[uid]
 
 
 def _revision(pod: Pod) -> str:
@@ -430,8 +464,8 @@ def _updates(seen: ObservedShard, actions: PodActions) -> list[Patch]:
 
 
 def _update(seen: ObservedShard, pod: Pod, share: Share) -> Patch:
-    metadata = pod.metadata
-    carried = shard_pods.metadata(seen.resource, seen.shard, share, metadata.annotations[SHAPE], shard_pods.ordinal(pod))
+    metadata, shape = pod.metadata, _shapes_of(seen.shard, seen.level)[share.revision]
+    carried = shard_pods.metadata(seen.resource, seen.shard, share, shape, shard_pods.ordinal(pod))
     return Patch(
         Ref(LOCAL, PODS, pod.key),
         in_place_update.patch(pod, share.template, carried),
@@ -439,6 +473,23 @@ def _update(seen: ObservedShard, pod: Pod, share: Share) -> Patch:
         metadata.resource_version,
         f"takes {share.revision} in place",
     )
+
+
+def _resizes(seen: ObservedShard, actions: PodActions) -> list[Patch]:
+    """Returns the next write of updates in place that have begun and take several; a pod that changes otherwise now waits."""
+    busy = {*actions.delete, *actions.restart, *(name for name, _ in actions.update)}
+    pods = (pod for pod in seen.pods if pod.metadata.name not in busy and shard_pods.is_live(pod))
+    return [patch for pod in pods if (patch := _resize(pod)) is not None]
+
+
+def _resize(pod: Pod) -> Patch | None:
+    ref, metadata = Ref(LOCAL, PODS, pod.key), pod.metadata
+    if pod_resize.is_unsent(pod):
+        body, why = pod_resize.resize_patch(pod), "its containers get the amounts of its revision"
+        return Patch(ref, body, metadata.uid, metadata.resource_version, why, "resize")
+    if images := pod_resize.image_patch(pod):
+        return Patch(ref, images, metadata.uid, metadata.resource_version, "takes the images of its revision, after a resize")
+    return None
 
 
 def _restarts(seen: ObservedShard, actions: PodActions) -> list[Patch]:
@@ -539,7 +590,7 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
         ),
         writes=(
             WriteAccess("local", resource, ("patch", "status")),
-            WriteAccess("local", PODS, ("create", "patch", "delete", "evict")),
+            WriteAccess("local", PODS, ("create", "patch", "resize", "delete", "evict")),
             WriteAccess("local", PODDISRUPTIONBUDGETS, ("create", "update")),
         ),
         coalesce=0.05,
@@ -567,6 +618,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
     own = tuple(sorted((p for p in marked if shard_pods.belongs_to(p, uid)), key=lambda p: p.metadata.name))
     namespace: Namespace | None = _synced(views, NAMESPACES).get(Key("", shard.metadata.namespace))
     on = {pod.spec.node_name for pod in own if pod.spec.node_name}
+    there: dict[str, Node] = {name: node for name in on if (node := nodes.get(Key("", name))) is not None}
     in_project = project_namespace.is_project(namespace)
     return ObservedShard(
         resource=resource,
@@ -574,7 +626,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
         pods=own,
         marked=frozenset(pod.metadata.uid for pod in marked),
         taken=_taken(resource, shard, own, view),
-        draining=frozenset(n for n in on if (node := nodes.get(Key("", n))) is not None and node.spec.unschedulable),
+        draining=frozenset(name for name, node in there.items() if node.spec.unschedulable),
         now=now,
         budget=_synced(views, PODDISRUPTIONBUDGETS).get(pod_disruption_budget.key(shard, resource)),
         refused=refused,
@@ -582,6 +634,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
         in_project=in_project,
         pulls=tuple(p for p in view.by(BY_PULLS, _mark(shard.metadata.namespace, uid)) if shard_pods.belongs_to(p, uid)),
         sidecars=tuple(sorted(_synced(views, PINSIDECARSHARDS).list(), key=lambda each: each.metadata.name)),
+        room={name: node.status.allocatable for name, node in there.items()},
     )
 
 

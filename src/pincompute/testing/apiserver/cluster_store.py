@@ -23,6 +23,7 @@ from pincompute.testing.apiserver import (
     object_preparation,
     patch_formats,
     preconditions,
+    resize_subresource,
     scale_subresource,
     served_kinds,
     server_side_apply,
@@ -267,6 +268,8 @@ class ClusterStore:
 
     def _replace(self, kind: ServedKind, key: Key, old: Manifest, body: Manifest, subresource: str, manager: str) -> Manifest:
         preconditions.version(kind.resource, key, old, body)
+        if subresource == "resize":
+            body = resize_subresource.resized(old, body)
         new = object_preparation.updated(kind, old, body, subresource)
         writer = self._writer(kind, manager, subresource)
         stored = self._copy(self._transactions.replace(kind, key, old, self._managed(kind, old, new, writer)))

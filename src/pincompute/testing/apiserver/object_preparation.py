@@ -65,7 +65,7 @@ def _completed(resource: Resource[Any], key: Key, obj: Manifest) -> Manifest:
     """Returns the object with what the API server adds to new objects of some built-in kinds."""
     match str(resource):
         case "pods":
-            return {**obj, "status": {"phase": "Pending", "qosClass": _quality(obj)}}
+            return {**obj, "status": {"phase": "Pending", "qosClass": quality(obj)}}
         case "namespaces":
             labels = {**obj["metadata"].get("labels", {}), "kubernetes.io/metadata.name": key.name}
             metadata = {**obj["metadata"], "labels": labels}
@@ -79,7 +79,8 @@ def _completed(resource: Resource[Any], key: Key, obj: Manifest) -> Manifest:
             return obj
 
 
-def _quality(pod: Manifest) -> str:
+def quality(pod: Manifest) -> str:
+    """Returns the quality of service of a pod."""
     resources = [part(c, "resources") for c in items(part(pod, "spec"), "containers")]
     if not any(r.get("requests") or r.get("limits") for r in resources):
         return "BestEffort"

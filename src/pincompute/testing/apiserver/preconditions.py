@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pincompute.api.builtin import NAMESPACES
+from pincompute.api.builtin import NAMESPACES, PODS
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.kube.api_errors import StatusCause
 from pincompute.testing.apiserver import error_responses, object_preparation
@@ -18,7 +18,7 @@ _CHANGED_SINCE_READ = "the object has been modified; please apply your changes t
 def subresource_kind(tables: ObjectTables, resource: Resource[Any], subresource: str) -> ServedKind:
     """Returns the kind, if it has this subresource."""
     kind = tables.kind(resource)
-    served = {"": True, "status": kind.status, "scale": kind.scale is not None}
+    served = {"": True, "status": kind.status, "scale": kind.scale is not None, "resize": resource == PODS}
     if not served.get(subresource, False):
         raise error_responses.refuse(404, "the server could not find the requested resource")
     return kind

@@ -18,7 +18,7 @@ from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.engine import executor
 from pincompute.engine.controller import Card
 from pincompute.engine.error_classification import UndeclaredAccessError
-from pincompute.engine.interfaces import Propagation, Subresource
+from pincompute.engine.interfaces import PatchSubresource, Propagation, Subresource
 from pincompute.engine.plan import Ref
 from pincompute.kube.api_errors import Invalid, NotFound, RequestInfo, Unreachable
 from pincompute.kube.cache_views import Question, Unknown
@@ -230,9 +230,11 @@ class SimulatedWriter:
             lambda: self._store.update(resource, key, body, subresource=subresource, manager=manager),
         )
 
-    async def patch(self, resource: Resource[Any], key: Key, body: Manifest, manager: str) -> None:
+    async def patch(
+        self, resource: Resource[Any], key: Key, body: Manifest, manager: str, subresource: PatchSubresource = ""
+    ) -> None:
         self._write(
-            "patch",
+            subresource or "patch",
             body,
             lambda: self._store.patch(
                 resource,
@@ -240,6 +242,7 @@ class SimulatedWriter:
                 body,
                 content_type="strategic-merge-patch" if resource in BUILT_IN else "merge-patch",
                 manager=manager,
+                subresource=subresource,
             ),
         )
 
