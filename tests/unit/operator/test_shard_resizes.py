@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from shard_builders import NOW, pod, seen, shard, share
+from shard_builders import NOW, PULLED, pod, pulling, seen, shard, share
 
 from pincompute.api.builtin import Container, ContainerStatus, Pod, ReportedResources, ResourceRequirements
 from pincompute.api.conditions import Condition
@@ -128,7 +128,7 @@ def test_more_memory_is_recorded_then_asked_for_then_awaited_and_nothing_restart
 
 def test_an_image_follows_when_the_node_has_accepted_the_memory():
     """One update: the new program never starts with the former limit."""
-    (update,) = written(decide(seen(of(NEW_IMAGE), running(SMALL))))
+    (update,) = written(decide(seen(of(NEW_IMAGE), running(SMALL), pulls=(pulling(NEW_IMAGE, PULLED),))))
     assert "spec" not in update.body
     (resize,) = written(decide(seen(of(NEW_IMAGE), applied(running(SMALL), update))))
     waiting = applied(applied(running(SMALL), update), resize)
@@ -149,9 +149,10 @@ def test_an_image_follows_when_the_node_has_accepted_the_memory():
 def test_a_change_of_mind_at_any_step_ends_with_what_is_wanted(steps: int, back: Share):
     """S-155: after every write, and with every next revision, each decision leads on, and nothing hangs."""
     present, wanted = running(SMALL), NEW_IMAGE
+    pulls = (pulling(NEW_IMAGE, PULLED), pulling(back, PULLED))
     for number in range(20):
         wanted = NEW_IMAGE if number < steps else back
-        writes = written(decide(seen(of(wanted), present)))
+        writes = written(decide(seen(of(wanted), present, pulls=pulls)))
         for write in writes:
             present = applied(present, write)
         memory = str(present.spec.containers[0].resources.requests["memory"])
