@@ -115,8 +115,6 @@ def _check_pins(action: Action, card: Card[Any]) -> None:
             raise UndeclaredAccessError(f"{card.name} writes {action.ref} without the uid of the object that it belongs to")
         case Evict() if action.ref.resource != PODS:
             raise UndeclaredAccessError(f"{card.name} evicts {action.ref}, but only pods can be evicted")
-        case Patch(subresource="resize") if action.ref.resource != PODS:
-            raise UndeclaredAccessError(f"{card.name} resizes {action.ref}, but only pods can be resized")
         case _:
             return
 

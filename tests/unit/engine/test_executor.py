@@ -282,6 +282,10 @@ LANES: dict[str, tuple[Action, str]] = {
     "an eviction without a uid": (Evict(POD, "", ""), "without its uid"),
     "an eviction of what is no pod": (Evict(REF, "u", ""), "only pods can be evicted"),
     "an eviction that is not on the card": (Evict(Ref("a1", PODS, KEY), "u", ""), "may not evict pods in members"),
+    "a resize that is not on the card": (
+        Patch(Ref("a1", PODS, KEY), {}, "u", "1", "", "resize"),
+        "may not resize pods in members",
+    ),
     "a scale that pins nothing": (Scale(REF, 1, "u", "", ""), "without the uid and version"),
 }
 
