@@ -369,6 +369,17 @@ def is_starting(pod: Pod, now: datetime) -> bool:
     return False
 
 
+def has_run_unready(pod: Pod, now: datetime) -> bool:
+    """Returns whether a container has run for as long as its checks may take to pass, and is not ready."""
+    return any(
+        not status.ready
+        and status.state is not None
+        and status.state.running is not None
+        and _age(status.state.running.started_at, now) >= PATIENCE
+        for status in pod.status.container_statuses
+    )
+
+
 def steady_after(pod: Pod, now: datetime) -> float:
     """Returns the seconds until a pod that is ready can be trusted: 0, unless a container or sidecar of the user crashed a
     moment ago. The fleet of a sidecar of the platform judges its health.

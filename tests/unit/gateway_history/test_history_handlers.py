@@ -146,6 +146,11 @@ async def test_what_a_failing_check_answers_is_told_of_the_replica(tmp_path: Pat
         body = {"metadata": {"name": "hello-a1-0", "labels": marks}, "spec": {"containers": [{"name": "web", "image": "i"}]}}
         there.member.store.create(NAMESPACES, "", {"metadata": {"name": "shop"}})
         there.member.store.create(PODS, "shop", body)
+        runs = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+        container = {"name": "web", "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": runs}
+        status_ = {"status": {"containerStatuses": [container]}}
+        key = Key("shop", "hello-a1-0")
+        there.member.store.patch(PODS, key, status_, content_type="merge-patch", subresource="status")
         message = 'Readiness probe failed: Get "http://10.1.2.3:8081/": dial tcp 10.1.2.3:8081: connect: connection refused'
         reported = {
             "metadata": {"name": "unhealthy"},

@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import structs
 
-from pincompute.api.builtin import ContainerState, ContainerStateRunning, ContainerStatus, Pod, PodStatus
+from pincompute.api.builtin import (
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateWaiting,
+    ContainerStatus,
+    Pod,
+    PodStatus,
+)
 from pincompute.api.meta import ObjectMeta
 from pincompute.gateway.history import replica_names
 from pincompute.gateway.operation import pod_troubles
@@ -25,7 +32,11 @@ def event(reason: str, message: str, seconds: int = 0, pod: str = "web-a1-0") ->
 
 
 def pod(name: str = "web-a1-0", seconds: int = 0) -> Pod:
-    return Pod(metadata=ObjectMeta(name=name, namespace="demo", creation_timestamp=NOW + timedelta(seconds=seconds)))
+    runs = ContainerState(running=ContainerStateRunning(started_at=NOW - timedelta(minutes=1)))
+    return Pod(
+        metadata=ObjectMeta(name=name, namespace="demo", creation_timestamp=NOW + timedelta(seconds=seconds)),
+        status=PodStatus(container_statuses=(ContainerStatus(name="web", state=runs),)),
+    )
 
 
 SAID = {
@@ -91,14 +102,27 @@ def test_records_speak_of_replicas() -> None:
     assert getattr(told[1], "message", "") == "Successfully assigned web/0 to a1-node-0"
 
 
-@pytest.mark.parametrize(
-    ("runs_for", "restarts", "said"), [(29, 0, False), (31, 0, True), (29, 1, True)], ids=["it starts", "late", "again"]
-)
-def test_a_check_that_does_not_pass_while_a_container_starts_is_no_trouble(runs_for: int, restarts: int, said: bool) -> None:
-    running = ContainerState(running=ContainerStateRunning(started_at=NOW))
-    status = PodStatus(container_statuses=(ContainerStatus(name="web", state=running, restart_count=restarts),))
+RUNNING = ContainerState(running=ContainerStateRunning(started_at=NOW))
+CRASHED = ContainerState(waiting=ContainerStateWaiting(reason="CrashLoopBackOff"))
+CHECKS = {
+    "a health check while it starts": ("Readiness", RUNNING, 29, 0, False),
+    "a health check long after the start": ("Readiness", RUNNING, 31, 0, True),
+    "a health check of a program that crashes soon": ("Readiness", RUNNING, 29, 1, False),
+    "a health check long after another start": ("Readiness", RUNNING, 31, 1, True),
+    "a health check of a program that has ended": ("Readiness", CRASHED, 31, 1, False),
+    "a health check of a container that is being made": ("Readiness", None, 31, 0, False),
+    "a liveness check while it starts": ("Liveness", RUNNING, 29, 0, False),
+    "a liveness check that restarts it": ("Liveness", RUNNING, 29, 1, True),
+    "a liveness check that ended it": ("Liveness", CRASHED, 31, 1, True),
+}
+
+
+@pytest.mark.parametrize("case", CHECKS)
+def test_a_check_counts_where_it_is_a_cause_and_not_an_effect(case: str) -> None:
+    check, state, runs_for, restarts, said = CHECKS[case]
+    status = PodStatus(container_statuses=(ContainerStatus(name="web", state=state, restart_count=restarts),))
     starting = structs.replace(pod(), status=status)
-    events = [event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404", 5)]
+    events = [event("Unhealthy", f"{check} probe failed: HTTP probe failed with statuscode: 404", 5)]
     assert bool(pod_troubles.last_of(events, [starting], NOW + timedelta(seconds=runs_for))) == said
     events = [event("FailedMount", 'MountVolume.SetUp failed for volume "v" : secret "db" not found')]
     assert pod_troubles.last_of(events, [starting], NOW), "a volume needs no time to come"

@@ -22,7 +22,8 @@ from pincompute.store.records import EventRecord
 RECENT = timedelta(minutes=10)
 MOST = 200  # events that are looked at
 
-_CHECKS = {"Readiness": "health check", "Liveness": "liveness check", "Startup": "startup check"}
+READINESS = "Readiness"
+_CHECKS = {READINESS: "health check", "Liveness": "liveness check", "Startup": "startup check"}
 _FAILED = re.compile(r"(?P<check>Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: (?P<why>.*)", re.DOTALL)
 _REFUSED = re.compile(r":(?P<port>\d+): connect: connection refused")
 _STATUS = re.compile(r"statuscode: (?P<code>\d+)")
@@ -51,18 +52,25 @@ class PodTroubles:
 
 def last_of(events: Iterable[EventRecord], pods: Iterable[Pod], now: datetime) -> Mapping[str, str]:
     """Returns the newest sentence of each of the pods. What is older than the pod is about a former one of its name. A check
-    that does not pass while a container starts is no trouble.
+    that does not pass while a container starts is no trouble, and a health check says nothing of a container that is down.
     """
     present = {pod.metadata.name: pod for pod in pods}
     found: dict[str, str] = {}
     for event in sorted(events, key=lambda event: event.last):
         pod = present.get(event.object)
         since = pod.metadata.creation_timestamp if pod is not None else None
-        if pod is None or since is None or event.last < since or (check_of(event) and unready_reason.is_starting(pod, now)):
+        if pod is None or since is None or event.last < since or not _counts(check_of(event), pod, now):
             continue
         if said := sentence(event):
             found[event.object] = said
     return found
+
+
+def _counts(check: str, pod: Pod, now: datetime) -> bool:
+    """A liveness or startup check may be why a container is down; a health check fails because it is."""
+    if check == READINESS:
+        return unready_reason.has_run_unready(pod, now)
+    return not check or not unready_reason.is_starting(pod, now)
 
 
 def check_of(event: EventRecord) -> str:
