@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -230,3 +231,28 @@ def key(folder: Path) -> str:
     found = python_project.detect(folder)
     image = PythonImage(found, python_image.read(folder), base, print, print)
     return image._key(python_image._requirements(found))
+
+
+IN_SHELL = {
+    "gunicorn app:app --bind 0.0.0.0:$PORT": "exec gunicorn app:app --bind 0.0.0.0:$PORT",
+    "gunicorn app:app --bind :${PORT:-80} 2>&1": "exec gunicorn app:app --bind :${PORT:-80} 2>&1",
+    "python3 migrate.py && gunicorn app:app --bind :$PORT": "python3 migrate.py && exec gunicorn app:app --bind :$PORT",
+    "A=1 B=$PORT gunicorn app:app": "A=1 B=$PORT exec gunicorn app:app",
+    "exec gunicorn $PORT": "exec gunicorn $PORT",
+    "A=1 exec gunicorn $PORT": "A=1 exec gunicorn $PORT",
+    "gunicorn $PORT | tee /tmp/log": "gunicorn $PORT | tee /tmp/log",
+    "helper & gunicorn $PORT": "helper & gunicorn $PORT",
+    "run 'a && b' $PORT": "run 'a && b' $PORT",
+    "A='1 2' gunicorn $PORT": "A='1 2' gunicorn $PORT",
+    "if true; then gunicorn; fi": "if true; then gunicorn; fi",
+    "{ gunicorn; }": "{ gunicorn; }",
+    "(gunicorn $PORT)": "(gunicorn $PORT)",
+    "gunicorn $PORT;": "exec gunicorn $PORT;",
+}
+
+
+@pytest.mark.parametrize("command", IN_SHELL)
+def test_the_program_takes_the_place_of_the_shell_that_starts_it(command: str) -> None:
+    """A shell that stays keeps SIGTERM to itself, and every replica is killed after its grace period."""
+    assert python_image.in_shell(command) == IN_SHELL[command]
+    assert subprocess.run(("sh", "-n", "-c", python_image.in_shell(command)), check=False).returncode == 0

@@ -48,6 +48,11 @@ LEFT_OUT = (
 )  # fmt: skip
 """Stay out of the image of a Python project; a line such as `!.env` in .dockerignore brings one back."""
 
+_LAST = re.compile(
+    r"(?P<before>(?:.*(?P<operator>&&|;)\s*)?(?:\w+=[^\s'\"]*\s+)*)(?P<program>[^\s=]+(?:\s.*)?)"  # variables, then a program
+)
+_COMPOUND = re.compile(r"[|()`\n]|(?<!\$)\{|(?<![&>])&(?![&>])|(?:^|[;&]\s*)(?:if|for|while|until|case|!)\s")
+_QUOTES = re.compile(r"[\"'\\]")
 _SHELL = re.compile(r"[$&|;<>()`*?\[\]{}~#]")
 _PYTHON = re.compile(r"python(3\.\d+)")
 _AT_LEAST = re.compile(r">=?\s*3\.(\d+)")
@@ -209,7 +214,7 @@ def application(context: BuildContext) -> Iterator[LayerEntry]:
 def run_config(project: PythonProject, base: BaseImage) -> dict[str, Any]:
     """How the program starts. A shell is only needed for what a shell must fill in."""
     command = project.command
-    argv = ["/bin/sh", "-c", command] if _SHELL.search(command) else shlex.split(command)
+    argv = ["/bin/sh", "-c", in_shell(command)] if _SHELL.search(command) else shlex.split(command)
     variables = {"HOME": "/tmp", "PORT": str(PORT), "PYTHONPATH": f"{APP}:{APP}/src"}  # noqa: S108 - a folder in the image
     return {
         "Cmd": argv,
@@ -218,6 +223,16 @@ def run_config(project: PythonProject, base: BaseImage) -> dict[str, Any]:
         "WorkingDir": str(APP),
         "ExposedPorts": {f"{PORT}/tcp": {}},
     }
+
+
+def in_shell(command: str) -> str:
+    """The command as a shell runs it. A shell that stays the first process of a container keeps the signal to end from the
+    program, so the program takes its place: where the command is one alone, or the last of those that run one after another.
+    """
+    last = _LAST.fullmatch(command)
+    if last is None or _COMPOUND.search(command) or (last["operator"] and _QUOTES.search(command)):
+        return command
+    return command if last["program"].startswith("exec ") else f"{last['before']}exec {last['program']}"
 
 
 def _requirements(project: PythonProject) -> tuple[str, ...]:
