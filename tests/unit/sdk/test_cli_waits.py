@@ -19,9 +19,9 @@ from pincompute_sdk.generated.models import (
     App,
     Container,
     Health,
+    KeptRevision,
     ReplicaContainerStatus,
     ReplicaStatus,
-    RevisionRecord,
     RolloutProgress,
     Secret,
     Status,
@@ -63,7 +63,7 @@ class FakeWorkloads:
 
     versions: Sequence[Workload] = ()
     found: Sequence[ReplicaStatus] = ()
-    revisions: Sequence[str] = ()
+    kept: Sequence[KeptRevision] = ()
     _next: Iterator[Workload] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,9 +75,8 @@ class FakeWorkloads:
     def replicas(self, _project: str, _name: str) -> SimpleNamespace:
         return SimpleNamespace(items=self.found)
 
-    def history(self, *_names: str, **_query: Any) -> SimpleNamespace:
-        records = [RevisionRecord(project="demo", at=BEGAN, generation=1, revision=name) for name in self.revisions]
-        return SimpleNamespace(items=records)
+    def revisions(self, _project: str, _name: str) -> SimpleNamespace:
+        return SimpleNamespace(items=self.kept)
 
 
 def fake(*versions: Workload) -> Any:
@@ -141,7 +140,7 @@ def test_a_deploy_that_changes_nothing_of_a_stalled_app_ends_before_a_change_wou
     """What was mended elsewhere just before is seen within a moment, and nothing else will come."""
     monkeypatch.setattr(wait, "UNCHANGED_STALL", 0.0)
     bad = app(ready=0, stalled="CrashLoopBackOff")
-    server = SimpleNamespace(get=lambda *_: bad, replicas=lambda *_: SimpleNamespace(items=()), history=fake().history)
+    server = SimpleNamespace(get=lambda *_: bad, replicas=lambda *_: SimpleNamespace(items=()), revisions=fake().revisions)
     with pytest.raises(CommandError, match=said):
         wait.follow(bad, 0.05, change, Settled(cast("Any", server)), lambda _app: None)
 
@@ -228,25 +227,39 @@ def test_an_end_of_before_the_change_is_not_taken_for_its_effect() -> None:
         followed(FakeWorkloads((app(ready=0, state="Failed"),)), FollowedChange("the deploy"))
 
 
+def kept(*names: str, ran_well: str = "", failed: str = "") -> tuple[KeptRevision, ...]:
+    """Revisions, the present one first."""
+    return tuple(
+        KeptRevision(
+            number=len(names) - place,
+            revision=name,
+            present=not place,
+            ran_well=name == ran_well,
+            failure="it crashes" if name == failed else "",
+        )
+        for place, name in enumerate(names)
+    )
+
+
 STALLS = {
     "a new app": (0, (), FollowedChange("the deploy"), "bad cannot run as it is", "correct the file and deploy again; "),
     "an update": (
         1,
-        ("v2b", "v2a"),
+        kept("v2b", "v2a"),
         FollowedChange("the deploy"),
         "bad cannot be updated; 1 of 2 replicas still serves",
         "`pin rollback bad`, or correct the file",
     ),
     "more replicas": (
         1,
-        ("v2b", "v2a"),
+        kept("v2b", "v2a"),
         FollowedChange("the change", "pin scale bad 1"),
         "bad cannot run as it is; 1 of 2 replicas serves",
         "`pin scale bad 1`, or correct the file",
     ),
     "one restart": (
         1,
-        ("v2b", "v2a"),
+        kept("v2b", "v2a"),
         FollowedChange("the restart", ""),
         "bad cannot run as it is; 1 of 2",
         "correct the file",
@@ -258,7 +271,7 @@ STALLS = {
 def test_what_cannot_become_what_was_asked_for_ends_the_wait_with_the_way_back(case: str) -> None:
     ready, revisions, change, message, remedy = STALLS[case]
     with pytest.raises(CommandError) as caught:
-        followed(FakeWorkloads((app(ready, stalled="NoRoom"),), revisions=revisions), change)
+        followed(FakeWorkloads((app(ready, stalled="NoRoom"),), kept=revisions), change)
     assert caught.value.message.startswith(message)
     assert caught.value.remedy.startswith(remedy)
     assert (caught.value.exit_code, caught.value.reason) == (1, "why")
@@ -267,12 +280,27 @@ def test_what_cannot_become_what_was_asked_for_ends_the_wait_with_the_way_back(c
 LATE = {
     "a new app": ((), FollowedChange("the deploy"), "; or undo it: `pin delete bad`"),
     "an update": (
-        ("v2c", "v2b", "v2a"),
+        kept("v2c", "v2b", "v2a"),
         FollowedChange("the deploy"),
         "; or undo it: `pin rollback bad --to REVISION`, one of v2b, v2a",
     ),
-    "a scale": (("v2b", "v2a"), FollowedChange("the change", "pin scale bad 1"), "; or undo it: `pin scale bad 1`"),
-    "a restart": (("v2b", "v2a"), FollowedChange("the restart", ""), ""),
+    "an update after one that failed": (
+        kept("v2c", "v2b", "v2a", failed="v2b"),
+        FollowedChange("the deploy"),
+        "; or undo it: `pin rollback bad --to REVISION`, one of v2a",
+    ),
+    "an update of what ran well": (
+        kept("v2c", "v2b", "v2a", ran_well="v2a"),
+        FollowedChange("the deploy"),
+        "; or undo it: `pin rollback bad`",
+    ),
+    "an update where every earlier revision failed": (
+        kept("v2b", "v2a", failed="v2a"),
+        FollowedChange("the deploy"),
+        "; or undo it: `pin delete bad`",
+    ),
+    "a scale": (kept("v2b", "v2a"), FollowedChange("the change", "pin scale bad 1"), "; or undo it: `pin scale bad 1`"),
+    "a restart": (kept("v2b", "v2a"), FollowedChange("the restart", ""), ""),
 }
 
 
@@ -280,7 +308,7 @@ LATE = {
 def test_what_is_late_offers_only_what_is_possible(case: str) -> None:
     revisions, change, undo = LATE[case]
     with pytest.raises(CommandError) as caught:
-        followed(FakeWorkloads((app(ready=1),), revisions=revisions), change, seconds=-1)
+        followed(FakeWorkloads((app(ready=1),), kept=revisions), change, seconds=-1)
     assert caught.value.message == "bad is not ready after -1 s: 1 of 2 replicas is ready"
     assert caught.value.remedy == f"it continues on the server when the cause is gone: `pin explain bad`{undo}"
     assert caught.value.exit_code == 6

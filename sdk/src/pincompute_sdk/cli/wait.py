@@ -21,16 +21,15 @@ from pincompute_sdk.cli.exit_codes import FAILURE, INTERRUPTED, TIMEOUT
 from pincompute_sdk.cli.output.human_values import count
 from pincompute_sdk.cli.wait_conditions import SteadyReadyCount
 from pincompute_sdk.core.errors import PinError
-from pincompute_sdk.generated.models import RevisionRecord
 
 if TYPE_CHECKING:
     from pincompute_sdk.cli.wait_conditions import Settled
     from pincompute_sdk.generated.kinds import Workload, WorkloadsResource
+    from pincompute_sdk.generated.models import KeptRevision
 
 PACE = 0.5  # seconds between two polls
 OLD_STALL = 60.0  # seconds after which a stall that was there before a change is believed: the platform has tried again
 UNCHANGED_STALL = 3.0  # the same where nothing changed: the platform has seen what the user mended elsewhere just before
-RECORDS = 20  # revisions that are looked at for one to go back to
 CANDIDATES = 3
 
 
@@ -185,17 +184,19 @@ def _undo(them: WorkloadsResource, app: Workload, change: FollowedChange) -> str
     if change.back is not None:
         return f"`{change.back}`" if change.back else ""
     typed, earlier = target.typed(app), earlier_revisions(them, app)
-    return f"`pin rollback {typed} --to REVISION`, one of {', '.join(earlier)}" if earlier else f"`pin delete {typed}`"
+    if any(revision.ran_well for revision in earlier):
+        return f"`pin rollback {typed}`"
+    names = ", ".join(revision.revision for revision in earlier[:CANDIDATES])
+    return f"`pin rollback {typed} --to REVISION`, one of {names}" if earlier else f"`pin delete {typed}`"
 
 
-def earlier_revisions(them: WorkloadsResource, app: Workload) -> list[str]:
-    """The names of revisions that the app had before its present containers; empty when nobody knows any."""
+def earlier_revisions(them: WorkloadsResource, app: Workload) -> list[KeptRevision]:
+    """The kept revisions to which a rollback can go; empty when nobody knows any. One whose update failed leads nowhere."""
     try:
-        found = them.history(app.project, app.name, type_="revision", uid=app.id, limit=RECORDS).items
+        found = them.revisions(app.project, app.name).items
     except PinError:
         return []
-    names = [record.revision for record in found if isinstance(record, RevisionRecord)]
-    return [name for name in dict.fromkeys(names) if name not in ("", *names[:1])][:CANDIDATES]
+    return [revision for revision in found if not revision.present and not revision.failure]
 
 
 @contextmanager
