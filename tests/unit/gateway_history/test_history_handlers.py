@@ -92,7 +92,10 @@ async def test_a_stalled_update_has_a_way_back_to_what_ran_well(tmp_path: Path) 
     async with served(tmp_path) as there:
 
         async def phase(word: str) -> dict[str, Any]:
-            status = {"status": {"phase": word, "lastUpdateTime": datetime.now(UTC).isoformat()}}
+            state = "True" if word == "Stalled" else "False"
+            at = datetime.now(UTC).isoformat()
+            stalled = {"type": "Stalled", "status": state, "reason": "R", "observedGeneration": 9, "lastTransitionTime": at}
+            status = {"status": {"phase": word, "lastUpdateTime": at, "conditions": [stalled]}}
             there.host.store.patch(PINAPPS, Key("shop", "hello"), status, content_type="merge-patch", subresource="status")
             await eventually(
                 there, f"{HELLO}/history?type=state", lambda body: body["items"][:1] and body["items"][0]["after"] == word
@@ -108,6 +111,8 @@ async def test_a_stalled_update_has_a_way_back_to_what_ran_well(tmp_path: Path) 
         explained = await phase("Stalled")
         assert explained["state"] == "Stalled"
         assert explained["rollback"] == f"`pin rollback hello` goes back to revision {first['revision']}, which ran well"
+        (of_all,) = (await told(there, "/v1/projects/shop/explain"))["items"]
+        assert of_all["rollback"] == explained["rollback"], "with and without its name"
 
 
 async def test_a_deletion_has_its_author_and_the_past_stays(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from history_samples import after, app, event, exit_of, operation, revision, scheduling, spec, state, template
 from msgspec import structs
 
+from pincompute.api.conditions import Condition
 from pincompute.api.kinds import PINAPP, PINPOD
+from pincompute.api.workloads import RolloutStatus
 from pincompute.gateway.history import workload_explanation
 from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.gateway.operation.rollback_target import RollbackRevision
@@ -66,6 +70,28 @@ def test_the_way_back_is_the_newest_other_revision_that_ran_well() -> None:
     )
     assert workload_explanation.rollback_hint(PINAPP, stuck, known[:2]) == ""
     assert workload_explanation.rollback_hint(PINPOD, stuck, known).startswith("`pin rollback unit/hello` goes back")
+
+
+def test_the_way_back_passes_over_a_revision_whose_last_update_failed() -> None:
+    """`pin rollback` without a revision would be refused there. It ran well before."""
+    stuck = app(revision="v3", observed_generation=1)
+    failed = replace(candidate("v2", "a:2", ran_well=True), failure="no image a:2")
+    good = candidate("v1", "a:1", ran_well=True)
+    assert "revision v1, which ran well" in workload_explanation.rollback_hint(PINAPP, stuck, [failed, good])
+    assert workload_explanation.rollback_hint(PINAPP, stuck, [failed]) == ""
+
+
+def test_a_way_back_of_which_nothing_is_known_is_not_said_to_have_run_well() -> None:
+    kept = replace(candidate("v2", "a:2", ran_well=False), ran_well=None)
+    said = workload_explanation.rollback_hint(PINAPP, app(revision="v3", observed_generation=1), [kept])
+    assert said == "`pin rollback hello` goes back to revision v2, the one before; whether it ran well is not known now"
+
+
+@pytest.mark.parametrize(("state", "needed"), [("Progressing", True), ("Complete", False), ("RolledBack", False)])
+def test_only_a_stalled_update_needs_a_way_back(state: str, needed: bool) -> None:
+    stalled = Condition(type="Stalled", status="True", reason="ErrImagePull", observed_generation=1)
+    subject = app(phase="Degraded", conditions=(stalled,), rollout=RolloutStatus(revision="v2", state=state))
+    assert workload_explanation.needs_way_back(subject) is needed
 
 
 def test_a_stopped_workload_is_said_to_be_stopped() -> None:

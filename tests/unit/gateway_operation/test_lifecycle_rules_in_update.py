@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -75,6 +76,17 @@ def test_a_rollback_of_an_update_that_was_undone_goes_to_what_serves() -> None:
 def test_a_rollback_passes_over_a_former_one_that_never_ran_well() -> None:
     change = lifecycle_rules.decide(PINAPP, updating(), asked("rollback", history=history("3", "2", "1", good=("1",))))
     assert change.to == name("1")
+
+
+def test_a_rollback_passes_over_a_former_one_whose_last_update_failed_unless_it_is_forced() -> None:
+    """The gateway never chooses a revision that it refuses then."""
+    newest, *older = history("2", "1", good=("2", "1"))
+    known = (replace(newest, failure="no image r/web:2"), *older)
+    assert lifecycle_rules.decide(PINAPP, updating(), asked("rollback", history=known)).to == name("1")
+    assert lifecycle_rules.decide(PINAPP, updating(), asked("rollback", history=known, force=True)).to == name("2")
+    with pytest.raises(Problem, match="is known to have run well") as refused:
+        lifecycle_rules.decide(PINAPP, updating(), asked("rollback", history=known[:1]))
+    assert f"name one of {name('2')} and force the rollback" in refused.value.remedy
 
 
 def test_without_the_history_it_is_the_one_before_and_says_so() -> None:

@@ -64,6 +64,7 @@ class FakeWorkloads:
     versions: Sequence[Workload] = ()
     found: Sequence[ReplicaStatus] = ()
     kept: Sequence[KeptRevision] = ()
+    rollback: str = ""
     _next: Iterator[Workload] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +78,9 @@ class FakeWorkloads:
 
     def revisions(self, _project: str, _name: str) -> SimpleNamespace:
         return SimpleNamespace(items=self.kept)
+
+    def explain(self, *_names: str) -> SimpleNamespace:
+        return SimpleNamespace(rollback=self.rollback)
 
 
 def fake(*versions: Workload) -> Any:
@@ -271,9 +275,15 @@ STALLS = {
 def test_what_cannot_become_what_was_asked_for_ends_the_wait_with_the_way_back(case: str) -> None:
     ready, revisions, change, message, remedy = STALLS[case]
     with pytest.raises(CommandError) as caught:
-        followed(FakeWorkloads((app(ready, stalled="NoRoom"),), kept=revisions), change)
+        followed(FakeWorkloads((app(ready, stalled="NoRoom"),), kept=revisions, rollback="`pin rollback bad`"), change)
     assert caught.value.message.startswith(message)
     assert caught.value.remedy.startswith(remedy)
+
+
+def test_no_rollback_is_offered_that_the_server_would_refuse() -> None:
+    with pytest.raises(CommandError) as caught:
+        followed(FakeWorkloads((app(1, stalled="NoRoom"),), kept=kept("v2b", "v2a")), FollowedChange("the deploy"))
+    assert caught.value.remedy.startswith("correct the file and deploy again; ")
     assert (caught.value.exit_code, caught.value.reason) == (1, "why")
 
 

@@ -1,4 +1,4 @@
-"""Asks for the earlier revision to which an app that is stalled can be rolled back."""
+"""Asks the server for the earlier revision to which an app that is stalled can be rolled back. The server alone decides."""
 
 from __future__ import annotations
 
@@ -8,16 +8,45 @@ from pincompute_sdk.core.errors import PinError
 
 if TYPE_CHECKING:
     from pincompute_sdk.generated.kinds import Workload, WorkloadsResource
-
-STALLED = "Stalled"  # the state in which waiting does not help
+    from pincompute_sdk.generated.models import Status
 
 
 def of(them: WorkloadsResource, app: Workload) -> tuple[str, ...]:
     """Returns the command and the revision, or why they cannot be read; nothing for an app that is not stalled."""
-    if app.status is None or app.status.state != STALLED:
-        return ()
     try:
-        rollback = them.explain(app.project, app.name).rollback
+        rollback = _asked(them, app)
     except PinError as error:
-        return (f"which earlier revision ran well cannot be read now: {error}",)
+        return (f"which revision it can go back to cannot be read now: {error}",)
     return (rollback,) if rollback else ()
+
+
+def possible(them: WorkloadsResource, app: Workload) -> bool:
+    """Returns whether the server names a way back."""
+    try:
+        return bool(_asked(them, app))
+    except PinError:
+        return False
+
+
+class WatchedHint:
+    """The hint of an app that is looked at again and again. The server is asked again only when the status has changed."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+        self._hint: tuple[str, ...] = ()
+
+    def of(self, them: WorkloadsResource, app: Workload) -> tuple[str, ...]:
+        if app.status == self._status:
+            return self._hint
+        try:
+            rollback = _asked(them, app)
+        except PinError:
+            return ()  # the next look asks again
+        self._status, self._hint = app.status, (rollback,) if rollback else ()
+        return self._hint
+
+
+def _asked(them: WorkloadsResource, app: Workload) -> str:
+    if app.status is None or not app.status.stalled:
+        return ""
+    return them.explain(app.project, app.name).rollback

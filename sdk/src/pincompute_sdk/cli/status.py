@@ -12,6 +12,7 @@ from pincompute_sdk.cli.list_command import view_of
 from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where, Workload
 from pincompute_sdk.cli.output import formats, terminal
+from pincompute_sdk.cli.rollback_hint import WatchedHint
 from pincompute_sdk.cli.wait import PACE
 
 if TYPE_CHECKING:
@@ -48,11 +49,14 @@ def _show(them: WorkloadsResource, project: str, wanted: WorkloadTarget, *, watc
         for line in (*free_room.of(them, app), *last_lines.of(them, app, replicas), *rollback_hint.of(them, app)):
             terminal.out(line)
         return
+    hint = WatchedHint()
     with Picture() as picture:
         while True:
-            picture.draw(_look(them, project, wanted.name))
+            picture.draw(look(them, project, wanted.name, hint))
             time.sleep(PACE)
 
 
-def _look(them: WorkloadsResource, project: str, name: str) -> list[status_tree.TreeLine]:
-    return status_tree.lines(them.get(project, name), them.replicas(project, name).items)
+def look(them: WorkloadsResource, project: str, name: str, hint: WatchedHint) -> list[status_tree.TreeLine]:
+    """Returns the picture of an app that is watched."""
+    app = them.get(project, name)
+    return status_tree.lines(app, them.replicas(project, name).items, hint.of(them, app))

@@ -39,8 +39,10 @@ class TreeLine:
         return self.indent + "".join(text for text, style in self.parts if style != AGE)
 
 
-def lines(app: Workload, replicas: Sequence[ReplicaStatus]) -> list[TreeLine]:
-    return [*_head(app), *(TreeLine("", parts) for parts in rollout_lines.of(app)), *_zones(app, replicas)]
+def lines(app: Workload, replicas: Sequence[ReplicaStatus], advice: Sequence[str] = ()) -> list[TreeLine]:
+    """`advice` stands before the zones, so that a terminal which is too small for all zones shows it."""
+    told = (*rollout_lines.of(app), *(((line, ""),) for line in advice))
+    return [*_head(app), *(TreeLine("", parts) for parts in told), *_zones(app, replicas)]
 
 
 def wanted(app: Workload) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pincompute_sdk.cli import free_room, last_lines, status_tree, target
+from pincompute_sdk.cli import free_room, last_lines, rollback_hint, status_tree, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import FAILURE, INTERRUPTED, TIMEOUT
 from pincompute_sdk.cli.output.human_values import count
@@ -146,7 +146,7 @@ def stalled(them: WorkloadsResource, app: Workload, change: FollowedChange) -> C
     if former or (change.back is None and ready and earlier_revisions(them, app)):
         message, back = (
             f"{app.name} cannot be updated; {ready} of {wanted} still {serve}",
-            change.back or f"pin rollback {typed}",
+            change.back or (f"pin rollback {typed}" if rollback_hint.possible(them, app) else ""),
         )
     else:
         message, back = f"{app.name} cannot run as it is", change.back

@@ -209,7 +209,7 @@ async def project_timeline(history: _Service, asked: _Query) -> Timeline:
 @get(f"{PROJECT}/explain", opt=may("history", "get"), operation_id="explainProject", tags=TAGS)
 async def project_explain(project: FromPath[str], history: _Service) -> Explanations:
     """Of every workload of the project that does not run as it should: why, and what to do."""
-    return Explanations(history.explain_all(project))
+    return Explanations(await history.explain_all(project))
 
 
 def routes(kinds: Kinds) -> tuple[HTTPRouteHandler, ...]:

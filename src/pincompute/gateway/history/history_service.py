@@ -43,10 +43,10 @@ from pincompute.store.records import AnyRecord, EventRecord, ExitRecord, RecordT
 OWN_WRITES = 0.5  # seconds to wait for recent records, so that callers find their own operations
 CONTEXT = 200  # records of a workload an explanation looks back at
 _SETTING_KINDS = {kind.word: kind.resource.kind for kind in SETTINGS}
-STALLED = "Stalled"  # the phase in which waiting does not help
 CHANGES: frozenset[RecordType] = frozenset({"revision", "operation"})
 GROWTH = 4  # by which each further page is longer, while many records make few lines
 MOST_FOLDED = 2000  # records that are looked at for one page of lines
+WAYS_BACK = 20  # workloads of a project whose way back is looked up for one answer
 REVISIONS = 100  # earlier revisions that are compared with a changed one
 
 
@@ -54,7 +54,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """`state` is the phase, or Deleted. `missing`: history could not be asked, so only the present speaks.
 
     `room` is what the node with the most room has left, while it waits for room. `rollback` is the command that goes back to an
-    earlier revision that ran well, and which that is, while it is stalled and has one. No sentence repeats it.
+    earlier revision, and which that is, while its update is stalled and the gateway would accept it. No sentence repeats it.
     """
 
     name: str
@@ -238,24 +238,31 @@ class HistoryService:
         except problems.Problem as problem:
             if obj is None or problem.code != "unavailable":
                 raise
-            return self._present(kind, obj, (), ("history",))
+            return self._present(kind, obj, (), ("history",), await self._rollback(kind, obj))
         records = page.records[::-1]
         if obj is None:
             return self._past(project, name, records)
         return self._present(kind, obj, records, (), await self._rollback(kind, obj))
 
     async def _rollback(self, kind: WorkloadKind, obj: WorkloadObject) -> str:
-        """Returns the way back of a stalled workload; empty where no earlier revision is known to have run well."""
-        if obj.status.phase != STALLED:
+        """Returns the way back of a stalled workload; empty where the gateway would refuse a rollback."""
+        if not workload_explanation.needs_way_back(obj):
             return ""
-        known = await self._candidates.known(WorkloadRef(kind, *obj.key), obj)
+        try:
+            known = await self._candidates.of(WorkloadRef(kind, *obj.key), obj)
+        except problems.Problem:
+            return ""
         return workload_explanation.rollback_hint(kind, obj, known)
 
-    def explain_all(self, project: str) -> tuple[Explanation, ...]:
-        """Explain all workloads of the project that do not run as they should, from the caches alone."""
+    async def explain_all(self, project: str) -> tuple[Explanation, ...]:
+        """Explain all workloads of the project that do not run as they should. Only the ways back need the store."""
         found = [(obj, kind) for kind in self._reads.workloads for obj in self._reads.host(kind.workload).list(project)]
         troubled = [(obj, kind) for obj, kind in found if obj.status.phase not in ("Running", "Stopped", "Succeeded")]
-        return tuple(self._present(kind, obj, (), ()) for obj, kind in sorted(troubled, key=lambda each: each[0].key))
+        troubled.sort(key=lambda each: each[0].key)
+        stalled = [(obj, kind) for obj, kind in troubled if workload_explanation.needs_way_back(obj)]
+        ways = {obj.metadata.uid: await self._rollback(kind, obj) for obj, kind in stalled[:WAYS_BACK]}
+        ways |= {obj.metadata.uid: workload_explanation.explained_alone(kind, obj) for obj, kind in stalled[WAYS_BACK:]}
+        return tuple(self._present(kind, obj, (), (), ways.get(obj.metadata.uid, "")) for obj, kind in troubled)
 
     def _present(
         self,

@@ -12,8 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.quantity import InvalidQuantityError
+from pincompute.api.workloads import UNDOING
 from pincompute.domain import placement_text, zone_text
+from pincompute.gateway import problems
 from pincompute.gateway.history import exit_reasons, timeline
+from pincompute.gateway.model import status_form
 from pincompute.gateway.operation import rollback_target
 from pincompute.gateway.operation.rollback_target import RollbackRevision
 from pincompute.store.records import (
@@ -72,14 +75,26 @@ def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
     yield from _last_change(subject.records)
 
 
+def needs_way_back(obj: WorkloadObject) -> bool:
+    """Returns whether its update is stalled and nothing undoes it. A revision that was complete once is not what broke it."""
+    rollout = obj.status.rollout
+    done = rollout is not None and rollout.state in ("Complete", *UNDOING)
+    return not done and bool(status_form.stalled(obj.status, obj.metadata.generation))
+
+
+def explained_alone(kind: WorkloadKind, obj: WorkloadObject) -> str:
+    """Returns where the way back is said, in an answer about very many workloads."""
+    return f"`pin explain {kind.typed(obj.metadata.name)}` says which revision it can go back to, if any"
+
+
 def rollback_hint(kind: WorkloadKind, obj: WorkloadObject, known: Sequence[RollbackRevision]) -> str:
-    """Returns the command that goes back to the newest earlier revision that ran well; empty where there is none."""
+    """Returns the command that goes back to the revision which a rollback chooses; empty where the gateway would refuse it."""
     try:
-        found = rollback_target.ran_well(known, rollback_target.present_names(obj, known))
-    except InvalidQuantityError:
-        return ""  # it was stored before quantities were judged
-    typed = kind.typed(obj.metadata.name)
-    return f"`pin rollback {typed}` goes back to revision {found.name}, which ran well" if found is not None else ""
+        found = rollback_target.former(obj, known, rollback_target.present_names(obj, known))
+    except (problems.Problem, InvalidQuantityError):  # the template may be older than the rules for quantities
+        return ""
+    well = "which ran well" if found.ran_well else "the one before; whether it ran well is not known now"
+    return f"`pin rollback {kind.typed(obj.metadata.name)}` goes back to revision {found.name}, {well}"
 
 
 def explain_deleted(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:

@@ -85,7 +85,7 @@ def status(seen: WorkloadStatus, generation: int) -> Status:
         settled=seen.observed_generation >= generation,
         zones=zones(decided, seen.clusters),
         message=seen.message,
-        stalled=_stalled(seen, generation),
+        stalled=stalled(seen, generation),
         changed=seen.last_update_time,
         rollout=_rollout(seen.rollout) if seen.rollout is not None else None,
     )
@@ -107,7 +107,7 @@ def _rollout(record: RolloutStatus) -> RolloutProgress:
     )
 
 
-def _stalled(seen: WorkloadStatus, generation: int) -> str:
+def stalled(seen: WorkloadStatus, generation: int) -> str:
     """Returns the reason of the condition, unless it speaks of an earlier generation."""
     found = conditions.find(seen.conditions, "Stalled")
     return found.reason if found is not None and found.status == "True" and found.observed_generation >= generation else ""

@@ -226,7 +226,7 @@ def _rollback(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest
     target = (
         rollback_target.named(obj, request.to, request.history)
         if request.to
-        else rollback_target.former(obj, request.history, names)
+        else rollback_target.former(obj, request.history, names, force=request.force)
     )
     if target.name in names:
         return LifecycleChange({}, f"{_name(obj)} has revision {present} already", present)

@@ -36,8 +36,11 @@ class RollbackRevision:
     rolled_by: str = ""
 
 
-def former(obj: WorkloadObject, history: Sequence[RollbackRevision], present: Sequence[str]) -> RollbackRevision:
-    """Returns the newest earlier revision that ran well; if nothing is known of any, the newest. Raises Problem.
+def former(
+    obj: WorkloadObject, history: Sequence[RollbackRevision], present: Sequence[str], *, force: bool = False
+) -> RollbackRevision:
+    """Returns the newest earlier revision that ran well; if nothing is known of any, the newest. One whose last update failed
+    counts only for a forced rollback. Every way back that the platform names is the answer of this function. Raises Problem.
 
     The present one may have several names, because versions of this program name the same template differently.
     """
@@ -47,25 +50,25 @@ def former(obj: WorkloadObject, history: Sequence[RollbackRevision], present: Se
             f"the platform has not observed the last change of {name} yet, so the previous revision is not kept yet",
             "try again in a moment",
         )
-    found = ran_well(earlier, present) or next(
-        (revision for revision in earlier if revision.ran_well is None and not revision.failure), None
-    )
+    unfailed = [revision for revision in earlier if not revision.failure]
+    good = (revision for revision in (earlier if force else unfailed) if revision.ran_well)
+    found = next(good, None) or next((revision for revision in unfailed if revision.ran_well is None), None)
     if found is None:
-        names = ", ".join(revision.name for revision in earlier[:SHOWN])
-        remedy = f"name one of {names}" if names else "deploy a corrected version, or delete it"
-        raise problems.wrong_state(f"no earlier revision of {name} is known to have run well", remedy)
+        raise problems.wrong_state(f"no earlier revision of {name} is known to have run well", _remedy(earlier, unfailed))
     return found
+
+
+def _remedy(earlier: Sequence[RollbackRevision], unfailed: Sequence[RollbackRevision]) -> str:
+    names = ", ".join(revision.name for revision in (unfailed or earlier)[:SHOWN])
+    if not names:
+        return "deploy a corrected version, or delete it"
+    return f"name one of {names}" if unfailed else f"deploy a corrected version, or name one of {names} and force the rollback"
 
 
 def present_names(obj: WorkloadObject, history: Sequence[RollbackRevision]) -> tuple[str, ...]:
     """Returns the names of the present revision, the first of which is shown."""
     same = [revision.name for revision in history if template_hash.same(revision.template, obj.spec.template)]
     return (observed_revision(obj) or (same[0] if same else template_hash.revision(obj.spec.template)), *same)
-
-
-def ran_well(history: Sequence[RollbackRevision], present: Sequence[str]) -> RollbackRevision | None:
-    """Returns the newest revision that ran well and is not the present one."""
-    return next((revision for revision in history if revision.ran_well and revision.name not in present), None)
 
 
 def _unobserved(obj: WorkloadObject, present: Sequence[str]) -> bool:
