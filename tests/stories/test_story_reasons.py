@@ -46,7 +46,8 @@ def test_what_has_no_room_waits_with_the_reason_and_starts_by_itself(region: Reg
         status = region.app(project, "late").status
         scheduled = conditions.find(status.conditions, "Scheduled")
         assert scheduled is not None
-        return (status.phase, scheduled.status, scheduled.reason) == ("Pending", "False", "InsufficientCapacity")
+        waiting = status.phase in ("Pending", "Stalled")
+        return waiting and (scheduled.status, scheduled.reason) == ("False", "InsufficientCapacity")
 
     region.eventually("late waits for capacity", waits)
     full = "3 of 3 replicas wait for room: zones a, b and c have no room for another replica, which asks for cpu"

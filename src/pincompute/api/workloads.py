@@ -18,6 +18,7 @@ MetricFunction: TypeAlias = Literal["Rate", "Ratio", "Average", "Maximum", "Quan
 MetricState: TypeAlias = Literal["Holds", "Broken", "Unknown"]
 RolloutState: TypeAlias = Literal["Progressing", "AwaitingApproval", "Complete", "RollingBack", "RolledBack"]
 UNDOING: tuple[RolloutState, ...] = ("RollingBack", "RolledBack")  # states in which the stable revision is the target
+ENDED: tuple[RolloutState, ...] = ("Complete", "RolledBack")  # states that only another rollout ends
 
 
 ZoneName: TypeAlias = Annotated[str, doc("A zone.", minLength=1, maxLength=15)]
@@ -369,6 +370,9 @@ class WorkloadStatus(Struct):
     available_replicas: Annotated[int, doc("Pods that have been ready for minReadySeconds.")] = 0
     updated_replicas: Annotated[int, doc("Pods of the present revision.")] = 0
     unavailable_replicas: Annotated[int, doc("Pods that are wanted and not available.")] = 0
+    most_ready_replicas: Annotated[
+        int, doc("The most pods that were ready at once, of those wanted now. Fewer than these are a loss.")
+    ] = 0
     revision: Annotated[str, doc("Name of the template's present revision.")] = ""
     without_surge: Annotated[
         str, doc("Revision that is rolled out without surge, because no cluster had room for one replica more.")

@@ -9,12 +9,13 @@ from federation.object_builders import NOW, app, member, shard
 
 from pincompute.api import conditions
 from pincompute.api.conditions import Condition
+from pincompute.api.kinds import PINAPP
 from pincompute.api.workloads import RolloutStatus, UnreadyCause, WorkloadStatus
 from pincompute.domain.disruption_account import account
 from pincompute.engine.plan import Replace
 from pincompute.federation.scheduling import pool_controller
 from pincompute.federation.scheduling.placement import place
-from pincompute.federation.workload import workload_controller, workload_status
+from pincompute.federation.workload import workload_controller, workload_model, workload_status
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Rollout
 from pincompute.federation.workload.workload_model import Workload
@@ -165,6 +166,61 @@ def test_replicas_that_are_lost_are_a_degradation_even_if_waiting_does_not_help(
     hello = placed_app()
     running = app(status=after(hello, reports(hello)))
     assert after(running, unready(running, FINAL)).phase == "Degraded"
+
+
+def updating(status: WorkloadStatus, failure: str = "no image hello:9") -> Workload:
+    """The app in an update of which one replica may be missing."""
+    rollout = RolloutStatus(revision="v9", stable="v1", failure=failure)
+    return app(status=msgspec.structs.replace(status, rollout=rollout))
+
+
+def told(workload: Workload, sites: tuple[MemberShard, ...]) -> WorkloadStatus:
+    made, record = Rollout((), account(6, 1, 1)), workload.status.rollout
+    writes = workload_status.decide(workload, sites, made, LATER, record=record).write
+    return msgspec.convert(msgspec.to_builtins(workload.status) | writes[0].body["status"], WorkloadStatus)
+
+
+def test_a_stalled_update_that_loses_replicas_is_degraded_and_says_both():
+    """The state Stalled hid that what served was lost."""
+    hello = placed_app()
+    stalled = updating(after(hello, reports(hello)))
+    missing_one = told(stalled, reports(stalled, a1=1))
+    assert (missing_one.phase, missing_one.most_ready_replicas) == ("Stalled", 6), "the disruption account lets one be missing"
+    degraded = told(updating(missing_one), reports(stalled, a1=0))
+    assert degraded.phase == "Degraded"
+    assert degraded.message == "4 of 6 replicas are ready, 6 were before; no image hello:9"
+    assert told(updating(degraded), reports(stalled, a1=1)).phase == "Stalled", "what was lost is back"
+
+
+def test_replicas_that_never_came_are_no_loss():
+    """It serves with three replicas and is scaled to six, for which there is no room."""
+    small = placed_app(replicas=3)
+    ran = after(small, tuple(MemberShard(m, shard(small, m.name, 1, 1)) for m in MEMBERS))
+    ran = msgspec.structs.replace(ran, scheduling=place(app(generation=2), MEMBERS, {}))
+    grown = app(status=ran, generation=2)
+    waiting = after(grown, reports(grown, a1=1, b1=1, c1=1))
+    assert (waiting.phase, waiting.most_ready_replicas) == ("Progressing", 3)
+    assert after(app(status=waiting, generation=2), reports(grown, a1=1, b1=1, c1=0)).phase == "Degraded"
+
+
+def test_what_has_no_place_and_cannot_get_one_is_stalled():
+    """The state Pending hid that waiting does not help."""
+    never = Condition(
+        type="Scheduled", status="False", reason="NoClusterMatches", message="no cluster matches; change placement"
+    )
+    waiting = app(status=WorkloadStatus(scheduling=place(app(), (), {}), conditions=(never,)))
+    status = after(waiting, tuple(MemberShard(m, None) for m in MEMBERS))
+    assert (status.phase, status.message) == ("Stalled", never.message)
+
+
+def test_a_loss_is_said_beside_what_keeps_a_workload_as_it_is():
+    hello = placed_app()
+    ran = after(hello, reports(hello))
+    obj = app(status=ran).obj
+    paused = workload_model.read(PINAPP, msgspec.structs.replace(obj, spec=msgspec.structs.replace(obj.spec, paused=True)))
+    status = after(paused, reports(paused, a1=0))
+    assert status.phase == "Paused"
+    assert status.message.endswith("`pin resume hello`; 4 of 6 replicas are ready, 6 were before")
 
 
 def test_an_update_that_is_undone_is_not_stalled_while_a_replica_starts_again():

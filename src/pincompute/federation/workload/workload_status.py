@@ -16,7 +16,7 @@ import msgspec
 
 from pincompute.api import conditions, labels
 from pincompute.api.conditions import Condition, ConditionStatus
-from pincompute.api.workloads import UNDOING, ClusterStatus, Ended, RevisionNote, RolloutStatus, WorkloadStatus
+from pincompute.api.workloads import ENDED, UNDOING, ClusterStatus, Ended, RevisionNote, RolloutStatus, WorkloadStatus
 from pincompute.domain import zone_text
 from pincompute.engine.plan import Replace
 from pincompute.federation.kinds import MemberReport, Summary
@@ -186,8 +186,10 @@ def _status(workload: Workload, summary: Summary, observed: int, told: _Reported
     ready = sum(line.ready_replicas for line in lines if line.known)
     updated = sum(line.updated_replicas for line in lines if line.known)
     available = sum(line.available_replicas for line in lines if line.known)
-    phase = ended.phase if ended is not None else _phase(workload, lines, observed, told)
-    message = ended.message if ended is not None else _message(workload, lines, phase, told)
+    most = min(workload.replicas, max(workload.status.most_ready_replicas, ready)) if ended is None else 0
+    loss = _loss(workload, most, ready, told)
+    phase = ended.phase if ended is not None else _phase(workload, lines, observed, told, loss)
+    message = ended.message if ended is not None else _message(workload, lines, phase, told, loss)
     return msgspec.structs.replace(
         workload.status,
         observed_generation=observed,
@@ -197,6 +199,7 @@ def _status(workload: Workload, summary: Summary, observed: int, told: _Reported
         available_replicas=available,
         updated_replicas=updated,
         unavailable_replicas=max(0, workload.replicas - available),
+        most_ready_replicas=most,
         revision=_revision(workload) if demand.decision(workload) else workload.status.revision,
         rollout=told.rollout,
         note=_note(workload, told.rollout),
@@ -229,9 +232,21 @@ def _ended(workload: Workload, summary: Summary) -> Ended | None:
     return summary.ended or kept
 
 
-def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, told: _ReportedMembers) -> str:
-    """Returns Running only once no replica has a former revision, because its ready replicas could hide a stuck update. What
-    waits in vain is Stalled and not Progressing.
+def _loss(workload: Workload, most: int, ready: int, told: _ReportedMembers) -> str:
+    """Returns how many replicas are lost, in a sentence; empty when none is. `most` were ready at once. While an update is in
+    progress, the disruption account lets some be missing.
+    """
+    updating = told.rollout is not None and told.rollout.state not in ENDED
+    account = told.made.account if told.made is not None else workload.account(workload.replicas)
+    kept = min(most, account.promised) if updating else most
+    if ready >= kept:
+        return ""
+    return told.causes or f"{ready} of {workload.replicas} replicas {'is' if ready == 1 else 'are'} ready, {most} were before"
+
+
+def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, told: _ReportedMembers, loss: str) -> str:
+    """Returns the gravest of what is true: a loss, then a stall, then a wait for a place, then progress. It is Running only
+    when no replica has a former revision, because its ready replicas could hide a stuck update.
     """
     if workload.deleting:
         return "Deleting"
@@ -246,27 +261,36 @@ def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, 
     )
     if observed == workload.generation and complete:
         return "RolledBack" if _is_undone(told.rollout) else "Running"
-    decision = demand.decision(workload)
-    if decision is None or (not ready and decision.unplaced):
-        return "Pending"
-    if ready < workload.replicas and _was_ready(workload):
+    if loss:
         return "Degraded"
-    return STALLED if told.stall.reason and not _is_undone(told.rollout) else "Progressing"
+    if told.stall.reason and not _is_undone(told.rollout):
+        return STALLED
+    decision = demand.decision(workload)
+    return "Pending" if decision is None or (not ready and decision.unplaced) else "Progressing"
 
 
 def _is_undone(record: RolloutStatus | None) -> bool:
     return record is not None and record.state == "RolledBack"
 
 
-def _was_ready(workload: Workload) -> bool:
-    """Returns whether it had all its replicas for this generation before: missing ones are then a loss, not a start."""
-    return workload.status.observed_generation == workload.generation and workload.status.phase in ("Running", "Degraded")
-
-
-def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, told: _ReportedMembers) -> str:
+def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, told: _ReportedMembers, loss: str) -> str:
+    """Returns what hinders it, and beside that what is lost: neither hides the other."""
     if workload.deleting:
         waiting = {line.zone for line in lines}
         return f"waits until nothing of it is left in {zone_text.zones(waiting)}" if waiting else ""
+    unreachable = next((line.message for line in lines if not line.known), "")
+    if hindrance := _hindrance(workload, phase, told):
+        return "; ".join(part for part in (hindrance, loss, unreachable if loss else "") if part)
+    if phase in ("Running", "Stopped"):
+        return ""
+    reported = told.causes or next((line.message for line in lines if line.known and line.message), "")
+    late = told.stall.message if told.stall.reason == LATE else ""
+    said = (reported or loss, unreachable, told.unprepared, _waits(workload, told.made), late)
+    return "; ".join(part for part in said if part)
+
+
+def _hindrance(workload: Workload, phase: str, told: _ReportedMembers) -> str:
+    """Returns what no member reports: it has no place, is paused, is refused, or its update is undone."""
     scheduled = conditions.find(workload.status.conditions, "Scheduled")
     if scheduled is not None and scheduled.status == "False":
         return scheduled.message
@@ -275,15 +299,8 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, t
         return f"it is paused, and no change reaches it until somebody resumes it: `pin resume {typed}`"
     if told.refused:
         return f"{told.refused}; correct the field that it names, or what the field refers to"
-    if phase in ("Running", "Stopped"):
-        return ""
-    if told.rollout is not None and told.rollout.state in UNDOING:
-        return stalled_workload.undone(told.rollout)
-    reported = told.causes or next((line.message for line in lines if line.known and line.message), "")
-    unreachable = next((line.message for line in lines if not line.known), "")
-    late = told.stall.message if told.stall.reason == LATE else ""
-    said = (reported, unreachable, told.unprepared, _waits(workload, told.made), late)
-    return "; ".join(part for part in said if part)
+    undone = phase not in ("Running", "Stopped") and told.rollout is not None and told.rollout.state in UNDOING
+    return stalled_workload.undone(told.rollout) if undone and told.rollout is not None else ""
 
 
 def _unprepared(workload: Workload, sites: tuple[MemberShard, ...]) -> str:
