@@ -46,6 +46,7 @@ LOCALHOST = "^([^/]*[.])?[lL][oO][cC][aA][lL][hH][oO][sS][tT](:[^/]*)?/"
 _MATCHES = tuple(map(re.compile, (REFERENCE, BOUNDED)))
 _ID, _DOMAIN, _PUBLIC, _LOCALHOST = map(re.compile, (ID, DOMAIN, DNS_DOMAIN, LOCALHOST))
 _FORMER_HUB = "index.docker.io"
+_OFFICIAL = "library/"  # where Docker Hub keeps images whose names have no folder
 _HTTPS = ":443"
 
 
@@ -62,15 +63,42 @@ class ImageReference(NamedTuple):
         """What a registry is asked for: the digest where there is one, or else the tag."""
         return self.digest or self.tag or LATEST
 
+    @property
+    def name(self) -> str:
+        """The registry and the path, as they are written."""
+        return f"{self.domain}/{self.path}" if self.domain else self.path
+
+    @property
+    def full_name(self) -> str:
+        """The registry and the path as a node completes them: names without a registry are of Docker Hub."""
+        host = normalized(self.domain or DOCKER_HUB)
+        return f"{host}/{_OFFICIAL}{self.path}" if host == DOCKER_HUB and "/" not in self.path else f"{host}/{self.path}"
+
+    @property
+    def suffix(self) -> str:
+        """The tag and the digest, as they are written."""
+        return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
 
 def parse(image: str) -> ImageReference | None:
     """Returns None for what no node pulls by name: it does not follow the grammar, is an id, or names no public host."""
     if is_id(image) or not has_public_host(image) or not all(pattern.fullmatch(image) for pattern in _MATCHES):
         return None
+    return split(image)
+
+
+def split(image: str) -> ImageReference:
+    """Returns the parts of a text that may follow the grammar or not."""
     domain, rest = split_domain(image)
     named, _, digest = rest.partition("@")
     path, _, tag = named.partition(":")
     return ImageReference(domain, path, tag, digest)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Returns whether a node takes both for the same image, however each is written."""
+    first, second = split(one), split(other)
+    return (first.full_name, first.version) == (second.full_name, second.version)
 
 
 def is_id(image: str) -> bool:

@@ -79,16 +79,7 @@ def is_of_another_image(image: str, text: str) -> bool:
     an image was corrected, the report is still about the former one, and says nothing about the new one.
     """
     named = _PULLED.findall(text)
-    return bool(named) and all(_full_name(each) != _full_name(image) for each in named)
-
-
-def _full_name(image: str) -> str:
-    """Returns the name as a container runtime completes it: with a registry, and with a digest or else a tag."""
-    name, at, digest = image.partition("@")
-    path, slash, last = name.rpartition("/")
-    repository, _, tag = last.partition(":")
-    where = path + slash if path else "docker.io/library/"
-    return where + repository + (at + digest or f":{tag or 'latest'}")
+    return bool(named) and not any(image_reference.is_same(each, image) for each in named)
 
 
 def image_pull(container: str, image: str, reason: str, text: str) -> ContainerFailure:
@@ -126,7 +117,7 @@ def image_pull(container: str, image: str, reason: str, text: str) -> ContainerF
 
 def _without_names(said: str, image: str) -> str:
     """Returns the text without the names in it: an image may be called authentication, or forbidden."""
-    repository = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    repository = image_reference.split(image).path.rpartition("/")[2]
     names = re.compile(rf"\S*{re.escape(image)}|\S*/{re.escape(repository)}\b[^\s:]*")
     return names.sub("", _NAMES.sub("", said)).strip(" :")
 
@@ -137,11 +128,11 @@ def _registry(image: str) -> str:
 
 
 def _with_host(image: str, remedy: str) -> str:
-    if _registry(image) != "docker.io" or image.startswith("docker.io/"):
+    named = image_reference.split(image)
+    if named.domain:
         return remedy
-    path = image if "/" in image else f"library/{image}"
-    own = f"registry.internal/PROJECT/{image.rpartition('/')[2]}"
-    return f"a name without a registry means docker.io/{path}: name the registry, as in {own}"
+    own = f"registry.internal/PROJECT/{named.path.rpartition('/')[2]}{named.suffix}"
+    return f"a name without a registry means {named.full_name}{named.suffix}: name the registry, as in {own}"
 
 
 def start(container: str, reason: str, text: str) -> ContainerFailure:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pincompute.api import labels
+from pincompute.api import image_reference, labels
 from pincompute.api.builtin import Container, Pod
 from pincompute.api.meta import Manifest, Struct
 
@@ -103,17 +103,15 @@ def _sidecars(pod: Pod) -> tuple[Container, ...]:
 
 def _digest(pod: Pod, container: Container) -> str:
     """Returns the digest of the running image; empty where the image came from no registry."""
-    if "@" in container.image:
-        return container.image.partition("@")[2]
+    if digest := image_reference.split(container.image).digest:
+        return digest
     statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
     image_id = next((status.image_id for status in statuses if status.name == container.name), "")
-    return image_id.rpartition("@")[2] if "@" in image_id else ""
+    return image_reference.split(image_id).digest
 
 
 def _alias(present: str, digest: str) -> str:
     """Returns another name of the same image; repeated requests alternate between two names."""
-    name = present.partition("@")[0]
-    path, slash, last = name.rpartition("/")
-    bare, _colon, tag = last.partition(":")
-    tagged, plain = f"{path}{slash}{bare}:{tag or 'latest'}@{digest}", f"{path}{slash}{bare}@{digest}"
+    written = image_reference.split(present)
+    tagged, plain = f"{written.name}:{written.tag or image_reference.LATEST}@{digest}", f"{written.name}@{digest}"
     return plain if present == tagged else tagged

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 
 from pincompute.api import image_reference
 from pincompute.api.image_ownership import REGISTRY, images, is_of_region
-from pincompute.api.image_reference import DOCKER_HUB, ImageReference
+from pincompute.api.image_reference import ImageReference
 from pincompute.api.meta import Manifest
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -109,7 +109,8 @@ def without_registry(after: Manifest, before: Manifest) -> tuple[str, ...]:
     loose = dict.fromkeys(i for _, _, i in _images(after) if i not in had and not image_reference.split_domain(i)[0])
     if not loose:
         return ()
-    said = ", ".join(f"{image} means {DOCKER_HUB}/{image if '/' in image else f'library/{image}'}" for image in loose)
+    meant = ((image, image_reference.split(image)) for image in loose)
+    said = ", ".join(f"{image} means {found.full_name}{found.suffix}" for image, found in meant)
     return (f"{said}: name the registry for another one, as in {REGISTRY}/PROJECT/NAME:TAG",)
 
 

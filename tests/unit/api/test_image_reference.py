@@ -107,3 +107,21 @@ def test_a_host_without_a_public_name_is_none(host: str) -> None:
 )
 def test_a_registry_has_one_name(image: str, host: str) -> None:
     assert image_reference.host_of(image) == host
+
+
+@pytest.mark.parametrize(
+    ("image", "full", "suffix"),
+    [
+        ("debian", "docker.io/library/debian", ""),
+        ("debian:12@sha256:ab", "docker.io/library/debian", ":12@sha256:ab"),
+        ("team/web:1", "docker.io/team/web", ":1"),
+        ("docker.io/web", "docker.io/library/web", ""),
+        ("index.docker.io/team/web", "docker.io/team/web", ""),
+        ("GHCR.io:443/web:1", "ghcr.io/web", ":1"),
+        ("reg:5000/web", "reg:5000/web", ""),
+    ],
+)
+def test_a_name_is_completed_as_a_node_does(image: str, full: str, suffix: str) -> None:
+    found = image_reference.split(image)
+    assert (found.full_name, found.suffix) == (full, suffix)
+    assert f"{found.name}{found.suffix}" == image
