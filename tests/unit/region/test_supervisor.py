@@ -19,6 +19,7 @@ from pincompute.region.layout import Layout, RegionSpec
 from pincompute.region.process import region_processes, supervisor_socket
 from pincompute.region.process.program import FileReady, HttpReady, Liveness, Program, TcpReady
 from pincompute.region.process.program_runner import ProgramState, Silence
+from pincompute.region.process.supervisor import SETTLE
 
 pytestmark = pytest.mark.programs
 
@@ -285,6 +286,32 @@ def test_a_program_that_starts_slowly_or_is_frozen_is_not_hung(region: Region) -
     assert (region.state("loop").restarts, region.state("loop").pid) == (0, pid)
     os.kill(pid, signal.SIGCONT)
     region.ready("loop")
+
+
+def test_a_program_that_hangs_while_the_supervisor_is_replaced_is_started_again(region: Region) -> None:
+    """It counted as starting for ever, because a program that starts is not judged."""
+    region.want(blocking(region.home))
+    pid = region.ready("loop").pid
+    time.sleep(2 * SETTLE)  # the supervisor writes its state
+    (region.home / "block").touch()
+    for _ in range(2):  # the second successor knows it from the first one
+        kill_supervisor(region)
+        lifecycle.supervise(region.home)
+        assert region.until("loop", lambda state: state.phase != "waiting").phase == "unready"
+        time.sleep(2 * SETTLE)
+    assert "gave no answer for 1.5 s; ended after" in region.until("loop", lambda state: state.restarts == 1).last_end
+    (region.home / "block").unlink()
+    assert region.ready("loop").pid != pid
+
+
+def test_a_program_that_starts_while_the_supervisor_is_replaced_may_start_slowly(region: Region) -> None:
+    region.want(blocking(region.home, delay=4.0))
+    pid = region.until("loop", lambda state: state.phase == "starting").pid
+    time.sleep(2 * SETTLE)
+    kill_supervisor(region)
+    lifecycle.supervise(region.home)
+    after = region.ready("loop")
+    assert (after.pid, after.restarts) == (pid, 0)
 
 
 def test_a_machine_that_stood_still_says_nothing_of_its_programs() -> None:

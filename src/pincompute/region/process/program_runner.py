@@ -1,6 +1,7 @@
 """Runs one program again and again: prepare, start, wait until it is ready, wait until it ends, back off.
 
-A program that a predecessor started is taken over as it is. Cancelling `run` ends the program and its process group.
+A program that a predecessor started is taken over as it is, and judged by its liveness at once if it was ready before.
+Cancelling `run` ends the program and its process group.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from pincompute.region.process import readiness_probes, region_processes
-from pincompute.region.process.program import Liveness, Program
+from pincompute.region.process.program import Program
 from pincompute.region.process.program_log import ProgramLog
 
 Phase: TypeAlias = Literal["waiting", "starting", "ready", "unready", "backoff", "stopping", "stopped"]
@@ -65,6 +66,14 @@ def digest(program: Program) -> str:
     return hashlib.blake2b(msgspec.json.encode(program), digest_size=8).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class AdoptedProgram:
+    """A process that a predecessor left. `starting`: it was not ready yet as far as the predecessor knew."""
+
+    pid: int
+    starting: bool = False
+
+
 class ProgramRunner:
     """One program and its present state."""
 
@@ -78,14 +87,14 @@ class ProgramRunner:
         self._child: subprocess.Popen[bytes] | None = None
         self._hung = ""  # why this life of the program was ended, before the words for how it ended
 
-    async def run(self, needs: Mapping[str, ProgramRunner], adopted: region_processes.RegionProcess | None) -> None:
+    async def run(self, needs: Mapping[str, ProgramRunner], adopted: AdoptedProgram | None) -> None:
         """Run for ever; `adopted` is the process a predecessor left."""
-        delay, pid = FIRST_DELAY, adopted.pid if adopted else 0
+        delay = FIRST_DELAY
         try:
             while True:
                 begun = time.monotonic()
-                reason = await self._live(needs, pid)
-                pid = 0
+                reason = await self._live(needs, adopted)
+                adopted = None
                 delay = FIRST_DELAY if time.monotonic() - begun > STEADY else delay
                 self.state = msgspec.structs.replace(self.state, restarts=self.state.restarts + 1, last_end=reason)
                 self._set("backoff", reason=f"{reason}; again in {delay:.1f} s")
@@ -110,19 +119,18 @@ class ProgramRunner:
         obstacle = await readiness_probes.obstacle(self.program.ready)
         return obstacle and (_stop(pid) or obstacle)  # a stop signal may take effect while the probe waits
 
-    async def _live(self, needs: Mapping[str, ProgramRunner], pid: int) -> str:
+    async def _live(self, needs: Mapping[str, ProgramRunner], adopted: AdoptedProgram | None) -> str:
         """One life of the program; returns why it ended."""
-        if not pid:
-            failure = await self._prepare(needs)
-            if failure:
-                return failure
-            try:
-                self._child = self._spawn(self.program.argv, self.program.directory)
-            except OSError as error:
-                return f"cannot be started: {error}"
-            pid = self._child.pid
-        self._set("starting", pid=pid)
-        return await self._attend(pid)
+        if adopted is not None:
+            return await self._attend(adopted.pid, "starting" if adopted.starting else "unready")
+        failure = await self._prepare(needs)
+        if failure:
+            return failure
+        try:
+            self._child = self._spawn(self.program.argv, self.program.directory)
+        except OSError as error:
+            return f"cannot be started: {error}"
+        return await self._attend(self._child.pid, "starting")
 
     async def _prepare(self, needs: Mapping[str, ProgramRunner]) -> str:
         for name in self.program.needs:
@@ -165,12 +173,13 @@ class ProgramRunner:
                 start_new_session=True,
             )
 
-    async def _attend(self, pid: int) -> str:
-        """Wait for the end of the process; say on the way when it gets ready."""
+    async def _attend(self, pid: int, phase: Phase) -> str:
+        """Wait for the end of the process; say on the way when it gets ready. `phase` is what it is until then."""
         begun, self._hung = time.monotonic(), ""
+        self._set(phase, pid=pid)
         try:
             async with asyncio.TaskGroup() as tasks:
-                probing = tasks.create_task(self._probe(pid))
+                probing = tasks.create_task(self._probe(pid, phase))
                 await region_processes.ended(pid)
                 probing.cancel()
         except asyncio.CancelledError:
@@ -183,21 +192,32 @@ class ProgramRunner:
         region_processes.signal_group(pid, signal.SIGKILL)  # what the dead leader left behind
         return f"{self._hung}{status} after {time.monotonic() - begun:.1f} s: {self.log.last_line()}"
 
-    async def _probe(self, pid: int) -> None:
+    async def _probe(self, pid: int, phase: Phase) -> None:
+        """Judge the liveness of what starts only once it is ready."""
+        if phase == "starting":
+            await self._get_ready(pid, phase)
+            await self._end_when_silent(pid)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._get_ready(pid, phase))
+            tasks.create_task(self._end_when_silent(pid))
+
+    async def _get_ready(self, pid: int, phase: Phase) -> None:
         pause = 0.05
         while self.program.ready is not None:
             obstacle = await readiness_probes.obstacle(self.program.ready)
             if not obstacle:
                 break
-            self._set("starting", pid=pid, reason=obstacle)
+            self._set(phase, pid=pid, reason=obstacle)
             await asyncio.sleep(pause)
             pause = min(pause * 1.2, 0.5)
         self.ready.set()
         self._set("ready", pid=pid)
-        if self.program.live is not None:
-            await self._end_when_silent(pid, self.program.live)
 
-    async def _end_when_silent(self, pid: int, live: Liveness) -> None:
+    async def _end_when_silent(self, pid: int) -> None:
+        live = self.program.live
+        if live is None:
+            return
         silence = Silence(live.period)
         while silence.requests < live.failures:
             begun = time.monotonic()

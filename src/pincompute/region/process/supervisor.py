@@ -23,7 +23,7 @@ import msgspec
 from pincompute.region import atomic_files, file_locks
 from pincompute.region.process import region_processes, supervisor_socket
 from pincompute.region.process.program import Program
-from pincompute.region.process.program_runner import ProgramRunner, ProgramState, digest
+from pincompute.region.process.program_runner import AdoptedProgram, ProgramRunner, ProgramState, digest
 
 SETTLE = 0.2  # seconds in which changes of state are gathered into one write
 TRIM = 60.0  # seconds between two checks of the size of logs
@@ -76,8 +76,19 @@ class Supervisor:
             if program and process.leader and process.digest == digest(program) and process.program not in adopted:
                 adopted[process.program] = process
         await self._end_leftovers(frozenset(adopted))
+        starting = self._left_starting()
         for program in wanted.values():
-            self._start(program, adopted.get(program.name))
+            left = adopted.get(program.name)
+            self._start(program, AdoptedProgram(left.pid, left.pid in starting) if left is not None else None)
+
+    def _left_starting(self) -> frozenset[int]:
+        """The processes that were not ready yet when the predecessor wrote its last state."""
+        try:
+            written = (self._home / supervisor_socket.STATE).read_bytes()
+            programs = msgspec.json.decode(written, type=supervisor_socket.SupervisorState).programs
+        except (OSError, msgspec.DecodeError):
+            return frozenset()
+        return frozenset(program.pid for program in programs if program.phase == "starting")
 
     async def save(self) -> None:
         """Write the state after every burst of changes."""
@@ -142,7 +153,7 @@ class Supervisor:
         runner = self._runners.get(program.name)
         return runner is not None and runner.program == program
 
-    def _start(self, program: Program, adopted: region_processes.RegionProcess | None) -> None:
+    def _start(self, program: Program, adopted: AdoptedProgram | None) -> None:
         runner = ProgramRunner(program, self._home, self._changed.set)
         self._runners[program.name] = runner
         self._running[program.name] = self._tasks.create_task(runner.run(self._runners, adopted), name=program.name)
