@@ -7,7 +7,8 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 LONGEST = 1024 * 1024  # bytes of an answer that are read
 SHOWN = 300  # characters of its error that go into a status
 TAKEN_WITHIN = aiohttp.ClientTimeout(total=8.0)  # shorter than the input's deadline, so that a slow endpoint is logged
+ASKED_AGAIN = 600.0  # seconds in which an event that is still to be delivered is tried again, also behind many others
 CLOUD_EVENT = "application/cloudevents+json; charset=utf-8"
 
 
@@ -111,19 +113,22 @@ class EventPoller:
     code from 200 to 299 means that the endpoint has taken it.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, endpoint: HttpEndpoint | None) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, endpoint: HttpEndpoint | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._session = session
         self._endpoint = endpoint
+        self._clock = clock
         self._tls = endpoint.tls() if endpoint is not None else True
-        self._trouble = ""
+        self._refused: dict[str, float] = {}  # ids of events that the last try did not deliver, with the time of that
 
     async def poll(self, question: EventDelivery) -> bool:
         try:
             await self._post(question.content)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, NoAnswer) as error:
-            self._note(str(error) or type(error).__name__)
+            self._note_refusal(question.id, str(error) or type(error).__name__)
             raise
-        self._note("")
+        self._note_taken(question.id)
         return True
 
     async def _post(self, event: bytes) -> None:
@@ -137,14 +142,27 @@ class EventPoller:
             if response.status // 100 != 2:
                 raise NoAnswer(f"the notification endpoint answers with HTTP status {response.status}")
 
-    def _note(self, trouble: str) -> None:
-        """Logs when the endpoint begins or ceases to take events, once each, however many events wait."""
-        if bool(trouble) != bool(self._trouble):
-            if trouble:
-                log.warning("notifications are not taken", extra={"why": trouble})
-            else:
-                log.info("notifications are taken again")
-        self._trouble = trouble
+    def _note_refusal(self, event: str, why: str) -> None:
+        """Logs when the endpoint begins to refuse events, once, however many it refuses."""
+        self._forget()
+        if not self._refused:
+            log.warning("notifications are not taken", extra={"event": event, "why": why})
+        self._refused.pop(event, None)
+        self._refused[event] = self._clock()
+
+    def _note_taken(self, event: str) -> None:
+        """Logs when no event is refused any more: one that the endpoint never takes says nothing of the others."""
+        waited = bool(self._refused)
+        self._refused.pop(event, None)
+        self._forget()
+        if waited and not self._refused:
+            log.info("notifications are taken again")
+
+    def _forget(self) -> None:
+        """Forgets events that nobody wants to deliver any more. Those tried last stand last."""
+        before = self._clock() - ASKED_AGAIN
+        while self._refused and self._refused[oldest := next(iter(self._refused))] < before:
+            del self._refused[oldest]
 
 
 async def _content(response: aiohttp.ClientResponse) -> bytes:

@@ -6,14 +6,16 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from pincompute.engine.external_inputs import EventDelivery, HttpStatusQuery, MetricQuery
-from pincompute.engine.input_pollers import HttpEndpoint, NoAnswer, number, over_http
+from pincompute.engine.input_pollers import ASKED_AGAIN, EventPoller, HttpEndpoint, NoAnswer, number, over_http
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
@@ -100,6 +102,29 @@ async def test_an_endpoint_that_takes_no_events_is_logged_once(caplog: pytest.Lo
             with pytest.raises((OSError, NoAnswer)):
                 await pollers[EventDelivery].poll(EventDelivery(str(number), b"{}"))
     assert [record.message for record in caplog.records] == ["notifications are not taken"]
+
+
+async def test_an_endpoint_that_refuses_one_event_does_not_flip_the_log(
+    server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each other event that it took said that it takes events again, and each next try that it does not."""
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    caplog.set_level(logging.INFO)
+    now = [0.0]
+
+    async def deliver(poller: EventPoller, event: str) -> None:
+        with suppress(NoAnswer):
+            await poller.poll(EventDelivery(event, json.dumps({"id": event}).encode()))
+
+    async with aiohttp.ClientSession() as session:
+        poller = EventPoller(session, HttpEndpoint(f"{server}/events", token), lambda: now[0])
+        for event in ("refused", "taken", "refused", "taken"):
+            await deliver(poller, event)
+        assert [record.message for record in caplog.records] == ["notifications are not taken"]
+        now[0] += ASKED_AGAIN + 1  # nobody wants to deliver the refused one any more
+        await deliver(poller, "taken")
+    assert [record.message for record in caplog.records][1:] == ["notifications are taken again"]
 
 
 async def test_messages_about_prometheus_name_neither_the_server_nor_the_token(tmp_path: Path) -> None:

@@ -81,11 +81,25 @@ def test_what_is_no_new_stage_is_not_told(name: str) -> None:
 def test_an_end_is_told_for_an_hour(state: str) -> None:
     """An endpoint that is named later would otherwise hear of every rollout there ever was."""
     record = at(state=state)
-    assert told(record, Endpoint(True), rollout_notification.TOLD_FOR)
-    assert not told(record, Endpoint(True), rollout_notification.TOLD_FOR + timedelta(seconds=1))
+    assert told(record, Endpoint(True), rollout_notification.TOLD_FOR - timedelta(seconds=1))
+    assert not told(record, Endpoint(True), rollout_notification.TOLD_FOR)
     assert told(at(failure="it crashes"), Endpoint(True), 24 * rollout_notification.TOLD_FOR), (
         "a failure stands until it is mended"
     )
+
+
+def test_the_hour_of_an_end_is_over_without_any_event() -> None:
+    """The engine asks until a reconciliation no longer wants the answer."""
+    ended, later = at(state="Complete"), NOW + timedelta(minutes=20)
+    wait = rollout_notification.told_for(app(WALK, ended), later)
+    assert wait == timedelta(minutes=40).total_seconds()
+    seen = ObservedWorkload(later, app(WALK, ended), sites((0, 2), (0, 2), (0, 2)), told_for=wait)
+    planned = workload_controller.decide(seen).wake_after
+    assert planned is not None
+    assert planned <= wait
+    assert rollout_notification.told_for(app(WALK, ended), NOW + rollout_notification.TOLD_FOR) is None
+    assert rollout_notification.told_for(app(WALK, at(state="Complete", notified="completed")), later) is None
+    assert rollout_notification.told_for(app(WALK, at()), later) is None, "it has not ended"
 
 
 @pytest.mark.parametrize("answer", [Unasked("not yet"), Unknown("HTTP status 503")])

@@ -244,11 +244,21 @@ def test_approvals(approval: Any, step: int, approved: int, state: str):
     assert record(made).step == (step if state == "AwaitingApproval" else step + 1)
 
 
+def on_hold(record: RolloutStatus) -> Workload:
+    """The app paused, at this point of its rollout."""
+    made = app(UNDOES, record)
+    return replace(made, obj=msgspec.structs.replace(made.obj, spec=msgspec.structs.replace(made.obj.spec, paused=True)))
+
+
+@pytest.mark.parametrize("state", ["Complete", "RolledBack"])
+def test_a_pause_does_not_make_an_end_a_new_one(state: Any):
+    """The endpoint of notifications was told of it for another hour after each pause."""
+    ended = msgspec.structs.replace(BEGUN, state=state)
+    assert record(progress(on_hold(ended), sites((2, 0), (2, 0), (2, 0)), LATE)).since == ended.since is not None
+
+
 def test_a_pause_stops_the_clock():
-    paused = app(UNDOES, BEGUN)
-    paused = replace(
-        paused, obj=msgspec.structs.replace(paused.obj, spec=msgspec.structs.replace(paused.obj.spec, paused=True))
-    )
+    paused = on_hold(BEGUN)
     made = progress(paused, sites((1, 1), (0, 2), (0, 2)), LATE)
     assert (record(made).state, record(made).since) == ("Progressing", None)
     resumed = progress(app(UNDOES, record(made)), sites((1, 1), (0, 2), (0, 2)), LATE)

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from pincompute.api.meta import GROUP
-from pincompute.api.workloads import RolloutStatus
+from pincompute.api.workloads import ENDED, RolloutStatus
 from pincompute.engine.external_inputs import EventDelivery, ExternalInput
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Unknown, Views
@@ -41,6 +41,16 @@ def observe(workload: Workload, views: Views, now: datetime) -> str:
         return due if views.answer(event(workload, record)) else ""
     except Unknown:
         return ""
+
+
+def told_for(workload: Workload, now: datetime) -> float | None:
+    """Returns for how many seconds the end of the rollout is still told; None where it has been told or is told no more. Then
+    the workload has to be reconciled, so that the engine ceases to ask.
+    """
+    record = workload.status.rollout
+    if record is None or record.since is None or record.state not in ENDED or not _due(record, now):
+        return None
+    return (record.since + TOLD_FOR - now).total_seconds()
 
 
 def marked(record: RolloutStatus | None, stored: RolloutStatus | None, notified: str) -> RolloutStatus | None:
@@ -104,8 +114,7 @@ def _due(record: RolloutStatus, now: datetime) -> str:
     mark, since = _mark(record), record.since
     if mark == record.notified or since is None:
         return ""
-    ended = record.state in ("Complete", "RolledBack")
-    if ended and now - since > TOLD_FOR:
+    if record.state in ENDED and now - since >= TOLD_FOR:
         return ""
     return mark if event_type(record) != "started" or not record.notified else ""
 

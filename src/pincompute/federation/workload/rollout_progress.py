@@ -23,7 +23,7 @@ import msgspec
 from pincompute.api import resource_requests
 from pincompute.api.meta import Manifest
 from pincompute.api.shards import RevisionStatus
-from pincompute.api.workloads import RolloutControl, RolloutState, RolloutStatus, Scheduling, Update
+from pincompute.api.workloads import ENDED, RolloutControl, RolloutState, RolloutStatus, Scheduling, Update
 from pincompute.domain import rollout_steps
 from pincompute.domain.rollout_steps import MemberReplicas
 from pincompute.federation.workload import metric_gate, stalled_workload
@@ -129,7 +129,8 @@ def decide(
         return Progress(workload, workload.status.rollout if not members else None)
     if workload.paused:
         ends_first = record.state != "Complete" and workload.obj.spec.update.strategy == "Recreate"
-        return Progress(workload, msgspec.structs.replace(record, since=None, healthy_since=None), ends_first=ends_first)
+        since = record.since if record.state in ENDED else None  # what has ended is not held up
+        return Progress(workload, msgspec.structs.replace(record, since=since, healthy_since=None), ends_first=ends_first)
     zones = rollout_steps.zone_order(members, workload.obj.spec.update.zone_order, record.zones)
     began = record.began if record.since is not None else record.began or now
     record = msgspec.structs.replace(record, zones=zones, began=began, since=record.since or now)

@@ -69,7 +69,8 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {
 @dataclass(frozen=True, slots=True)
 class ObservedWorkload:
     """`refused` is what a member did not take of this generation; `measured` are the metrics of the health gate; `notified` is
-    the stage of the rollout of which the notification endpoint has been told.
+    the stage of the rollout of which the notification endpoint has been told; `told_for` says for how many seconds its end is
+    still told.
     """
 
     now: datetime
@@ -80,6 +81,7 @@ class ObservedWorkload:
     proof: tuple[Confirm, ...] = ()  # that the settings are as they were seen
     measured: tuple[Measurement, ...] = ()
     notified: str = ""
+    told_for: float | None = None
 
 
 def decide(observed: ObservedWorkload) -> Plan:
@@ -89,7 +91,8 @@ def decide(observed: ObservedWorkload) -> Plan:
     decision = demand.decision(workload)
     if decision is None or workload.rendered.problem:
         told = workload_status.decide(workload, observed.sites, None, observed.now, observed.refused)
-        return plan(told.write, wake_after=told.wake_after, why=told.why or "waits for a scheduling decision")
+        wake_after = _soonest(told.wake_after, observed.told_for)
+        return plan(told.write, wake_after=wake_after, why=told.why or "waits for a scheduling decision")
     kept = revision_history.templates(observed.revisions.kept)
     progress = rollout_progress.decide(workload, decision, observed.sites, kept, observed.now, observed.measured)
     workload = progress.workload
@@ -111,7 +114,7 @@ def decide(observed: ObservedWorkload) -> Plan:
         superseded,
         (*writes, *removals, *told.write),  # all at once, so that no member that fails holds up the others or the status
         revision_history.expired(workload, observed.sites, observed.revisions),
-        wake_after=_soonest(told.wake_after, progress.wake_after),
+        wake_after=_soonest(told.wake_after, progress.wake_after, observed.told_for),
         why=told.why,
     )
 
@@ -194,6 +197,7 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals, *, notifies: bool) ->
             seen,
             refused=refusals.by_cluster(card.name, key, (str(seen.workload.generation),)),
             notified=rollout_notification.observe(seen.workload, views, now) if notifies else "",
+            told_for=rollout_notification.told_for(seen.workload, now) if notifies else None,
         )
 
     def placed_in(member: str, namespace: str, views: Views) -> Iterable[Key]:
