@@ -91,6 +91,15 @@ def test_an_administrator_reads_that_a_report_is_not_believed() -> None:
     assert doubt == "its figures are not believed: it was given at most 8 pods, and reports another number"
 
 
+def test_the_pods_of_a_member_that_is_drained_are_believed_until_they_have_ended() -> None:
+    """Nothing is placed there any more, and what was believed before still ends. More than that is not believed."""
+    told = shard(pods=6, versions=(row(pods=6, ready=6),))
+    assert member_reports.plausible(told, 0, lambda _: True, before=6) is told
+    more = shard(pods=7)
+    found = member_reports.plausible(more, 0, lambda _: True, before=6)
+    assert (found.status.pods, bool(member_reports.doubt(more, found))) == (6, True)
+
+
 def rollout(*members: FleetMember) -> fleet_rollout.FleetProgress:
     """In its first step, in zone a."""
     status = PinSidecarStatus(stable=ONE, rollout=SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW))

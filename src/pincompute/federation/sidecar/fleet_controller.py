@@ -258,7 +258,11 @@ def _pods(member: FleetMember, sidecar: PinSidecar) -> int:
     """Returns the pods that have the sidecar, with the last figure of a member that does not answer."""
     if member.known:
         return member.shard.status.pods if member.shard is not None else 0
-    return next((row.pods for row in sidecar.status.members if row.cluster == member.name), 0)
+    return _pods_before(member.name, sidecar)
+
+
+def _pods_before(member: str, sidecar: PinSidecar) -> int:
+    return next((row.pods for row in sidecar.status.members if row.cluster == member), 0)
 
 
 def observe(key: Key, views: Views, now: datetime) -> ObservedFleet | None:
@@ -283,7 +287,8 @@ def _member(member: MemberState, sidecar: PinSidecar, views: Views) -> tuple[Fle
     if shard is None:
         return FleetMember(member.name, member.zone, None, member.reachable), None
     placed = sidecar_references.placed(member.name, views)
-    believed = member_reports.plausible(shard, placed, lambda user: sidecar_references.exists(user, views))
+    before = _pods_before(member.name, sidecar)
+    believed = member_reports.plausible(shard, placed, lambda user: sidecar_references.exists(user, views), before)
     doubt = member_reports.doubt(shard, believed)
     return FleetMember(member.name, member.zone, believed, member.reachable, doubt=doubt), None
 

@@ -1,8 +1,9 @@
 """Bounds what a member reports of a sidecar, so that a member which reports nonsense harms its own pods alone.
 
-A member's API server may be in other hands. Counts lie between nothing and what the federation has placed there, parts within
-their whole, and texts have a length. Without that, a count too large for the host's API server, or a long text, would stop the
-status of the whole fleet, and with it every rollout.
+A member's API server may be in other hands. Counts lie between nothing and what the federation has placed there, or what was
+believed before, while the pods of a member that is drained end; parts lie within their whole, and texts have a length. Without
+that, a count too large for the host's API server, or a long text, would stop the status of the whole fleet, and with it every
+rollout.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ LONGEST_MESSAGE = 300
 LARGEST_COUNT = 1_000_000_000
 
 
-def plausible(shard: PinSidecarShard, placed: int, exists: Callable[[str], bool]) -> PinSidecarShard:
-    """Returns the shard with a status that can be true of a member with so many placed replicas. `exists`: of a workload."""
+def plausible(shard: PinSidecarShard, placed: int, exists: Callable[[str], bool], before: int = 0) -> PinSidecarShard:
+    """Returns the shard with a status that can be true of a member with so many placed replicas. `exists`: of a workload;
+    `before`: the pods that were believed last.
+    """
     told = shard.status
-    pods = _within(told.pods, SURGE * placed)
+    pods = _within(told.pods, max(SURGE * placed, before))
     status = PinSidecarShardStatus(
         observed_generation=_within(told.observed_generation, shard.metadata.generation),
         pods=pods,
