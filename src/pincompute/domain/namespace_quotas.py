@@ -13,11 +13,12 @@ that the platform alone writes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pincompute.api import quantity, settings, template_hash
 from pincompute.api.meta import Manifest
 from pincompute.api.projects import Project
-from pincompute.api.quantity import Quantity
+from pincompute.api.quantity import InvalidQuantityError, Quantity
 from pincompute.api.resource_requests import CPU, MEMORY, PODS, STORAGE
 from pincompute.domain import project_limits
 from pincompute.domain.project_limits import LEAST_STORAGE, WORKLOADS
@@ -106,6 +107,15 @@ def limit_range(project: Project) -> Manifest:
         "metadata": {"name": LIMIT_RANGE},
         "spec": {"limits": [{"type": "Container", "default": limits, "defaultRequest": requests}]},
     }
+
+
+def filled_in(spec: Mapping[str, Any]) -> int | None:
+    """Returns how many bytes a container may write that says nothing, by a LimitRange; None where that says nothing either."""
+    found = next((each.get("default") for each in spec.get("limits", ()) if each.get("type") == "Container"), None) or {}
+    try:
+        return quantity.parse(str(found[STORAGE])).whole
+    except (KeyError, InvalidQuantityError):
+        return None
 
 
 def _quota(name: str, hard: Mapping[str, str]) -> Manifest:

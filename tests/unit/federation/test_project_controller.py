@@ -11,12 +11,16 @@ import msgspec
 import pytest
 
 from pincompute.api.builtin import (
+    LIMITRANGES,
     NAMESPACES,
     NETWORKPOLICIES,
+    RESOURCEQUOTAS,
     ROLEBINDINGS,
+    LimitRange,
     Namespace,
     NamespaceStatus,
     NetworkPolicy,
+    ResourceQuota,
     RoleBinding,
 )
 from pincompute.api.conditions import Condition
@@ -33,8 +37,8 @@ from pincompute.api.projects import (
     ProjectStatus,
 )
 from pincompute.api.workloads import PINAPPS, PinApp, PinAppSpec
-from pincompute.domain import pod_security_defaults, project_limits, project_namespace, project_roles
-from pincompute.domain.namespace_quotas import PODS_QUOTA
+from pincompute.domain import namespace_quotas, pod_security_defaults, project_limits, project_namespace, project_roles
+from pincompute.domain.namespace_quotas import LIMIT_RANGE, PODS_QUOTA
 from pincompute.engine.plan import Apply, Confirm, Create, Delete, Patch, Plan, Replace
 from pincompute.federation.project import namespace_objects, project_controller, project_namespaces
 from pincompute.federation.project.project_namespaces import ObservedProject, ProjectNamespace
@@ -287,9 +291,19 @@ def limited(pods: int, basis: int) -> Project:
     return msgspec.structs.replace(of, status=ProjectStatus(observed_generation=1, quota_basis=made))
 
 
+LIMITS, QUOTA = (LIMITRANGES, LIMIT_RANGE), (RESOURCEQUOTAS, PODS_QUOTA)
+
+
+def limit_range(of: Project) -> LimitRange:
+    """The LimitRange of the project's limits, as it is in a member."""
+    meta = ObjectMeta(name=LIMIT_RANGE, namespace="shop", uid="l", resource_version="3", labels=OURS)
+    return LimitRange(metadata=meta, spec=namespace_quotas.limit_range(of)["spec"])
+
+
 def pods_quota(of: Project, used: int) -> tuple[str, Any]:
     """What the member's quota of pods becomes, and the status that says why."""
-    made = project_controller.decide(replace(observed(found("a1", WHOLE), of=of), used={"pods": used}))
+    there = replace(found("a1", WHOLE), objects={LIMITS: limit_range(of)})
+    made = project_controller.decide(replace(observed(there, of=of), used={"pods": used}))
     (quota,) = (a for a in made.actions if isinstance(a, Apply) and a.body["metadata"]["name"] == PODS_QUOTA)
     return quota.body["spec"]["hard"]["pods"], status_of(made)["quotaBasis"]["pods"]
 
@@ -299,6 +313,36 @@ def test_a_lowered_limit_leaves_quota_for_what_runs_until_it_falls() -> None:
     assert pods_quota(limited(10, basis=100), 64) == ("192", 64)
     assert pods_quota(limited(10, basis=64), 65) == ("192", 64)
     assert pods_quota(limited(10, basis=64), 8) == ("30", 10)
+
+
+def storing(each: str) -> Project:
+    """A project whose containers may each write so much."""
+    return msgspec.structs.replace(project(), spec=ProjectSpec(limits=ProjectLimits(container_storage=each)))
+
+
+PAIRS: dict[str, tuple[str, bool, set[Any]]] = {
+    "neither is there": ("", False, {LIMITS}),
+    "containers may write more": ("1Gi", True, {QUOTA}),
+    "containers may write less": ("9Gi", True, {LIMITS}),
+    "the first is written": ("2Gi", False, {QUOTA}),
+}
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_what_fills_in_requests_and_the_quota_that_counts_them_are_written_one_after_the_other(case: str) -> None:
+    """Half of the pair must refuse no pod: a quota counts no pod without amounts, and no larger ones than it was made for."""
+    each, counted, first = PAIRS[case]
+    meta = ObjectMeta(name=PODS_QUOTA, namespace="shop", uid="q", resource_version="3", labels=OURS)
+    limits = {LIMITS: limit_range(storing(each))} if each else {}
+    quota = {QUOTA: ResourceQuota(metadata=meta, spec={"hard": {}})} if counted else {}
+    made = namespace_objects.writes(storing("2Gi"), "a1", limits | quota)
+    assert {(write.ref.resource, write.ref.key.name) for write in made} & {LIMITS, QUOTA} == first
+
+
+def test_a_limit_range_that_somebody_has_emptied_is_mended_before_the_quota() -> None:
+    emptied = msgspec.structs.replace(limit_range(storing("2Gi")), spec={"limits": []})
+    made = namespace_objects.writes(storing("2Gi"), "a1", {LIMITS: emptied})
+    assert {(write.ref.resource, write.ref.key.name) for write in made} & {LIMITS, QUOTA} == {LIMITS}
 
 
 class Uses:

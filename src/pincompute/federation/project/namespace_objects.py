@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pincompute.api.builtin import LIMITRANGES, NAMESPACES, NETWORKPOLICIES, RESOURCEQUOTAS, ROLEBINDINGS
+from pincompute.api.builtin import LIMITRANGES, NAMESPACES, NETWORKPOLICIES, RESOURCEQUOTAS, ROLEBINDINGS, LimitRange
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import PROJECTS, Project
@@ -40,8 +40,12 @@ LABELS: Mapping[str, str] = {MANAGED_BY: PINCOMPUTE}
 """Processes cache only objects of these kinds that carry these labels: the platform's."""
 
 Write: TypeAlias = Apply | Replace | Delete
-Present: TypeAlias = Mapping[tuple[Resource[Any], str], Object]
+Place: TypeAlias = tuple[Resource[Any], str]
+Present: TypeAlias = Mapping[Place, Any]
 """The platform's objects of these kinds in one namespace, by kind and name."""
+
+_RANGE: Place = (LIMITRANGES, namespace_quotas.LIMIT_RANGE)
+_QUOTA: Place = (RESOURCEQUOTAS, namespace_quotas.PODS_QUOTA)
 
 _OTHERS = {
     NamespaceOwner.FOREIGN: "not the platform's",
@@ -64,7 +68,7 @@ def of(project: Project, cluster: str) -> tuple[Manifest, ...]:
         return (namespace_quotas.host_quota(), *map(project_roles.binding, project_roles.ON_HOST))
     return (
         network_isolation.policy(project),
-        namespace_quotas.limit_range(project),  # before a quota counts what it fills in
+        namespace_quotas.limit_range(project),
         *namespace_quotas.quotas(project),
         *map(project_roles.binding, project_roles.IN_MEMBERS),
     )
@@ -126,11 +130,25 @@ def present(project: Project, cluster: str, views: Views) -> Present:
 
 
 def writes(project: Project, cluster: str, there: Present) -> tuple[Write, ...]:
-    """Returns what makes the namespace hold the listed objects and none of an earlier list."""
+    """Returns what makes the namespace hold the listed objects and none of an earlier list. Of the LimitRange and the quota of
+    pods, one waits for the other: its repair follows when the other's is seen.
+    """
     wanted = {(made.resource, made.name): made for made in listed(project, cluster)}
-    repairs = (_repair(project, cluster, made, there.get(place)) for place, made in wanted.items())
+    found = ((place, _repair(project, cluster, made, there.get(place))) for place, made in wanted.items())
+    repairs = {place: repair for place, repair in found if repair is not None}
+    if repairs.keys() >= {_RANGE, _QUOTA}:
+        del repairs[_second(wanted[_RANGE], there.get(_RANGE))]
     surplus = (_delete(cluster, place[0], obj) for place, obj in there.items() if place not in wanted and not obj.deleting)
-    return (*(repair for repair in repairs if repair is not None), *surplus)
+    return (*repairs.values(), *surplus)
+
+
+def _second(limits: ListedObject, there: LimitRange | None) -> Place:
+    """Returns which of the two is written second, so that the quota never counts more than it was made for, or nothing where it
+    has to count: the quota follows the LimitRange, unless that is to fill in more than now.
+    """
+    before = namespace_quotas.filled_in(there.spec) if there is not None and not there.deleting else None
+    more = before is not None and before < namespace_quotas.filled_in(limits.body["spec"])
+    return _RANGE if more else _QUOTA
 
 
 def _repair(project: Project, cluster: str, made: ListedObject, there: Object | None) -> Write | None:
