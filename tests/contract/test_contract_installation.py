@@ -91,12 +91,14 @@ GATEWAY = {
 HEADS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/{AUDIT_HEADS}"
 HASH, OTHER, AT = "a" * 64, "b" * 64, "2026-11-29T12:00:00Z"
 HEAD, DAY = f"{10:020d} {HASH} {AT}", f"{3:020d} {HASH} {AT}"
+NEXT_DAY = f"{25_000:020d} {HASH} 2026-11-30T00:00:01Z"
 GROWS: tuple[dict[str, str | None], ...] = (
     {"gw": f"{11:020d} {OTHER} {AT}"},
-    {"gw_2026-11-30": HEAD.replace(AT, "2026-11-30T00:00:01Z")},
     {"other": DAY, "other_2026-11-29": DAY},
-    {"gw": f"{11 + 10_000 + 1_000:020d} {OTHER} 2026-11-29T12:00:01Z"},
-    {"gw": f"{11 + 20_000 + 1_000:020d} {HASH} 2026-11-29T11:59:59Z"},  # a clock that was set back
+    {"gw": f"{3 + 10_000 + 1_000:020d} {OTHER} 2026-11-29T12:00:01Z"},
+    {"gw": f"{3 + 20_000 + 1_000:020d} {HASH} 2026-11-29T11:59:59Z"},  # a clock that was set back
+    {"gw": NEXT_DAY, "gw_2026-11-30": NEXT_DAY},
+    {"gw": f"{10_000_000:020d} {HASH} 2026-11-30T00:00:02Z"},  # the host was away, and the past allows it
 )
 SHRINKS: dict[str, dict[str, str | None]] = {
     "a lower record": {"gw": f"{9:020d} {OTHER} {AT}"},
@@ -112,6 +114,9 @@ SHRINKS: dict[str, dict[str, str | None]] = {
     "a forged time that allows everything": {"gw": f"{10 + 10_000_001:020d} {OTHER} 9999-12-31T00:00:00Z"},
     "a time that is none": {"gw": f"{11:020d} {OTHER} 2026-19-39T12:00:00Z"},
     "a time that is none for a new gateway": {"new": f"{11:020d} {OTHER} 2026-19-39T12:00:00Z"},
+    "an invented day that leaves no key": {"gw": f"{11:020d} {OTHER} 2099-01-01T00:00:00Z"},
+    "a first head that was never the newest": {"gw_2026-11-28": f"{10:020d} {HASH} 2026-11-28T12:00:00Z"},
+    "a new gateway whose numbers run out": {f"new{end}": f"{10**13 + 1:020d} {OTHER} {AT}" for end in ("", "_2026-11-29")},
     "a head of another day than it says": {"gw_2099-01-01": HEAD},
     "a head of a day that is newer than the newest": {"gw_2026-11-28": f"{12:020d} {HASH} 2026-11-28T12:00:00Z"},
     "a head of a day of no gateway": {"unknown_2026-11-29": DAY},
@@ -143,7 +148,8 @@ async def test_heads_of_audit_logs_only_grow(new_server: RealServer) -> None:
 
     async with client(new_server) as api, aiohttp.ClientSession() as http:
         await Installer(api).apply_all(installation.of("host"))
-        assert (await change({"data": {"gw": HEAD, "gw_2026-11-29": DAY}}, GATEWAY))[0] == 200
+        assert (await change({"data": {"gw": DAY, "gw_2026-11-29": DAY}}, GATEWAY))[0] == 200
+        assert (await change({"data": {"gw": HEAD}}, GATEWAY))[0] == 200
         await Installer(api).apply_all(installation.of("host"))  # an upgrade leaves the heads alone
         for what, data in SHRINKS.items():
             status, said = await change({"data": data}, GATEWAY)
@@ -154,9 +160,14 @@ async def test_heads_of_audit_logs_only_grow(new_server: RealServer) -> None:
         assert await delete(GATEWAY) == 403
         for data in GROWS:
             assert (await change({"data": data}, GATEWAY))[0] == 200, data
+        steps = [{"gw": f"{number * 10**6:020d} {HASH} 2026-11-30T00:00:02Z"} for number in (19, 28, 37, 46)]
+        allowed = [(await change({"data": data}, GATEWAY))[0] for data in steps]
+        assert allowed == [200, 200, 200, 422], "repeated writes together get no further than one"
         administrator = {"Authorization": f"Bearer {TOKEN}"}
         assert (await change({"metadata": {"labels": {"a": "b"}}}, administrator))[0] == 200
-        assert (await change({"data": {"gw": f"{21_012:020d} {OTHER} {AT}"}}, GATEWAY))[0] == 200, "a label that is there stays"
+        assert (await change({"data": {"gw": f"{37_000_001:020d} {OTHER} {AT}"}}, GATEWAY))[0] == 200, (
+            "a label that is there stays"
+        )
         assert await delete(administrator) == 200
 
 

@@ -330,12 +330,29 @@ _HEAD_KEY = "^[a-z0-9-]{1,100}(_[0-9]{4}-[0-9]{2}-[0-9]{2})?$"
 _HEAD = "^0000[0-9]{16} [0-9a-f]{64} [0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$"
 _HEAD_STEP = 10_000_000  # records that a gateway writes at most while the host does not answer
 _HEAD_RATE = 1_000  # records a second that a gateway writes at most between two heads, by what they say of their times
-_HEAD_BURST = 10_000  # records beyond that
+_HEAD_BURST = 10_000  # records beyond that, and as many at once whatever the time
+_HEAD_FIRST = 10**13  # records of a gateway's first head; all that may follow until the year 9999 are fewer than 10**16
 
 
-def _head_time(when: str) -> str:
-    """CEL: the time of the head with key `k` before or after the request."""
-    return f"timestamp(variables.{when}[k].substring(86, 106))"
+def _head_number(head: str) -> str:
+    """CEL: the number of the record of a head, given as an expression."""
+    return f"int({head}.substring(0, 20))"
+
+
+def _head_time(head: str) -> str:
+    """CEL: the time of a head, given as an expression."""
+    return f"timestamp({head}.substring(86, 106))"
+
+
+_AFTER, _BEFORE = "variables.after[k]", "variables.before[k]"
+_HEAD_DAY = f"'_' + {_AFTER}.substring(86, 96)"
+_HEAD_GROWTH = f"{_head_number(_AFTER)} - {_head_number(_BEFORE)}"
+_FIRST_HEAD = f"(variables.before.filter(d, d.startsWith(k + '_')).map(d, variables.before[d]) + [{_BEFORE}]).min()"
+_SINCE_FIRST = (
+    f"{_head_number(_AFTER)} - {_head_number('first')} - {_HEAD_BURST} <= ({_head_time(_AFTER)} > {_head_time('first')} "
+    f"? {_HEAD_RATE} * ({_head_time(_AFTER)} - {_head_time('first')}).getSeconds() : 0)"
+)
+"""CEL: of the newest head with key `k` after the request, its gateway's first one, and how many records may lie between."""
 
 
 _HEADS_WRITTEN = Match("", "v1", ("configmaps",), ("UPDATE", "DELETE"), names=(labels.AUDIT_HEADS,))
@@ -372,29 +389,30 @@ _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; 
             "message": "a head is a record's number with 20 digits, its hash and a time, under the name of its gateway",
             "reason": "Invalid",
         },
-        {  # a policy knows no clock; a head of a day cannot be one of a record to come, or of another day than it says
-            "expression": "variables.changed.all(k, !k.contains('_') || (k.endsWith('_' + variables.after[k].substring(86, 96))"
-            " && variables.after[?k.split('_')[0]].orValue('').substring(0, 20) >= variables.after[k].substring(0, 20)))",
-            "message": "the head of a day has a time of that day and is not newer than the newest head of its gateway",
+        {  # a policy knows no clock, but a head with an invented day leaves a key for ever
+            "expression": f"variables.changed.all(k, k.contains('_') ? k.endsWith({_HEAD_DAY}) "
+            f"&& variables.after[?k.split('_')[0]].orValue('') == {_AFTER} "
+            f": (k + {_HEAD_DAY}) in variables.after || variables.before.size() >= {labels.MOST_AUDIT_HEADS})",
+            "message": "the first head of a day is written under that day and as the newest head of its gateway at once",
             "reason": "Invalid",
         },
         {
-            "expression": "variables.changed.all(k, !(k in variables.before) || int(variables.after[k].substring(0, 20)) "
-            f"- int(variables.before[k].substring(0, 20)) <= {_HEAD_STEP})",
-            "message": f"a head of an audit log is at most {_HEAD_STEP:,} records ahead of the one before it",
+            "expression": f"variables.changed.all(k, k in variables.before ? {_HEAD_GROWTH} <= {_HEAD_STEP} "
+            f": {_head_number(_AFTER)} <= {_HEAD_FIRST})",
+            "message": f"a head of an audit log is at most {_HEAD_STEP:,} records ahead of the one before it, and the first of "
+            f"a gateway is at most record {_HEAD_FIRST:,}",
             "reason": "Invalid",
         },
         {  # an evaluation that fails refuses: no head has a time that is none
-            "expression": f"variables.changed.all(k, {_head_time('after')} > timestamp('2020-01-01T00:00:00Z'))",
+            "expression": f"variables.changed.all(k, {_head_time(_AFTER)} > timestamp('2020-01-01T00:00:00Z'))",
             "message": "the head of an audit log has the time at which it was anchored",
             "reason": "Invalid",
         },
-        {  # a time before the former one gives the burst alone: refusing it would let one forged time lock a gateway out
-            "expression": "variables.changed.all(k, !(k in variables.before) || int(variables.after[k].substring(0, 20)) "
-            f"- int(variables.before[k].substring(0, 20)) - {_HEAD_BURST} <= ({_head_time('after')} > {_head_time('before')} "
-            f"? {_HEAD_RATE} * ({_head_time('after')} - {_head_time('before')}).getSeconds() : 0))",
-            "message": f"a head of an audit log grows by at most {_HEAD_RATE:,} records a second since the one before it, "
-            f"and {_HEAD_BURST:,} more",
+        {  # the burst is always allowed: else heads that take up what the time allows would lock a gateway out
+            "expression": f"variables.changed.all(k, !(k in variables.before) || {_HEAD_GROWTH} <= {_HEAD_BURST} "
+            f"|| [{_FIRST_HEAD}].all(first, {_SINCE_FIRST}))",
+            "message": f"a head of an audit log grows by at most {_HEAD_BURST:,} records, or to at most {_HEAD_RATE:,} a "
+            f"second since the first head of its gateway and {_HEAD_BURST:,} more",
             "reason": "Invalid",
         },
         {

@@ -63,6 +63,7 @@ BREAK_GLASS = "pincompute:break-glass"  # group of administrators who hold a sho
 OF_PLATFORM = "platform-"  # containers and volumes in pods whose names begin so are those of sidecars
 SYSTEM_NAMESPACE = "pincompute-system"
 AUDIT_HEADS = "pincompute-audit-heads"  # name of the ConfigMap on the host that anchors the gateways' audit logs
+MOST_AUDIT_HEADS = 4_500  # keys in it, of 1 MiB, from which no more days are added
 HOST = "host"  # name of the host cluster among clusters
 LOCAL = "local"  # name by which an operator knows the one cluster it serves
 

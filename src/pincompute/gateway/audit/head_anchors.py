@@ -7,6 +7,8 @@ ConfigMap has two sorts of keys, and an admission policy lets neither shrink:
     GATEWAY              the newest head; only a later record replaces it
     GATEWAY_2026-11-29   the first head of a day; nobody changes it, so what was anchored on a former day stays proved
 
+Both are written at once on each new day, so that a head with an invented day leaves a key that stays.
+
 The gateway compares the host's newest head with its own log when it starts. A log that has lost its end, or was written anew,
 gets a record that says so, and continues behind the anchored record.
 """
@@ -24,7 +26,7 @@ from datetime import datetime
 import aiohttp
 import msgspec
 
-from pincompute.api.labels import AUDIT_HEADS, HOST, SYSTEM_NAMESPACE
+from pincompute.api.labels import AUDIT_HEADS, HOST, MOST_AUDIT_HEADS, SYSTEM_NAMESPACE
 from pincompute.api.meta import Object, Resource
 from pincompute.gateway.audit.audit_log import AuditLog
 from pincompute.gateway.audit.chain_verification import HostAnchors
@@ -46,7 +48,6 @@ CONFIGMAPS = Resource("", "v1", "ConfigMap", "configmaps", True, Object)
 PERIOD = 60.0  # seconds between two heads
 FIRST = 2.0  # seconds between two tries until the first head is anchored
 LAST = 2.0  # seconds in which a gateway that stops anchors its last head
-FULL = 700_000  # bytes of the ConfigMap, of 1 MiB, from which no more days are added
 DAY = "_"  # stands between a gateway's name and a day
 TRIES = 3  # to reach the collector with one head
 WAIT = 1.0  # seconds before the second try
@@ -133,7 +134,7 @@ class HeadAnchors:
             return
         day = f"{self.name}{DAY}{head.time:%Y-%m-%d}"
         entries = {self.name: str(head)}
-        if day not in data and sum(map(len, data.values())) < FULL:
+        if day not in data and len(data) < MOST_AUDIT_HEADS:
             entries[day] = str(head)
         await self._client().request(
             "PATCH", _path(), body=msgspec.json.encode({"data": entries}), content_type="application/merge-patch+json"
