@@ -62,15 +62,20 @@ RENAMED: Mapping[str, str] = {"type": "inPlace"}
 
 @dataclass(frozen=True, slots=True)
 class UnknownField:
-    """How to correct a field that does not exist. `known_as` gives the name that a field of another form has here."""
+    """How to correct a field that does not exist. `known_as` gives the name that a field of another form has here; `of_others`
+    says who has a field at the top.
+    """
 
     known_as: Mapping[str, str] = field(default_factory=dict[str, str])
+    of_others: Mapping[str, str] = field(default_factory=dict[str, str])
     otherwise: str = "remove it, or correct its name"
 
     def problem(self, path: str, name: str, known: Collection[str], *, suggests: bool = True) -> ManifestProblem:
         """Says what to write instead, where it `suggests` a name: each costs a comparison with every known one."""
         if not suggests:
             return ManifestProblem(_join(path, name), "is not a field", self.otherwise)
+        if not path and name in self.of_others:
+            return ManifestProblem(name, "is not a field", f"remove it: {self.of_others[name]} has it")
         near = self.known_as.get(name) or RENAMED.get(name, "")
         near = near if near in known else nearest(name, known)
         return ManifestProblem(_join(path, name), "is not a field", f"write {near}" if near else self.otherwise)

@@ -762,7 +762,7 @@ POD_SPEC = (
     ),
     _mounts_exist("containers"),
     _mounts_exist("initContainers"),
-    _refused("hostNetwork", "remove it, pods use the pod network; declare ports in containers[].ports"),
+    _refused("hostNetwork", "remove it, since each pod has a network of its own; declare ports in containers[].ports"),
     _refused("hostPID", "remove it"),
     _refused("hostIPC", "remove it"),
     *map(_not_of_platform, ("containers", "initContainers", "volumes")),

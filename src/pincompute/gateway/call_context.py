@@ -40,6 +40,7 @@ PLATFORM = "pincompute:"  # names of platform parts begin with this
 MADE_BY = ", made by "  # between a service token's name and its maker's; no user's name holds it
 CallMark: TypeAlias = Literal["dry run"]
 DRY_RUN: CallMark = "dry run"
+FILES = "files"  # the field of a config under which its changed files are recorded
 CallerKind: TypeAlias = Literal["user", "service", "platform", "anonymous"]
 
 RESOURCES: tuple[Resource, ...] = (

@@ -194,7 +194,8 @@ class EventRecord(Record, frozen=True, kw_only=True, tag="event"):
 class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
     """A user did something through the gateway. `generation` is the one that it made, 0 for none.
 
-    `outcome` is empty until it is known, then "done" or the problem's code; `detail` is what the verb was given.
+    `outcome` is empty until it is known, then "done" or the problem's code; `detail` is what the verb was given. `changes` says
+    what a new version of a config changed: `a.conf set`.
     """
 
     searched: ClassVar[tuple[str, ...]] = ("verb", "author", "reason", "outcome", "detail", "request_id")
@@ -206,6 +207,7 @@ class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
     generation: int = 0
     detail: str = ""
     source: str = ""
+    changes: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[str | int, ...]:

@@ -10,7 +10,7 @@ import pytest
 from history_samples import NOW
 
 from pincompute.api.kinds import KINDS
-from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.call_context import Call, Caller, Operation, RecordedChange
 from pincompute.gateway.history import timeline
 from pincompute.gateway.history.operation_recorder import OperationRecorder
 from pincompute.store.records import AccessRecord, OperationRecord
@@ -75,3 +75,18 @@ async def test_a_change_of_a_secret_is_recorded_once_and_names_the_version(case:
     await recorder.record(call, allowed=False, status=403)
     assert [timeline.operation(record) for record in found] == [sentence]
     assert found[0].name == name.partition(".")[0]
+
+
+async def test_a_new_version_of_a_config_names_the_files_that_changed() -> None:
+    found: list[OperationRecord] = []
+    reads = SimpleNamespace(workloads=KINDS)
+    recorder = OperationRecorder(SilentAudit(), SimpleNamespace(record_operation=found.append), reads)  # type: ignore[arg-type]
+    call = Call("r-1", Caller("ann"), Operation("configs", "update"), "shop", "web-conf.2", "10.0.0.1", NOW)
+    call.changes.extend(RecordedChange(f"files[{name}]", "sha256:a", "sha256:b") for name in ("a.conf", "b.conf"))
+    call.changes.append(RecordedChange("files[c.conf]", before="sha256:a"))
+    await recorder.record(call, allowed=True, status=200)
+    assert found[0].changes == ("a.conf and b.conf set", "c.conf removed")
+    assert timeline.operation(found[0]) == ("ann set config web-conf to version 2 (a.conf and b.conf set, c.conf removed)")
+    call.changes.extend(RecordedChange(f"files[{n}.conf]", after="sha256:b") for n in range(100))
+    await recorder.record(call, allowed=True, status=200)
+    assert found[1].changes[0] == "a.conf, b.conf, 0.conf, 1.conf, 2.conf and 97 more set"

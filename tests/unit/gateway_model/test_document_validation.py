@@ -53,6 +53,16 @@ BAD = {
     "another kind": ("{kind: Unit, name: x}", "kind", "send it to units instead"),
     "an unknown kind": ("{kind: app}", "kind", "write App"),
     "Kubernetes' word": (WEB % "readinessProbe: {}", "containers[0].readinessProbe", "is not a field: write health"),
+    "a field of units": (
+        "{name: x, containers: [{name: a, image: i}], activeDeadline: 1m}",
+        "activeDeadline",
+        "is not a field: remove it: only kind Unit has it",
+    ),
+    "what Kubernetes calls a pod": (
+        "{name: x, containers: [{name: a, image: i}], terminationGracePeriod: 2h}",
+        "terminationGracePeriod",
+        "must be at most 3600 seconds, since the deletion of a project waits for its replicas: lower it",
+    ),
     "a slip of the pen": (WEB % "portz: []", "containers[0].portz", "is not a field: write ports"),
     "a number for text": (WEB % "env: {A: 1}", "containers[0].env.A", 'write it in quotes, for example "1"'),
     "a check of a port that is not there": (

@@ -36,6 +36,19 @@ async def test_a_value_is_stored_and_never_answered(gateway: Running, tmp_path: 
     assert gateway.host.store.get(SECRETS, Key("shop", "db.2"))["data"] == {"value": VALUE}
 
 
+async def test_the_audit_log_names_the_files_of_a_config_that_changed(gateway: Running, tmp_path: Path) -> None:
+    def file(text: str) -> str:
+        return base64.b64encode(text.encode()).decode()
+
+    path = "/v1/projects/shop/configs/web"
+    for files in ({"a": file("one"), "b": file("two"), "c": file("x")}, {"a": file("one"), "b": file("other"), "d": file("y")}):
+        assert (await gateway.ask("dan", "PUT", path, {"files": files}))[0] == 200
+    said = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    first, second = ([change["field"] for change in record["changes"]] for record in said if record.get("changes"))
+    assert (first, second) == (["files[a]", "files[b]", "files[c]"], ["files[b]", "files[c]", "files[d]"])
+    assert "other" not in (tmp_path / "audit.log").read_text()
+
+
 async def test_a_viewer_sets_nothing_and_a_stranger_sees_nothing(gateway: Running) -> None:
     await gateway.ask("dan", "PUT", DB, {"data": VALUE})
     assert (await gateway.ask("vera", "PUT", DB, {"data": VALUE}))[0] == 403

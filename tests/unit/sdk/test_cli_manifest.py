@@ -24,6 +24,10 @@ CASES: dict[str, tuple[str, str]] = {
         GOOD.replace("{port: 80}", "{prot: 80}"),
         r"app.yaml:7:12: there is no field containers\[0\].ports\[0\].prot. did you mean port",
     ),
+    "a field of another kind": (
+        GOOD + "activeDeadline: 1m\n",
+        "app.yaml:8:1: there is no field activeDeadline. remove it: only kind Unit has it",
+    ),
     "a field that resembles none": (GOOD + "qqq: 4\n", "known here: .*containers.*"),
     "a word where a number must be": (
         GOOD.replace("replicas: 2", "replicas: two"),

@@ -5,18 +5,23 @@ Writes and lifecycle verbs are not among them: the workload itself notes who ask
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+
+import msgspec
 
 from pincompute.api.kinds import Kinds, WorkloadKind, WorkloadObject
 from pincompute.api.meta import Key
 from pincompute.api.settings import SETTINGS, SettingKind
 from pincompute.api.template_settings import parse
+from pincompute.domain import zone_text
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import DRY_RUN, READS, Call
+from pincompute.gateway.call_context import DRY_RUN, FILES, READS, Call, RecordedChange
 from pincompute.gateway.history.history_recorder import HistoryRecorder
 from pincompute.gateway.middleware import RequestAuditor
 from pincompute.store.records import DONE, AccessRecord, OperationRecord
 
+MOST_FILES = 5  # of a config that a record names
 _INSIDE = ("shells", "ports", "files")  # resources that lead into containers
 
 
@@ -62,7 +67,17 @@ class OperationRecorder:
 def _of_setting(call: Call, kind: SettingKind) -> OperationRecord:
     """The call is about a version, `db.3`, when it made or chose one. The record never has a value."""
     changed = parse(kind.word, call.name)
-    return _record(replace(call, name=changed.name), kind.resource.kind, "", str(changed.version or ""))
+    made = _record(replace(call, name=changed.name), kind.resource.kind, "", str(changed.version or ""))
+    return msgspec.structs.replace(made, changes=tuple(_of_files(call.changes)))
+
+
+def _of_files(changes: Iterable[RecordedChange]) -> Iterator[str]:
+    """Yields `a.conf and b.conf set` and `c.conf removed`."""
+    named = [(each.field.removeprefix(f"{FILES}[").removesuffix("]"), each.after is not None) for each in changes]
+    for stays, word in ((True, "set"), (False, "removed")):
+        if names := [name for name, after in named if after is stays]:
+            more = [f"{len(names) - MOST_FILES} more"] if len(names) > MOST_FILES else []
+            yield f"{zone_text.joined([*names[:MOST_FILES], *more])} {word}"
 
 
 def _deletion(call: Call, kind: WorkloadKind, obj: WorkloadObject | None) -> OperationRecord:

@@ -194,10 +194,11 @@ def access(record: AccessRecord) -> str:
 
 
 def _of_setting(record: OperationRecord) -> str:
-    """`set secret db to version 3`."""
+    """`set secret db to version 3`, `set config web to version 2 (a.conf set)`."""
     what, version = f"{_SETTINGS[record.workload]} {record.name}", f"to version {record.detail}" if record.detail else ""
     done = {"delete": f"deleted {what}", "rollback": f"rolled {what} back {version}"}
-    return done.get(record.verb, f"set {what} {version}").rstrip()
+    changes = f" ({', '.join(record.changes)})" if record.changes else ""
+    return done.get(record.verb, f"set {what} {version}").rstrip() + changes
 
 
 def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: OperationRecord | None) -> str:

@@ -185,7 +185,7 @@ def _wrong_kind(kind: SimpleKind[Any], named: Any, kinds: SimpleKinds) -> FieldE
 def _simple(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> DesiredResource:
     name = {"name": scope.name} if scope.name else {}
     project = {"project": scope.project} if kind.in_project else {}
-    unknown = UnknownField(kubernetes_names(kind.table), "remove it, or put it into advanced")
+    unknown = UnknownField(kubernetes_names(kind.table), _of_others(kind, scope.kinds), "remove it, or put it into advanced")
     given = {**name, **project, **_without_null(document)}
     data, found = object_validation.fitting(given, _schema(kind.type), unknown)
     errors = [_error(field_mapping.text(field_mapping.parts(p.field)), p) for p in found]
@@ -197,6 +197,15 @@ def _simple(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> Desi
     if errors:
         raise problems.invalid(*errors)
     return DesiredResource(codecs.fractions_as_text(manifest), data.get("version") or "")
+
+
+def _of_others(kind: SimpleKind[Any], kinds: SimpleKinds) -> dict[str, str]:
+    """Returns the fields that workloads of another kind have and this one has not, with the kind."""
+    if kind.workload is None:
+        return {}
+    own = _schema(kind.type)["properties"]
+    others = (each for each in kinds if each.workload is not None and each is not kind)
+    return {name: f"only kind {each.name}" for each in others for name in _schema(each.type)["properties"] if name not in own}
 
 
 @cache

@@ -27,6 +27,7 @@ from pincompute.gateway.model.status_form import Status
 RESTARTED = tuple(  # set by restart; kept by whoever replaces the template
     ("template", "metadata", "annotations", key) for key in (RESTARTED_AT, CONTAINERS_RESTARTED_AT)
 )
+_REPLICAS = {"pod": "replica", "pods": "replicas"}  # what Kubernetes calls the replicas of a workload
 HIDDEN = (f"{GROUP}/", "kubectl.kubernetes.io/")  # keys of the platform and of kubectl: not the user's
 
 
@@ -78,7 +79,7 @@ class SimpleKind(Generic[S]):
 
         A value in quotes stays as it is.
         """
-        words = {**users_words(self.table), self.resource.kind: self.name}
+        words = {**users_words(self.table), self.resource.kind: self.name, **(_REPLICAS if self.workload is not None else {})}
         return re.sub(r"(?<![\"\w])[A-Za-z]+(?:\.[a-z]\w*)*", lambda found: words.get(found[0], found[0]), text)
 
     @property

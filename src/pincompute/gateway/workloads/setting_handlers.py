@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -17,11 +18,11 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from pincompute.api import image_reference
 from pincompute.api.image_ownership import REGISTRY
-from pincompute.api.meta import NAME, Struct, doc
+from pincompute.api.meta import NAME, Manifest, Struct, doc
 from pincompute.api.settings import CONFIG, ENTRY, SECRET, PinSecret, Setting, SettingKind, stored_name
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Call, Verb, may
+from pincompute.gateway.call_context import FILES, Call, RecordedChange, Verb, may
 from pincompute.gateway.middleware import CALL
 from pincompute.gateway.problems import FieldError
 from pincompute.gateway.workloads.responses import DryRun, IdempotencyKey
@@ -198,10 +199,36 @@ async def get_config(
 ) -> Config:
     """One config, with its files."""
     found = service.one(CONFIG, call.project, name)
-    held = await service.content(found, CONFIG, version)
+    files = _files(await service.content(found, CONFIG, version))
+    encoded = {name: base64.b64encode(content).decode() for name, content in files.items()}
+    return msgspec.structs.replace(_config(service, found), files=encoded)
+
+
+def _files(held: Manifest) -> dict[str, bytes]:
+    """Returns the files of one version, from the object that holds it."""
     texts: Mapping[str, str] = held.get("data") or {}
-    files = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
-    return msgspec.structs.replace(_config(service, found), files={**files, **(held.get("binaryData") or {})})
+    binary: Mapping[str, str] = held.get("binaryData") or {}
+    return {name: text.encode() for name, text in texts.items()} | {n: base64.b64decode(b) for n, b in binary.items()}
+
+
+async def _present_files(service: SettingService, call: Call) -> dict[str, bytes] | None:
+    """Returns the files of the version in use: none before the first one, and None where they cannot be read now."""
+    try:
+        return _files(await service.content(service.one(CONFIG, call.project, call.name), CONFIG, 0))
+    except problems.Problem as problem:
+        return {} if problem.code == "not-found" else None
+
+
+def _changed_files(before: Mapping[str, bytes] | None, after: Mapping[str, bytes]) -> Iterator[RecordedChange]:
+    """Yields the files that differ, with digests and never with their contents."""
+    known = after if before is None else before
+    for name in sorted(known.keys() | after.keys()):
+        if known.get(name) != after.get(name):
+            yield RecordedChange(f"{FILES}[{name}]", _digest(known.get(name)), _digest(after.get(name)))
+
+
+def _digest(content: bytes | None) -> str | None:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}" if content is not None else None
 
 
 @put(f"{CONFIGS}/{{name:str}}", **_does(CONFIG, "update", "setConfig"))
@@ -216,7 +243,10 @@ async def set_config(
     texts = {name: text for name, content in decoded.items() if (text := _text(content)) is not None}
     binary = {name: content for name, content in data.files.items() if name not in texts}
     new = NewValue({**({"data": texts} if texts else {}), **({"binaryData": binary} if binary else {})}, size, "files")
-    return _config(service, _noted(request, call, await service.set(CONFIG, new, call, idempotency_key)))
+    before = await _present_files(service, call)
+    made = await service.set(CONFIG, new, call, idempotency_key)
+    call.changes.extend(_changed_files(before, decoded))
+    return _config(service, _noted(request, call, made))
 
 
 @post(f"{CONFIGS}/{{name:str}}/rollback", status_code=200, **_does(CONFIG, "rollback", "rollbackConfig"))

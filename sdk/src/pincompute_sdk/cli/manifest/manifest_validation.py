@@ -61,6 +61,7 @@ def check(manifest: Manifest) -> None:
         name = path.rpartition(".")[2]
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         remedy = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        remedy = _of_others(path) or remedy
         raise CommandError(f"{manifest.at(path)}: there is no field {path}", remedy=remedy, code=USAGE)
     _check_variables(manifest)
     try:
@@ -99,6 +100,12 @@ def located(manifest: Manifest, error: InvalidError) -> CommandError:
     found.reason = "" if lines else error.reason
     found.request_id = error.request_id
     return found
+
+
+def _of_others(path: str) -> str:
+    """Says which kind has the field at the top of a file that names another kind; empty where none has."""
+    having = [name for name, form in KINDS.items() if path in {each.encode_name for each in msgspec.structs.fields(form)}]
+    return f"remove it: only kind {' or '.join(having)} has it" if having else ""
 
 
 def _kind(manifest: Manifest, kind: object) -> str:
