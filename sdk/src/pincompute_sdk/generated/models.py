@@ -911,6 +911,7 @@ class OperationRecord(Model, tag_field="type", tag="operation"):
     generation: int = 0
     detail: str = ""
     source: str = ""
+    changes: tuple[str, ...] = ()
 
 
 class PinSidecarSpec(Model):
