@@ -18,6 +18,7 @@ from pincompute.api.builtin import (
 from pincompute.api.meta import ObjectMeta
 from pincompute.gateway.history import replica_names
 from pincompute.gateway.operation import pod_troubles
+from pincompute.gateway.operation.replica_lookup import ReplicaName
 from pincompute.store.records import EventRecord, ExitRecord
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -97,9 +98,18 @@ def test_what_was_said_of_a_former_pod_of_the_name_is_not_said_of_the_present_on
 def test_records_speak_of_replicas() -> None:
     ended = ExitRecord(**OF, at=NOW, pod="web-b1-0", pod_uid="p", container="web", code=1)
     scheduled = event("Scheduled", "Successfully assigned demo/web-a1-0 to a1-node-0")
-    told = replica_names.with_names([ended, scheduled], {"web-a1-0": "web/0"})
+    told = replica_names.with_names([ended, scheduled], {"web-a1-0": ReplicaName("web/0")})
     assert [getattr(told[0], "pod", ""), getattr(told[1], "object", "")] == [replica_names.FORMER, "web/0"]
     assert getattr(told[1], "message", "") == "Successfully assigned web/0 to a1-node-0"
+
+
+def test_what_a_former_pod_did_under_the_name_of_another_replica_is_not_told_of_it() -> None:
+    """A pod that was one too many during an update crashed, and a pod of its name is replica 0 now."""
+    crash = ExitRecord(**OF, at=NOW, pod="web-a1-1", pod_uid="p", container="web", code=137)
+    asked, made = event("Killing", "asked to end", 4, "web-a1-1"), event("Scheduled", "it has a node", 5, "web-a1-1")
+    told = replica_names.with_names([crash, asked, made], {"web-a1-1": ReplicaName("web/0", NOW + timedelta(seconds=5))})
+    names = [getattr(told[0], "pod", ""), *(getattr(record, "object", "") for record in told[1:])]
+    assert names == [replica_names.FORMER, replica_names.FORMER, "web/0"]
 
 
 RUNNING = ContainerState(running=ContainerStateRunning(started_at=NOW))

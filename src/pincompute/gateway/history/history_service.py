@@ -32,7 +32,7 @@ from pincompute.gateway.history.record_extraction import Observation
 from pincompute.gateway.history.timeline import TimelineEntry
 from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.gateway.operation import pod_troubles
-from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadRef
+from pincompute.gateway.operation.replica_lookup import ReplicaLookup, ReplicaName, WorkloadRef
 from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.database import StoreUnavailable
@@ -222,7 +222,7 @@ class HistoryService:
 
     def _named(self, records: Iterable[AnyRecord]) -> tuple[AnyRecord, ...]:
         """Records with the names of replicas, of any number of workloads."""
-        those, names = tuple(records), dict[str, str]()
+        those, names = tuple(records), dict[str, ReplicaName]()
         for target in self._targets(those):
             names.update(self._replicas.names(target))
         return replica_names.with_names(those, names)

@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
 
 from pincompute.api.builtin import PODS, ContainerStatus, Pod
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
@@ -85,6 +86,18 @@ class Replica:
         return next((status for status in statuses if status.name == container), None)
 
 
+class ReplicaName(NamedTuple):
+    """What users call the pods of one name. `since` is when the present one was made, if it has another number than the placement
+    gives its name: former pods of the name were other replicas.
+    """
+
+    text: str
+    since: datetime | None = None
+
+
+_NO_REPLICA = ReplicaName("")
+
+
 @dataclass(slots=True)
 class ReplicaLookup:
     """Finds the replicas of a workload, and reports their changes."""
@@ -110,13 +123,18 @@ class ReplicaLookup:
         )
         return tuple(sorted(made, key=lambda replica: replica.number))
 
-    def names(self, target: WorkloadRef) -> Mapping[str, str]:
+    def names(self, target: WorkloadRef) -> Mapping[str, ReplicaName]:
         """The names of replicas by the names of their pods, also of pods that the placement will have again."""
-        derived = {
-            shard_pods.name_of(target.name, cluster, rank): f"{target.name}/{number_}"
-            for number_, (rank, _, cluster) in enumerate(_slots(self._placed(target)))
+        slots = enumerate(_slots(self._placed(target)))
+        names = {
+            shard_pods.name_of(target.name, cluster, rank): ReplicaName(f"{target.name}/{number_}")
+            for number_, (rank, _, cluster) in slots
         }
-        return {**derived, **{replica.pod.metadata.name: replica.name for replica in self.of(target)}}
+        for replica in self.of(target):
+            made = replica.pod.metadata
+            if names.get(made.name, _NO_REPLICA).text != replica.name:
+                names[made.name] = ReplicaName(replica.name, made.creation_timestamp)
+        return names
 
     def unreachable_clusters(self) -> tuple[str, ...]:
         """Clusters that do not answer now."""
