@@ -459,7 +459,7 @@ def _unready(pod: Pod, status: ContainerStatus, template: Manifest, now: datetim
         return
     name = _named(pod, status.name)
     text = f"{name} runs, but its health check fails{pod_template_text.check(template, status.name)}"
-    remedy = "check its port and path; `pin explain` shows what it answers"
+    remedy = "check its port and path"
     yield UnreadyReason(Rank.UNREADY, "ProbeFailing", f"{text}; {remedy}")
 
 

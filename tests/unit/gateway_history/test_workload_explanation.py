@@ -121,6 +121,17 @@ def test_old_failures_and_wanted_ends_are_not_told() -> None:
     assert not [sentence for sentence in found if sentence.startswith("At ")]
 
 
+def test_what_failed_before_the_present_revision_gives_no_advice_about_it() -> None:
+    """It lacked memory, and its next revision asks for more than a node has: one advice would contradict the other."""
+    first, changed = revision(revision="v1"), revision(2, 500, revision="v2")
+    scaled = revision(3, 600, revision="v2", spec=spec(6))
+    mount = event(499, warning=True, reason="FailedMount", message="secret not found")
+    found = told(first, mount, exit_of(137, 499, reason="OOMKilled"), changed, exit_of(1, 501), scaled)
+    assert [sentence for sentence in found if sentence.startswith("At ")] == [
+        "At 2026-11-01 10:10:21 UTC: web in hello-b1-0 (zone b) ended with exit code 1: look at the logs of its last run."
+    ]
+
+
 def test_a_program_that_ignores_the_request_to_end_is_told() -> None:
     ended = (exit_of(137, n, reason="GracePeriodExceeded", expected=True) for n in (800, 900))
     (said,) = [s for s in told(*ended, scheduling=scheduling(a1=3)) if s.startswith("At ")]

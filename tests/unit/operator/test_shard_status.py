@@ -287,7 +287,7 @@ TROUBLES = {
     "probe": (
         {"status": container(running=ContainerStateRunning(started_at=NOW - timedelta(minutes=1)))},
         "ProbeFailing",
-        "container web runs, but its health check fails; check its port and path; `pin explain` shows what it answers",
+        "container web runs, but its health check fails; check its port and path",
         False,
     ),
     "evicted a moment ago": (

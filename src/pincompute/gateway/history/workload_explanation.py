@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.quantity import InvalidQuantityError
@@ -67,7 +68,7 @@ def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
         yield f"{subject.room[0].upper()}{subject.room[1:]}."
     yield from _unreachable(subject)
     yield from _troubles(subject)
-    since = subject.now - RECENT
+    since = max(subject.now - RECENT, _changed_at(subject.records))
     recent = tuple(record for record in exit_reasons.with_causes(subject.records) if record.until >= since)
     yield from _failures(record for record in recent if isinstance(record, ExitRecord))
     told = bool(subject.obj.status.message)
@@ -85,6 +86,13 @@ def needs_way_back(obj: WorkloadObject) -> bool:
 def explained_alone(kind: WorkloadKind, obj: WorkloadObject) -> str:
     """Returns where the way back is said, in an answer about very many workloads."""
     return f"`pin explain {kind.typed(obj.metadata.name)}` says which revision it can go back to, if any"
+
+
+def _changed_at(records: tuple[AnyRecord, ...]) -> datetime:
+    """Returns since when the workload has its present revision. What failed before may be what the change has mended."""
+    revisions = [record for record in records if isinstance(record, RevisionRecord)]
+    present = takewhile(lambda record: record.revision == revisions[-1].revision, reversed(revisions))
+    return min((record.at for record in present), default=datetime.min.replace(tzinfo=UTC)).replace(microsecond=0)
 
 
 def rollback_hint(kind: WorkloadKind, obj: WorkloadObject, known: Sequence[RollbackRevision]) -> str:
