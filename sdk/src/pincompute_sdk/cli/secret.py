@@ -95,8 +95,12 @@ def read_value(name: str, file: Path | None) -> bytes:
         except OSError as problem:
             raise CommandError(f"{file} cannot be read: {problem.strerror}", remedy="name another file", code=USAGE) from None
     if sys.stdin.isatty():
-        return getpass.getpass(f"Value of {name}: ").encode()
-    return sys.stdin.buffer.read().removesuffix(b"\n").removesuffix(b"\r")
+        value = getpass.getpass(f"Value of {name}: ").encode()
+    else:
+        value = sys.stdin.buffer.read().removesuffix(b"\n").removesuffix(b"\r")
+    if not value:
+        raise CommandError(f"the value of {name} is empty", remedy="check the command whose output it is", code=USAGE)
+    return value
 
 
 @app.command(name="list", alias="ls")
