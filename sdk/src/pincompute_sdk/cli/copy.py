@@ -115,4 +115,5 @@ def _out_of(pin: Client, project: str, here: Remote, destination: Path, containe
         remedy = "copy a smaller part of it; `pin exec NAME -- ls -l PATH` shows what is there"
         raise CommandError(f"{here.path} cannot be unpacked here", reason=str(error), remedy=remedy) from error
     _warn(left_out)
-    terminal.out(f"{here.target.name}:{here.path} is at {placed}")
+    replica = f"/{here.target.replica}" if here.target.replica else ""
+    terminal.out(f"{here.target.typed}{replica}:{here.path} is at {placed}")
