@@ -24,7 +24,7 @@ from pincompute.region.build.binary_cache import BinaryCache
 from pincompute.region.build.component_build import Component
 from pincompute.region.cluster import certificates, secret_encryption
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
-from pincompute.region.machine import doctor, inotify_limit, leftovers, port_conflicts
+from pincompute.region.machine import doctor, kernel_limits, leftovers, port_conflicts
 from pincompute.region.nodes import node_network
 from pincompute.region.process import region_processes, supervisor_socket
 from pincompute.region.process.program_states import ProgramStates
@@ -95,7 +95,7 @@ def apply(layout: Layout, programs: Path) -> None:
     secret_encryption.issue(layout)
     node_network.prepare_region(layout)
     if layout.spec.real_nodes:
-        inotify_limit.raise_limit()
+        kernel_limits.raise_limits()
     port_conflicts.check(port_conflicts.wanted(layout), layout.home)
     for path, data in region_programs.configuration(layout, programs).items():
         atomic_files.write(path, data)

@@ -7,11 +7,13 @@ proof that somebody does answer there.
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -32,8 +34,16 @@ from pincompute.region.nodes import cgroups, node_network, real_node
 T = TypeVar("T")
 
 PATIENCE = 1.5  # seconds for a connection: every one that is allowed is made in a few milliseconds
+STRANGER = 54_321  # an account of the machine
 FLOOD = 5_000  # packets, each of a connection of its own
 CLONE_NEWNET = 0x40000000
+CONNECT = """
+import os, socket, sys
+os.setuid(int(sys.argv[1]))
+client = socket.socket()
+client.settimeout(5)
+print(client.connect_ex((sys.argv[2].encode(), int(sys.argv[3]))))
+"""
 QUESTION = (
     b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x0akubernetes\x07default\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01"
 )
@@ -190,6 +200,17 @@ def test_no_pod_reaches_beyond_the_region(attacked: Attacked):
     targets["the cloud's metadata"] = ("169.254.169.254", 80)
     targets["an address of the Internet"] = ("192.88.99.1", 443)
     assert reached(attacked, targets) == set()
+
+
+def test_no_other_account_of_the_machine_reaches_a_pod(attacked: Attacked):
+    address = address_of(attacked.pod)
+
+    def refusal(account: int) -> int:
+        command = (sys.executable, "-c", CONNECT, str(account), address, str(PORT))
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert refusal(0) == 0
+    assert refusal(STRANGER) == errno.EHOSTUNREACH
 
 
 def test_no_pod_of_another_project_is_reached_by_ipv6(attacked: Attacked):

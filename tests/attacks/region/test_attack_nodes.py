@@ -6,7 +6,10 @@ import http.client
 import json
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,7 @@ from pincompute.api.projects import PROJECTS
 from pincompute.domain import storage_eviction
 from pincompute.domain.namespace_quotas import LIMIT_RANGE
 from pincompute.region.cluster import certificates
+from pincompute.region.machine import kernel_limits
 from pincompute.region.nodes import cgroups, real_node
 from pincompute.region.nodes.real_node import POD_PROCESSES, RealNode
 
@@ -52,6 +56,15 @@ while [ $burst -lt $BURSTS ]; do
 done
 echo written
 sleep 600
+"""
+WATCH = """
+import ctypes, os, resource, sys
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+os.setuid(54321)
+kernel = ctypes.CDLL(None)
+print(sum(kernel.inotify_init() >= 0 for _ in range(int(sys.argv[1]))), flush=True)
+sys.stdin.read()
 """
 HOARD = """
 n=0; while [ $n -lt 100 ]; do cat /bin/tar /bin/sh /bin/tail >> /hoard; n=$((n+1)); done
@@ -229,6 +242,24 @@ def test_an_api_server_knows_no_anonymous_user(region: Region) -> None:
     port, own = region.layout.ports(0).apiserver, certificates.cluster(region.layout, HOST)
     assert status(region.layout.address, port, "/api/v1/namespaces") == 401
     assert status(region.layout.address, port, "/api/v1/namespaces", *pair(own, certificates.ADMIN)) == 200
+
+
+@pytest.mark.skipif(not kernel_limits.inotify_settable(), reason="the machine does not let its limits be raised")
+def test_inotify_instances_of_a_user_id_are_more_than_a_program_takes(region: Region) -> None:
+    """The kernel counts them by user id, over all pods of all projects."""
+    with watching(3000) as hoard, watching(1) as other:
+        assert (hoard, other) == (3000, 1)
+
+
+@contextmanager
+def watching(instances: int) -> Iterator[int]:
+    """A program under a user id of its own that takes so many inotify instances; yields how many it got."""
+    command = (sys.executable, "-c", WATCH, str(instances))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        yield int(program.stdout.readline())
+        program.stdin.close()
 
 
 # -- as it runs -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pincompute_sdk.images.build.build_tools import ToolFacts
 
-from pincompute.region.machine import doctor, features, inotify_limit
+from pincompute.region.machine import doctor, features, kernel_limits
 from pincompute.region.machine.doctor import DiskSpace, MachineFinding
 from pincompute.region.machine.features import BuildTools, MachineBasics
 
@@ -87,12 +87,12 @@ def test_few_inotify_instances_are_raised_where_that_is_possible_and_needed() ->
     assert findings(replace(WELL, root=False, inotify_settable=False))["inotify instances"].level == "ok"
 
 
-@pytest.mark.parametrize(("before", "after"), [(128, 1024), (8192, 8192)])
-def test_inotify_instances_are_only_ever_raised(tmp_path: Path, before: int, after: int) -> None:
+@pytest.mark.parametrize(("before", "after"), [(128, 4096), (8192, 8192)])
+def test_limits_of_the_kernel_are_only_ever_raised(tmp_path: Path, before: int, after: int) -> None:
     setting = tmp_path / "max_user_instances"
     setting.write_text(f"{before}\n")
-    inotify_limit.raise_limit(setting)
-    assert inotify_limit.allowed(setting) == after
+    kernel_limits.raise_limits({setting: 4096})
+    assert int(setting.read_text()) == after
 
 
 def test_full_disks_are_named_apart() -> None:

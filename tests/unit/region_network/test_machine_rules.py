@@ -9,12 +9,15 @@ from pincompute.region.layout import Layout, MemberSpec, RegionSpec
 from pincompute.region.nodes import node_network
 
 MEMBERS = (MemberSpec(name="a1", zone="a", index=0), MemberSpec(name="b1", zone="b", index=1))
+OWNER = 1000
 LAYOUT = Layout(Path("/srv/home"), RegionSpec(slot=3, members=MEMBERS))
 
 
 def rules(chain: str, layout: Layout = LAYOUT) -> list[str]:
     begin = f"add rule inet pincompute_pc3 {chain} "
-    return [line.removeprefix(begin) for line in node_network.machine_rules(layout).splitlines() if line.startswith(begin)]
+    return [
+        line.removeprefix(begin) for line in node_network.machine_rules(layout, OWNER).splitlines() if line.startswith(begin)
+    ]
 
 
 def ports(chain: str, end: str) -> set[tuple[str, str]]:
@@ -41,3 +44,7 @@ def test_answers_to_the_machine_are_known_by_their_connection() -> None:
 def test_a_region_without_members_has_rules_too() -> None:
     empty = Layout(Path("/srv/home"), RegionSpec(slot=3, members=()))
     assert all("{  }" not in rule for chain in ("input", "untracked_in", "untracked_out") for rule in rules(chain, empty))
+
+
+def test_only_root_and_the_owner_of_the_region_reach_what_is_on_the_bridge() -> None:
+    assert rules("accounts") == ['oifname "pc3-br" meta skuid != { 0, 1000 } reject with icmpx type admin-prohibited']

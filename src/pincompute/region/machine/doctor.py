@@ -14,7 +14,7 @@ from pincompute_sdk.images.image_errors import ImageError
 
 from pincompute.region import home
 from pincompute.region.build import binary_cache, go_toolchain
-from pincompute.region.machine import features, inotify_limit, port_conflicts
+from pincompute.region.machine import features, kernel_limits, port_conflicts
 from pincompute.region.machine.features import BuildTools, MachineBasics
 from pincompute.region.region_error import RegionError
 
@@ -165,14 +165,18 @@ def _kernel(kernel: Mapping[str, bool] | None) -> Iterator[MachineFinding]:
 
 def _inotify(basics: MachineBasics) -> MachineFinding:
     thing, have = "inotify instances", f"{basics.inotify} of one user"
-    if basics.inotify >= inotify_limit.ENOUGH or not basics.root:  # simulated nodes have no logs
+    if basics.inotify >= kernel_limits.ENOUGH_INOTIFY or not basics.root:  # simulated nodes have no logs
         return MachineFinding(thing, "ok", have)
     if basics.inotify_settable:
         return MachineFinding(
-            thing, "ok", f"{have}; `region up` raises it to {inotify_limit.ENOUGH} until the machine boots again"
+            thing,
+            "ok",
+            f"{have}; `region up` raises it to {kernel_limits.RAISED[kernel_limits.INOTIFY]} until the machine boots again",
         )
-    remedy = f"on the machine itself: sysctl -w fs.inotify.max_user_instances={inotify_limit.ENOUGH}"
-    return MachineFinding(thing, "degraded", f"{have}, {inotify_limit.ENOUGH} needed: followers of logs are cut off", remedy)
+    remedy = f"on the machine itself: sysctl -w fs.inotify.max_user_instances={kernel_limits.ENOUGH_INOTIFY}"
+    return MachineFinding(
+        thing, "degraded", f"{have}, {kernel_limits.ENOUGH_INOTIFY} needed: followers of logs are cut off", remedy
+    )
 
 
 def _building(building: BuildTools | None, family: str) -> Iterator[MachineFinding]:

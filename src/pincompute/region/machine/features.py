@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pincompute.region.build import go_toolchain
-from pincompute.region.machine import inotify_limit
+from pincompute.region.machine import kernel_limits
 from pincompute.region.network_policy.policy_enforcer import BRIDGED_PACKETS
 from pincompute.region.nodes import cgroups
 from pincompute.region.region_error import RegionError
@@ -57,8 +57,8 @@ def basics() -> MachineBasics:
         programs=frozenset(name for name in PROGRAMS if shutil.which(name, path=_path())),
         family=next((family for tool, family in FAMILIES.items() if shutil.which(tool, path=_path())), ""),
         memory=_memory(Path("/proc/meminfo")),
-        inotify=inotify_limit.allowed(),
-        inotify_settable=inotify_limit.settable(),
+        inotify=kernel_limits.inotify_allowed(),
+        inotify_settable=kernel_limits.inotify_settable(),
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -111,9 +112,20 @@ def arrange(settings: NodeSettings) -> None:
     _bind(settings.kubelet_directory, "/var/lib/kubelet")
     _show_kernel_settings(KERNEL | {"kernel/pid_max": str(_share_of_processes(settings))})
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # of this network namespace
+    leave_messages_to_pods()
     connection_tracking.forget_all()  # those of an earlier life: they would count for new pods with the same addresses
     cgroups.remove(settings.cgroup)  # those of an earlier life: kubelet would wait 3 s for each container they name
     cgroups.enter(settings.cgroup, "system")  # daemons and shims; kubelet puts pods beside it
+
+
+def leave_messages_to_pods() -> None:
+    """Lifts the limit on POSIX messages, which counts by user id over all pods; whoever starts from here inherits that.
+
+    Each pod has a number of queues of its own, and their messages count in its memory limit. Without CAP_SYS_RESOURCE the limit
+    stays as it is.
+    """
+    with contextlib.suppress(ValueError):
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def keep_running(settings: NodeSettings, daemons: list[NodeDaemon]) -> None:

@@ -71,20 +71,24 @@ def prepare_region(layout: Layout) -> None:
     """The bridge, on whose address API servers and the registry listen. Nothing to do without real nodes."""
     if layout.spec.real_nodes:
         _ensure_bridge(layout.bridge, layout.address)
-        _run(("nft", "-f", "-"), machine_rules(layout))
+        _run(("nft", "-f", "-"), machine_rules(layout, layout.home.stat().st_uid))
 
 
-def machine_rules(layout: Layout) -> str:
-    """What may come in from the bridge: pods reach the DNS and the API server of their own cluster, nodes also the registry.
+def machine_rules(layout: Layout, owner: int) -> str:
+    """What may come in from the bridge, and who may send to it.
 
-    Whether a pod may reach its API server is for the node to judge. Everything else on the machine is closed to both, and
-    nobody beyond the bridge reaches what is on it. No connection that begins on the bridge has an entry in the machine's table
-    of connections: none that the machine forwards or answers is tracked, and none that it refuses is kept.
+    Pods reach the DNS and the API server of their own cluster, nodes also the registry. Whether a pod may reach its API server
+    is for the node to judge. Everything else on the machine is closed to both, and nobody beyond the bridge reaches what is on
+    it. Of the accounts of the machine, only root and the owner of the region's home do.
+
+    No connection that begins on the bridge has an entry in the machine's table of connections: none that the machine forwards
+    or answers is tracked, and none that it refuses is kept.
     """
     chains = {
         "input": ("input priority filter - 10", _accepted(layout)),
         "untracked_in": ("prerouting priority raw", _untracked_in(layout)),
         "untracked_out": ("output priority raw", _untracked_out(layout)),
+        "accounts": ("output priority filter", _accounts(layout, owner)),
     }
     machine = f"inet {table(layout.bridge)}"
     commands = [f"add table {machine}"]
@@ -117,6 +121,11 @@ def _untracked_in(layout: Layout) -> Iterator[str]:
 def _untracked_out(layout: Layout) -> Iterator[str]:
     for protocol, ports in _open(layout):
         yield f'oifname "{layout.bridge}" ip saddr {layout.address} {protocol} sport {ports} notrack'
+
+
+def _accounts(layout: Layout, owner: int) -> Iterator[str]:
+    trusted = ", ".join(map(str, sorted({0, owner})))
+    yield f'oifname "{layout.bridge}" meta skuid != {{ {trusted} }} reject with icmpx type admin-prohibited'
 
 
 def _open(layout: Layout) -> tuple[tuple[str, str], ...]:
