@@ -111,7 +111,9 @@ def limit_range(project: Project) -> Manifest:
 
 def filled_in(spec: Mapping[str, Any]) -> int | None:
     """Returns how many bytes a container may write that says nothing, by a LimitRange; None where that says nothing either."""
-    found = next((each.get("default") for each in spec.get("limits", ()) if each.get("type") == "Container"), None) or {}
+    found: Mapping[str, Any] = (
+        next((e.get("default") for e in spec.get("limits", ()) if e.get("type") == "Container"), None) or {}
+    )
     try:
         return quantity.parse(str(found[STORAGE])).whole
     except (KeyError, InvalidQuantityError):
