@@ -99,7 +99,7 @@ def test_an_image_that_cannot_be_pulled_ends_no_container(region: Region, projec
         region.apply(web(project, replicas=3, image="hello:unpushed", update=update))
 
         def told() -> bool:
-            return "hello:unpushed of container web cannot be pulled" in region.app(project, "web").status.message
+            return "hello:unpushed of container hello cannot be pulled" in region.app(project, "web").status.message
 
         region.eventually("the status says why", told)
         assert {placed.uid: main(placed).container_id for placed in region.pods(project, "web")} == before
