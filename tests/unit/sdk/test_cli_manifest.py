@@ -19,6 +19,10 @@ CASES: dict[str, tuple[str, str]] = {
     "a field said twice": (GOOD + "replicas: 3\n", "app.yaml:8:1: replicas is written twice, first in line 3"),
     "no kind": (GOOD.replace("kind: App\n", ""), "app.yaml:1:1: the kind is missing"),
     "an unknown kind": (GOOD.replace("kind: App", "kind: Ap"), "app.yaml:1:1: there is no kind Ap, did you mean App"),
+    "a field that is like no other": (
+        f"apiVersion: v1\n{GOOD}",
+        "app.yaml:1:1: there is no field apiVersion. known here: advanced, ",
+    ),
     "an unknown field": (GOOD.replace("replicas", "replica"), "app.yaml:3:1: there is no field replica. did you mean replicas"),
     "an unknown field deeper down": (
         GOOD.replace("{port: 80}", "{prot: 80}"),

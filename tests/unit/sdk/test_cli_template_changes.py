@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pincompute_sdk.cli import env
 from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.manifest import manifest_validation
+from pincompute_sdk.cli.manifest.manifest_file import Manifest
 from pincompute_sdk.cli.template_changes import NOTE, TemplateChanges, noted
 
 ONE: dict[str, Any] = {"name": "hello", "containers": [{"name": "web", "image": "hello:1"}]}
@@ -109,3 +112,18 @@ def test_what_cannot_be_changed_says_what_can(
 )
 def test_a_value_says_where_it_comes_from(value: Any, text: str) -> None:
     assert env.spoken(value) == text
+
+
+def test_a_wrong_value_of_an_option_is_not_told_as_a_place_in_the_file() -> None:
+    changes = TemplateChanges(["side=side:9"], ["LEVEL=bad"], container="web")
+    changed = changes.apply(TWO)
+    places = {"containers[0].image": (3, 1), "containers[1].image": (9, 3), "containers[0].env": (5, 3)}
+    manifest = Manifest("app.yaml", changed, places, changes.options(TWO, changed))
+    found = {path: manifest.at(path) for path in ("containers[0].image", "containers[1].image", "containers[0].env.LEVEL")}
+    assert list(found.values()) == ["app.yaml:3:1", "--image", "--env LEVEL"]
+    assert manifest.at("containers[0].env.KEY") == "app.yaml:5:3", "what an option does not change stands in the file"
+    wrong = SimpleNamespace(field="containers[1].image", sentence="there is no image side:9")
+    refusal = SimpleNamespace(fields=(wrong,), message="", reason="", remedy="", request_id="r")
+    told = manifest_validation.located(manifest, cast("Any", refusal))
+    assert told.message == "--image: containers[1].image: there is no image side:9"
+    assert told.remedy == "correct these options, then deploy again"

@@ -74,7 +74,8 @@ def deploy(
         raise CommandError("there is no app.yaml here or above, and no app is named", remedy=remedy, code=USAGE)
     manifest = manifest_file.load(source)
     if changes:
-        manifest = replace(manifest, data=changes.apply(manifest.data))
+        changed = changes.apply(manifest.data)
+        manifest = replace(manifest, data=changed, options=changes.options(manifest.data, changed))
     manifest_validation.check(manifest)
     with options.client(where) as pin:
         project = where.project or str(manifest.data.get("project", "")) or options.project(pin.context)

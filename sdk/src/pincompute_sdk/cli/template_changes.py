@@ -51,6 +51,17 @@ class TemplateChanges:
             self._apply_env(container_of(changed, self.container, "--container NAME"))
         return changed
 
+    def options(self, before: Data, after: Data) -> dict[str, str]:
+        """The option that gave its value to each field of `after`, which `apply` made of `before`, by the field's path."""
+        found: dict[str, str] = {}
+        for index, (old, new) in enumerate(zip(_containers(before), _containers(after), strict=True)):
+            if new.get("image") != old.get("image"):
+                found[f"containers[{index}].image"] = "--image"
+            former: Data = old.get("env") or {}
+            set_ = (name for name, value in (new.get("env") or {}).items() if former.get(name) != value)
+            found |= {f"containers[{index}].env.{name}": f"--env {name}" for name in set_}
+        return found
+
     def _apply_env(self, container: Data) -> None:
         env = dict(container.get("env") or {})
         for variable in self.env:

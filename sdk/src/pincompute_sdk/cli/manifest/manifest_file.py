@@ -26,11 +26,14 @@ class Manifest:
     file: str
     data: dict[str, Any]
     places: dict[str, Place] = field(default_factory=dict[str, Place])
+    options: dict[str, str] = field(default_factory=dict[str, str])  # the option that gave a field its value
 
     def at(self, path: str) -> str:
-        """`app.yaml:7:3`, of the field or the nearest one above it that is in the file."""
-        while path and path not in self.places:
+        """`app.yaml:7:3`, of the field or the nearest one above it that is in the file; or the option that gave it."""
+        while path and path not in self.places and path not in self.options:
             path = path[: max(path.rfind("."), path.rfind("["))] if "." in path or "[" in path else ""
+        if path in self.options:
+            return self.options[path]
         line, column = self.places.get(path, (1, 1))
         return f"{self.file}:{line}:{column}"
 

@@ -59,7 +59,7 @@ def check(manifest: Manifest) -> None:
         raise CommandError(_kind(manifest, kind), remedy=f"write `kind: {'` or `kind: '.join(KINDS)}`", code=USAGE)
     for path, known in _unknown(manifest.data, msgspec.inspect.type_info(KINDS[kind]), ""):
         name = path.rpartition(".")[2]
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, known, n=1)
         remedy = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
         remedy = _of_others(path) or remedy
         raise CommandError(f"{manifest.at(path)}: there is no field {path}", remedy=remedy, code=USAGE)
@@ -93,8 +93,10 @@ def _pairs(listed: list[Any]) -> str:
 
 def located(manifest: Manifest, error: InvalidError) -> CommandError:
     """The server's refusal, with places in the file."""
-    lines = [f"{manifest.at(field.field)}: {field.field}: {field.sentence}" for field in error.fields]
-    remedy = "correct these fields, then deploy again" if lines else error.remedy
+    places = [manifest.at(field.field) for field in error.fields]
+    lines = [f"{place}: {field.field}: {field.sentence}" for place, field in zip(places, error.fields, strict=True)]
+    what = "options" if places and set(places) <= set(manifest.options.values()) else "fields"
+    remedy = f"correct these {what}, then deploy again" if lines else error.remedy
     several = (f"{manifest.file} has {len(lines)} wrong fields:",) if len(lines) > 1 else ()
     found = CommandError("\n".join((*several, *lines)) or error.message, remedy=remedy, code=USAGE)
     found.reason = "" if lines else error.reason
