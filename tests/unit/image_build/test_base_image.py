@@ -63,3 +63,11 @@ def test_an_error_shows_no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_a_program_that_does_not_read_what_it_is_given_ends_as_it_does() -> None:
     assert tool_run.run(("sh", "-c", "exec 0<&-; echo done"), given="x" * 1_000_000) == "done"
+
+
+def test_an_error_names_the_program_that_failed_and_not_the_one_that_started_it() -> None:
+    """`unshare failed` says nothing to somebody whose requirements pip does not find."""
+    with pytest.raises(ImageError, match=r"^pip failed with exit status 3"):
+        tool_run.run(("sh", "-c", "echo no matching distribution; exit 3"), called="pip")
+    with pytest.raises(ImageError, match=r"^sh failed with exit status 3"):
+        tool_run.run(("sh", "-c", "exit 3"))

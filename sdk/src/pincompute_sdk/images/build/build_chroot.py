@@ -72,6 +72,7 @@ class BuildChroot:
         """Raises ImageError with the program's last lines. Passwords in the environment are no arguments that others see."""
         tool_run.run(
             (*_unshare(), "sh", "-c", _script(self.root, mounts, folder, command)),
+            called=Path(command[0]).name,
             environment=dict(environment),
             line=line,
             remedy=remedy,

@@ -15,6 +15,7 @@ LAST = 15  # lines of a program's output in an error
 def run(
     command: Sequence[str],
     *,
+    called: str = "",
     environment: Mapping[str, str] | None = None,
     line: Callable[[str], None] = lambda _: None,
     folder: Path | None = None,
@@ -25,10 +26,11 @@ def run(
 ) -> str:
     """The output, errors included; `line` sees each line when it comes. Raises ImageError.
 
+    `called` is the program that an error names, if the command starts another one for it.
     The program reads `given`, a few lines. An error shows the last lines, without those in `silent`. `edit` takes out of each
     line what nobody may see.
     """
-    name = Path(command[0]).name
+    name = called or Path(command[0]).name
     try:
         process = subprocess.Popen(
             command,
