@@ -87,8 +87,8 @@ class Replica:
 
 
 class ReplicaName(NamedTuple):
-    """What users call the pods of one name. `since` is when the present one was made, if it has another number than the
-    placement gives its name: former pods of the name were other replicas.
+    """What users call the pods of one name. `since` is when the present one was made, if the placement gives its name another
+    number: former pods of the name were other replicas.
     """
 
     text: str
