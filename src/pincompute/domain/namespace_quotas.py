@@ -111,12 +111,11 @@ def limit_range(project: Project) -> Manifest:
 
 def filled_in(spec: Mapping[str, Any]) -> int | None:
     """Returns how many bytes a container may write that says nothing, by a LimitRange; None where that says nothing either."""
-    found: Mapping[str, Any] = (
-        next((e.get("default") for e in spec.get("limits", ()) if e.get("type") == "Container"), None) or {}
-    )
+    rows: list[Manifest] = spec.get("limits") or []
+    amounts: list[Manifest] = [row.get("default") or {} for row in rows if row.get("type") == "Container"]
     try:
-        return quantity.parse(str(found[STORAGE])).whole
-    except (KeyError, InvalidQuantityError):
+        return quantity.parse(str(amounts[0][STORAGE])).whole
+    except (LookupError, InvalidQuantityError):
         return None
 
 

@@ -147,9 +147,8 @@ def _second(limits: ListedObject, there: LimitRange | None) -> Place:
     has to count: the quota follows the LimitRange, unless that is to fill in more than now.
     """
     before = namespace_quotas.filled_in(there.spec) if there is not None and not there.deleting else None
-    after = namespace_quotas.filled_in(limits.body["spec"])
-    more = before is not None and after is not None and before < after
-    return _RANGE if more else _QUOTA
+    wanted = namespace_quotas.filled_in(limits.body["spec"])
+    return _RANGE if before is not None and wanted is not None and before < wanted else _QUOTA
 
 
 def _repair(project: Project, cluster: str, made: ListedObject, there: Object | None) -> Write | None:
