@@ -60,11 +60,6 @@ REFUSED = {
     "a limit that goes": (SMALL, of({"limits": {"memory": None}}), "resource limits cannot be removed"),
     "a request that goes": (SMALL, of({"requests": {"cpu": None}}), "resource requests cannot be removed"),
     "another resource": (SMALL, of({"requests": {"ephemeral-storage": "1Mi"}}), "only cpu and memory resources are mutable"),
-    "an init container that has ended": (
-        SMALL,
-        of({"requests": {"cpu": "20m"}}, "setup", "initContainers"),
-        "resources for non-sidecar init containers are immutable",
-    ),
     "another quality of service": (
         EQUAL,
         of({"limits": {"memory": "64Mi"}}),

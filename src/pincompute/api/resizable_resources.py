@@ -9,6 +9,7 @@ that the environment of a container contains, because a program that runs would 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from pincompute.api import quantity
@@ -51,11 +52,17 @@ def quality_of_service(containers: Iterable[tuple[Amounts, Amounts]]) -> Quality
 
 def _add(sums: dict[str, int], amounts: Amounts) -> list[str]:
     """Adds the amounts that count, and returns their names; 0 is as good as nothing."""
-    found = {name: quantity.parse(amounts[name]).nanos for name in RESIZABLE if name in amounts}
-    for name, nanos in found.items():
-        if nanos > 0:
-            sums[name] = sums.get(name, 0) + nanos
-    return [name for name, nanos in found.items() if nanos > 0]
+    found = {name: nanos(str(amounts[name])) for name in RESIZABLE if name in amounts}
+    for name, amount in found.items():
+        if amount > 0:
+            sums[name] = sums.get(name, 0) + amount
+    return [name for name, amount in found.items() if amount > 0]
+
+
+@lru_cache(maxsize=4096)
+def nanos(amount: str) -> int:
+    """Remembered, because the pods of a cluster have few different amounts."""
+    return quantity.parse(amount).nanos
 
 
 def in_environment(spec: Manifest) -> frozenset[tuple[str, str, str]]:

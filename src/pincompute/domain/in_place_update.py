@@ -48,7 +48,8 @@ def patch(pod: Pod, template: Manifest, carried: PodMetadata) -> Manifest:
     notes[labels.IN_PLACE] = msgspec.json.encode(record).decode() if record else None
     if labels.IN_PLACE not in pod.metadata.annotations and not record:
         del notes[labels.IN_PLACE]
-    images = changed | renamed
+    begun = {name: image for name, image in pod_resize.held_images(pod).items() if name in record and not record[name].image}
+    images = begun | changed | renamed
     resize = pod_resize.record(pod, template)
     held = pod_resize.differs(pod, resize)
     notes |= pod_resize.annotation(pod, msgspec.structs.replace(resize, images=images if held else {}))

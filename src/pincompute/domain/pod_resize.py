@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from pincompute.api import conditions, labels, quantity, resizable_resources, resource_requests, template_hash
+from pincompute.api import conditions, labels, resizable_resources, resource_requests, template_hash
 from pincompute.api.builtin import Container, ContainerStatus, Pod, ResourceRequirements
 from pincompute.api.conditions import Condition
 from pincompute.api.meta import Manifest, Struct
@@ -105,6 +105,8 @@ def annotation(pod: Pod, made: Resize) -> dict[str, str | None]:
 
 def differs(pod: Pod, made: Resize) -> bool:
     """Returns whether the pod's spec has other amounts."""
+    if not made.resources:
+        return False
     present = _present(pod)
     return any(not _same(present[name], amounts) for name, amounts in made.resources.items() if name in present)
 
@@ -122,20 +124,23 @@ def resize_patch(pod: Pod) -> Manifest:
 
 def image_patch(pod: Pod) -> Manifest:
     """Returns the strategic merge patch of images that were held back; empty while the node has not accepted the amounts."""
-    images = recorded(pod).images
-    present = {container.name: container.image for container in _running(pod)}
-    held = {name: {"image": image} for name, image in images.items() if present.get(name, image) != image}
+    held = {name: {"image": image} for name, image in held_images(pod).items()}
     return _in_containers(pod, held) if held and is_accepted(pod) else {}
+
+
+def held_images(pod: Pod) -> dict[str, str]:
+    """Returns the images that wait for the node, by container."""
+    images = recorded(pod).images
+    present = {container.name: container.image for container in _running(pod)} if images else {}
+    return {name: image for name, image in images.items() if present.get(name, image) != image}
 
 
 def is_pending(pod: Pod) -> bool:
     """Returns whether the pod does not have yet what it is to have, in its spec or on its node."""
-    made = recorded(pod)
-    if not made.resources:
+    if not recorded(pod).resources:
         return False
-    images = {container.name: container.image for container in _running(pod)}
-    held = any(images.get(name, image) != image for name, image in made.images.items())
-    return held or not is_accepted(pod) or conditions.is_true(pod.status.conditions, _IN_PROGRESS)
+    accepted = is_accepted(pod) and not held_images(pod)
+    return not accepted or conditions.is_true(pod.status.conditions, _IN_PROGRESS)
 
 
 def is_accepted(pod: Pod) -> bool:
@@ -245,7 +250,7 @@ def _equal(one: Amounts, other: Amounts, names: tuple[str, ...]) -> bool:
 
 
 def _amount(amounts: Amounts, name: str) -> int | None:
-    return quantity.parse(amounts[name]).nanos if name in amounts else None
+    return resizable_resources.nanos(str(amounts[name])) if name in amounts else None
 
 
 def _keeps(present: ResourceRequirements, wanted: ResourceRequirements) -> bool:

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from shard_builders import NOW, PULLED, pod, pulling, seen, shard, share
 
+from pincompute.api import template_hash
 from pincompute.api.builtin import Container, ContainerStatus, Pod, ReportedResources, ResourceRequirements
 from pincompute.api.conditions import Condition
-from pincompute.api.labels import IN_PLACE, RESIZE, REVISION, SHAPE
+from pincompute.api.labels import CONTAINERS_RESTARTED_AT, IN_PLACE, RESIZE, REVISION, SHAPE
 from pincompute.api.shards import Share
 from pincompute.domain import pod_resize
 from pincompute.engine.plan import Confirm, Delete, Evict, Patch, Plan, Replace
@@ -224,7 +225,7 @@ def test_what_the_node_refuses_leads_to_another_pod_where_that_is_allowed(case: 
         assert plan.wake_after == 120
 
 
-IMPOSSIBLE = {
+IMPOSSIBLE: dict[str, tuple[Pod, Share, dict[str, Any]]] = {
     "a node that reports nothing, as simulated ones": (running(SMALL, reports=False), LARGE, {}),
     "a node that is smaller": (running(SMALL), LARGE, {"room": {"n1": {"cpu": "2", "memory": "100Mi"}}}),
 }
@@ -274,3 +275,15 @@ def test_a_pod_of_a_former_version_is_resized_and_carries_the_present_shape_then
     assert notes[SHAPE] == pod(0, LARGE).metadata.annotations[SHAPE]
     assert pod_resize.recorded(applied(present, update)).resources["web"].requests["memory"] == "128Mi"
     assert IN_PLACE not in notes
+
+
+def test_a_restart_that_waits_for_a_resize_is_carried_out_although_the_update_goes_back():
+    """S-155: the record waits for the container to end, so its restart is not forgotten with the resize."""
+    again = {"metadata": {"annotations": {CONTAINERS_RESTARTED_AT: '{"web":"2026-11-29T12:00:00+00:00"}'}}}
+    template = {**LARGE.template, **again}
+    wanted = Share(revision=template_hash.revision(template), template=template, replicas=1)
+    (update,) = written(decide(seen(of(wanted), running(SMALL))))
+    (back,) = written(decide(seen(of(SMALL), applied(running(SMALL), update))))
+    assert back.body["spec"] == {"containers": [{"name": "web", "image": f"hello:1{DIGEST}"}]}
+    ended = node_says(applied(applied(running(SMALL), update), back), allocated="64Mi", container_id="id-1")
+    assert told(decide(seen(of(SMALL), ended)))["availableReplicas"] == 1

@@ -46,13 +46,11 @@ def _causes(old: Manifest, body: Manifest, made: Manifest) -> Iterator[StatusCau
             yield _forbidden(f"spec.{where}", f"{where} may not be added or removed on resize")
             continue
         for place, (present, wanted) in enumerate(zip(before, items(made["spec"], where), strict=True)):
-            yield from _of_container(f"spec.{where}[{place}]", where, present, wanted)
+            yield from _of_container(f"spec.{where}[{place}]", present, wanted)
 
 
-def _of_container(at: str, where: str, present: Manifest, wanted: Manifest) -> Iterator[StatusCause]:
+def _of_container(at: str, present: Manifest, wanted: Manifest) -> Iterator[StatusCause]:
     old, new = part(present, "resources"), part(wanted, "resources")
-    if where == "initContainers" and present.get("restartPolicy") != "Always" and old != new:
-        yield _forbidden(f"{at}.resources", "resources for non-sidecar init containers are immutable")
     for amounts in _AMOUNTS:
         if part(old, amounts).keys() - part(new, amounts).keys():
             yield _forbidden(f"{at}.resources.{amounts}", f"resource {amounts} cannot be removed")
