@@ -58,8 +58,9 @@ class TemplateChanges:
             if new.get("image") != old.get("image"):
                 found[f"containers[{index}].image"] = "--image"
             former: Data = old.get("env") or {}
-            set_ = (name for name, value in (new.get("env") or {}).items() if former.get(name) != value)
-            found |= {f"containers[{index}].env.{name}": f"--env {name}" for name in set_}
+            present: Data = new.get("env") or {}
+            changed = (name for name, value in present.items() if former.get(name) != value)
+            found |= {f"containers[{index}].env.{name}": f"--env {name}" for name in changed}
         return found
 
     def _apply_env(self, container: Data) -> None:
