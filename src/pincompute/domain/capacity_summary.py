@@ -140,7 +140,7 @@ def _most(many: Iterable[Requests]) -> Requests:
 
 
 def _only(reported: frozenset[str], room: Requests) -> dict[str, int]:
-    return {name: amount for name, amount in room.items() if amount > 0 and name in reported}
+    return {name: room[name] for name in sorted(room) if room[name] > 0 and name in reported}
 
 
 def _left(room: Requests, taken: Requests) -> Requests:

@@ -2,8 +2,8 @@
 
 A kubelet ends a container before it pulls the image of the next one. With the image on the node beforehand, a container is down
 for as long as its program takes to start, and one whose image cannot be pulled runs on. The containers of the pod have the
-images of the update and a command that no image has. So the kubelet pulls each image and fails to start it, and no program of
-the image runs. A node that pulls images does the same for every other pod, so nothing has to be installed on it.
+images of the update and a command that no image can have. So the kubelet pulls each image and fails to start it, and no program
+of the image runs. A node that pulls images does the same for every other pod, so nothing has to be installed on it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from pincompute.api.projects import PodSecurityLevel
 from pincompute.api.validation_rules import LEAST
 from pincompute.domain import container_failure, pod_security_defaults, scheduling_verdict
 
-_COMMAND = "/.pincompute/pull-only"  # an image that has it runs its own program, with no more rights than in a replica
-_COPIED = ("tolerations", "imagePullSecrets", "hostUsers", "os")  # what decides whether a node takes a pod and pulls for it
+_COMMAND = (
+    "/dev/null/pull-only"  # /dev is the container runtime's own, and its null is no folder: no image can have this program
+)
+_COPIED = ("tolerations", "imagePullSecrets", "hostUsers", "os", "securityContext", "runtimeClassName")
+"""What decides whether a node takes a pod and pulls for it, and what confines its containers."""
 _RESOURCES: Manifest = {"requests": LEAST, "limits": {"memory": "16Mi", "ephemeral-storage": LEAST["ephemeral-storage"]}}
 _DIGITS = 12  # hex digits that tell the pulls of a shard apart
 
@@ -74,8 +77,8 @@ def _only(node: str) -> Manifest:
 
 
 def _container(given: Manifest, image: str) -> Manifest:
-    policy = {"imagePullPolicy": given["imagePullPolicy"]} if given.get("imagePullPolicy") else {}
-    return {"name": given["name"], "image": image, "command": [_COMMAND], "resources": _RESOURCES, **policy}
+    copied = {name: given[name] for name in ("imagePullPolicy", "securityContext") if given.get(name)}
+    return {"name": given["name"], "image": image, "command": [_COMMAND], "resources": _RESOURCES, **copied}
 
 
 def state(pod: Pod) -> PullState:

@@ -66,6 +66,23 @@ def patch(pod: Pod, template: Manifest, carried: PodMetadata) -> Manifest:
     return {"metadata": _filled(metadata), "spec": _filled(spec)}
 
 
+def held_images_patch(pod: Pod) -> Manifest:
+    """Returns the strategic merge patch of images that waited for a resize; empty while the node has not accepted the amounts.
+
+    The same write records anew which containers end, because they may have restarted while their images waited, and takes the
+    images out of the record, so that no later change of an image is taken for one that still waits.
+    """
+    held = pod_resize.held_images(pod)
+    if not held or not pod_resize.is_accepted(pod):
+        return {}
+    ids, before, present = _ids(pod), _recorded(pod), _images(pod)
+    ending = {name: Replaced(ids.get(name, ""), before[name].image if name in before else present[name]) for name in held}
+    notes = {labels.IN_PLACE: msgspec.json.encode({**before, **ending}).decode()}
+    notes |= pod_resize.annotation(pod, msgspec.structs.replace(pod_resize.recorded(pod), images={}))
+    body = pod_resize.in_containers(pod, {name: {"image": image} for name, image in held.items()})
+    return {"metadata": {"annotations": notes}, **body}
+
+
 def changed_images(pod: Pod, template: Manifest) -> dict[str, str]:
     """Returns the images, by container, that the template brings to the pod."""
     present = _images(pod)
@@ -123,12 +140,15 @@ def _renamed(pod: Pod, wanted: Mapping[str, str], renamed: Mapping[str, str]) ->
 
 
 def is_pending(pod: Pod) -> bool:
-    """Returns whether a container that has to end still runs. Without ids to compare, readiness alone decides."""
+    """Returns whether a container that has to end still runs. Without ids to compare, readiness alone decides.
+
+    One whose image waits for a resize serves on: nothing has told it to end.
+    """
     record = _recorded(pod)
     if not record:
         return False
-    ids = _ids(pod)
-    return any(old.id and ids.get(name) == old.id for name, old in record.items())
+    ids, held = _ids(pod), pod_resize.held_images(pod)
+    return any(old.id and ids.get(name) == old.id for name, old in record.items() if name not in held)
 
 
 def _record(pod: Pod, wanted: Mapping[str, str], changed: Mapping[str, str], renamed: Mapping[str, str]) -> dict[str, Replaced]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ from pincompute.api.conditions import Condition
 from pincompute.api.meta import Manifest, Struct
 from pincompute.api.resizable_resources import RESIZABLE, Amounts
 from pincompute.domain import pod_resources
+
+V = TypeVar("V")
 
 PATIENCE = timedelta(minutes=2)  # until a replica whose node has no room for its new amounts gets another pod
 _PENDING, _IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
@@ -81,6 +83,8 @@ def refusal(pod: Pod, amounts: Wanted, room: Amounts) -> str:
         return ""
     if pod.spec.resources is not None and (pod.spec.resources.requests or pod.spec.resources.limits):
         return "it requests resources as a whole"
+    if not pod.status.observed_generation:  # before Kubernetes 1.34 nobody could tell when the resize is done
+        return "its node does not report which change of the replica it has seen"
     reported = {status.name for status in _statuses(pod) if status.resources is not None}
     if not present.keys() <= reported:
         return "its node does not report the resources of its containers"
@@ -92,8 +96,19 @@ def refusal(pod: Pod, amounts: Wanted, room: Amounts) -> str:
 
 
 def recorded(pod: Pod) -> Resize:
+    """Returns the record, without what somebody else wrote: another form, or containers of the platform."""
     text = pod.metadata.annotations.get(labels.RESIZE)
-    return msgspec.json.decode(text, type=Resize) if text else Resize()
+    try:
+        made = msgspec.json.decode(text, type=Resize) if text else Resize()
+    except (msgspec.MsgspecError, RecursionError):
+        return Resize()
+    if not any(name.startswith(labels.OF_PLATFORM) for name in (*made.resources, *made.images)):
+        return made
+    return msgspec.structs.replace(made, resources=_of_user(made.resources), images=_of_user(made.images))
+
+
+def _of_user(by_container: Mapping[str, V]) -> dict[str, V]:
+    return {name: value for name, value in by_container.items() if not name.startswith(labels.OF_PLATFORM)}
 
 
 def annotation(pod: Pod, made: Resize) -> dict[str, str | None]:
@@ -119,13 +134,7 @@ def is_unsent(pod: Pod) -> bool:
 def resize_patch(pod: Pod) -> Manifest:
     """Returns the strategic merge patch of the pod's subresource `resize`."""
     resources = recorded(pod).resources
-    return _in_containers(pod, {name: {"resources": msgspec.to_builtins(made)} for name, made in resources.items()})
-
-
-def image_patch(pod: Pod) -> Manifest:
-    """Returns the strategic merge patch of images that were held back; empty while the node has not accepted the amounts."""
-    held = {name: {"image": image} for name, image in held_images(pod).items()}
-    return _in_containers(pod, held) if held and is_accepted(pod) else {}
+    return in_containers(pod, {name: {"resources": msgspec.to_builtins(made)} for name, made in resources.items()})
 
 
 def held_images(pod: Pod) -> dict[str, str]:
@@ -154,8 +163,8 @@ def is_accepted(pod: Pod) -> bool:
 
 
 def restarts(pod: Pod) -> bool:
-    """Returns whether containers end by the resize, so the pod serves less until it is done."""
-    return bool(recorded(pod).ending)
+    """Returns whether containers end by a resize that the pod was sent, so it serves less until that is done."""
+    return bool(recorded(pod).ending) and not is_unsent(pod)
 
 
 def obstacle(pod: Pod) -> Obstacle | None:
@@ -264,7 +273,7 @@ def _quality(pod: Pod, amounts: Wanted) -> str:
     return resizable_resources.quality_of_service((made.requests, made.limits) for made in resources)
 
 
-def _in_containers(pod: Pod, changes: Mapping[str, Manifest]) -> Manifest:
+def in_containers(pod: Pod, changes: Mapping[str, Manifest]) -> Manifest:
     lists = (("containers", pod.spec.containers), ("initContainers", pod.spec.init_containers))
     named = {
         where: [{"name": c.name, **changes[c.name]} for c in containers if c.name in changes] for where, containers in lists

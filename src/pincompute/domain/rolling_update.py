@@ -107,7 +107,8 @@ def actions(
     pairs = _same_shape(movers, missing) if budget.in_place else []
     revisions = {replica.name: revision for replica, revision in pairs}
     prepared = [replica for replica, _ in pairs if replica.name not in unprepared]
-    gone = {replica.name for replica in surplus}
+    waiting = {name for name in unprepared if name in revisions}
+    gone = {replica.name for replica in surplus} - waiting  # what waits for its node can be restarted or replaced meanwhile
     restarts = [r for r in replicas if r.restart and r.name not in gone]
     replaced = [r for r in movers if r.name not in revisions and not r.waits] + [
         r for r in replicas if r.replace and r.name not in gone

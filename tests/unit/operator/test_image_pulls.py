@@ -9,10 +9,13 @@ from shard_builders import NOW, PULLED, UID, pod, pulling, seen, shard, share
 from pincompute.api import validation_rules
 from pincompute.api.builtin import PODS, ContainerState, ContainerStateRunning, ContainerStateWaiting, Pod, PodStatus
 from pincompute.api.conditions import Condition
-from pincompute.api.labels import IMAGE_PULL
+from pincompute.api.labels import IMAGE_PULL, IN_PLACE, RESTART_REQUEST
 from pincompute.api.meta import Manifest
 from pincompute.api.shards import ShardBudget
-from pincompute.engine.plan import Confirm, Create, Delete, Patch, Plan, Replace
+from pincompute.domain import image_pull
+from pincompute.domain.image_pull import ImagePull
+from pincompute.domain.restart_requests import RestartRequest
+from pincompute.engine.plan import Confirm, Create, Delete, Evict, Patch, Plan, Replace
 from pincompute.operator.replicas import image_pulls
 from pincompute.operator.replicas.replicas_controller import decide
 
@@ -57,6 +60,20 @@ def test_the_pod_that_pulls_may_run_in_a_project_and_takes_the_room_of_no_other(
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert not spec["automountServiceAccountToken"]
     assert [rule.problem for rule in validation_rules.MEMBER_POD if not rule.holds(spec)] == []
+
+
+def test_no_program_of_an_image_runs_and_its_pod_is_confined_as_the_replicas_are():
+    """An image chooses what it contains, but nothing below a device."""
+    context = {"readOnlyRootFilesystem": True}
+    template = share("hello:2", securityContext=context).template
+    pod_context = {"runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+    given = {**template, "spec": {**template["spec"], "runtimeClassName": "sandbox", "securityContext": pod_context}}
+    spec = image_pull.spec(ImagePull("n1", "v", {"web": "hello:2"}), given, "baseline")
+    (container,) = spec["containers"]
+    assert container["command"] == ["/dev/null/pull-only"]
+    assert "args" not in container
+    assert (container["securityContext"], spec["securityContext"]) == (context, pod_context)
+    assert spec["runtimeClassName"] == "sandbox"
 
 
 @pytest.mark.parametrize(
@@ -136,3 +153,28 @@ def test_some_nodes_pull_at_the_same_time():
     then = decide(seen(shard(many, budget=ShardBudget()), *pods, pulls=(*ready, pulling(many, None, node="n30"))))
     assert len(names(then, Create)) == image_pulls.AT_ONCE - 1
     assert told(then)["disruptionRequests"] == {"updates": 30}
+
+
+def test_nodes_that_cannot_pull_hold_up_no_others():
+    many = share("hello:2", replicas=40)
+    pods = tuple(pod(n, V1, node=f"n{n}") for n in range(40))
+    failing = tuple(pulling(many, FAILING, node=f"n{n}") for n in range(image_pulls.AT_ONCE))
+    nobody_could = decide(seen(shard(many, budget=ShardBudget()), *pods, pulls=failing))
+    assert names(nobody_could, Create) == [], "an image that does not exist is not tried on every node"
+    one_could = decide(seen(shard(many, budget=ShardBudget()), *pods, pulls=(*failing, pulling(many, PULLED, node="n20"))))
+    assert len(names(one_could, Create)) == image_pulls.AT_ONCE
+
+
+def test_a_replica_in_the_middle_of_its_update_proves_nothing_of_its_node():
+    """It has the revision's label, and its former container may still be ready."""
+    record = {IN_PLACE: '{"web":{"id":"id-0","image":"hello:1"}}'}
+    of = shard(V2, budget=ShardBudget(unavailable=2, updating=2))
+    plan = decide(seen(of, pod(0, V2, annotations=record), pod(1, V1), pulls=(pulling(V2, None),)))
+    assert (names(plan, Patch), names(plan, Delete)) == ([], [])
+
+
+def test_a_replica_that_waits_for_its_node_can_be_replaced_by_request():
+    request = RestartRequest(id="1", by="dev", why="", at=NOW)
+    asked = pod(0, V1, annotations={RESTART_REQUEST: msgspec.json.encode([request]).decode()})
+    plan = decide(seen(shard(V2), asked, pod(1, V1), pulls=(pulling(V2, FAILING),)))
+    assert [a.ref.key.name for a in plan.actions if isinstance(a, Evict)] == ["hello-a1-0"]

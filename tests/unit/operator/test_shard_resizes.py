@@ -14,8 +14,8 @@ from pincompute.api.builtin import Container, ContainerStatus, Pod, ReportedReso
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import CONTAINERS_RESTARTED_AT, IN_PLACE, RESIZE, REVISION, SHAPE
 from pincompute.api.shards import Share
-from pincompute.domain import pod_resize
-from pincompute.engine.plan import Confirm, Delete, Evict, Patch, Plan, Replace
+from pincompute.domain import in_place_update, pod_resize
+from pincompute.engine.plan import Confirm, Create, Delete, Evict, Patch, Plan, Replace
 from pincompute.operator.replicas.replicas_controller import decide
 
 DIGEST = "@sha256:" + "a" * 64
@@ -48,7 +48,12 @@ def running(
     )
     made = pod(0, of, status=status, conditions=conditions, **more)
     container = msgspec.structs.replace(made.spec.containers[0], resources=msgspec.convert(resources, ResourceRequirements))
-    return msgspec.structs.replace(made, spec=msgspec.structs.replace(made.spec, containers=(container,)))
+    return msgspec.structs.replace(
+        made,
+        metadata=msgspec.structs.replace(made.metadata, generation=1),
+        spec=msgspec.structs.replace(made.spec, containers=(container,)),
+        status=msgspec.structs.replace(made.status, observed_generation=1 if reports else 0),
+    )
 
 
 def written(plan: Plan) -> list[Patch]:
@@ -127,22 +132,80 @@ def test_more_memory_is_recorded_then_asked_for_then_awaited_and_nothing_restart
     assert (told(done)["availableReplicas"], told(done)["updatedReplicas"]) == (1, 1)
 
 
-def test_an_image_follows_when_the_node_has_accepted_the_memory():
-    """One update: the new program never starts with the former limit."""
-    (update,) = written(decide(seen(of(NEW_IMAGE), running(SMALL), pulls=(pulling(NEW_IMAGE, PULLED),))))
+def test_an_image_follows_when_the_node_has_accepted_the_memory_and_has_the_image():
+    """One update: the new program never starts with the former limit. The replica serves until its container is to end."""
+    pulled = (pulling(NEW_IMAGE, PULLED),)
+    (update,) = written(decide(seen(of(NEW_IMAGE), running(SMALL), pulls=pulled)))
     assert "spec" not in update.body
-    (resize,) = written(decide(seen(of(NEW_IMAGE), applied(running(SMALL), update))))
-    waiting = applied(applied(running(SMALL), update), resize)
-    assert written(decide(seen(of(NEW_IMAGE), waiting))) == []
+    half = applied(running(SMALL), update)
+    assert told(decide(seen(of(NEW_IMAGE), half, pulls=pulled)))["readyReplicas"] == 1
+    (resize,) = written(decide(seen(of(NEW_IMAGE), half, pulls=pulled)))
+    waiting = applied(half, resize)
+    assert written(decide(seen(of(NEW_IMAGE), waiting, pulls=pulled))) == []
     accepted = node_says(waiting, allocated="128Mi")
-    (image,) = written(decide(seen(of(NEW_IMAGE), accepted)))
-    assert (image.subresource, image.body) == ("", {"spec": {"containers": [{"name": "web", "image": "hello:2"}]}})
+    again = decide(seen(of(NEW_IMAGE), accepted))
+    assert written(again) == [], "the node may have removed the image meanwhile"
+    assert [a.ref.key.name for a in again.actions if isinstance(a, Create)] == [pulled[0].metadata.name]
+    (image,) = written(decide(seen(of(NEW_IMAGE), accepted, pulls=pulled)))
+    assert (image.subresource, image.body["spec"]) == ("", {"containers": [{"name": "web", "image": "hello:2"}]})
     restarting = applied(accepted, image)
     assert told(decide(seen(of(NEW_IMAGE), restarting))).get("readyReplicas", 0) == 0
     ended = node_says(restarting, allocated="128Mi", container_id="id-1")
     plan = decide(seen(of(NEW_IMAGE), ended))
     assert written(plan) == []
     assert told(plan)["availableReplicas"] == 1
+
+
+def with_held_image(container_id: str = "id-0") -> Pod:
+    """A replica that the node has resized, and whose image is to follow."""
+    pulled = (pulling(NEW_IMAGE, PULLED),)
+    (update,) = written(decide(seen(of(NEW_IMAGE), running(SMALL), pulls=pulled)))
+    half = applied(running(SMALL), update)
+    (resize,) = written(decide(seen(of(NEW_IMAGE), half, pulls=pulled)))
+    return node_says(applied(half, resize), allocated="128Mi", container_id=container_id)
+
+
+def test_the_container_that_ends_is_the_one_that_runs_when_its_image_follows():
+    """S-153: it may have restarted while the image waited, and its successor is not the update's end."""
+    pulled = (pulling(NEW_IMAGE, PULLED),)
+    restarted = with_held_image("id-1")
+    (image,) = written(decide(seen(of(NEW_IMAGE), restarted, pulls=pulled)))
+    assert told(decide(seen(of(NEW_IMAGE), applied(restarted, image)))).get("readyReplicas", 0) == 0
+
+
+def test_a_restart_by_request_after_a_resize_ends_the_container_once():
+    """The image that followed the resize waits no longer, so another name of it is no change."""
+    (image,) = written(decide(seen(of(NEW_IMAGE), with_held_image(), pulls=(pulling(NEW_IMAGE, PULLED),))))
+    done = node_says(applied(with_held_image(), image), allocated="128Mi", container_id="id-1")
+    (container,) = done.spec.containers
+    renamed = msgspec.structs.replace(container, image=f"hello:2{DIGEST}")
+    done = msgspec.structs.replace(done, spec=msgspec.structs.replace(done.spec, containers=(renamed,)))
+    assert written(decide(seen(of(NEW_IMAGE), done))) == []
+
+
+def test_a_replica_whose_image_waits_lets_its_node_pull_the_next_one_first():
+    """S-158: it serves, although an update of it has begun."""
+    (update,) = written(decide(seen(of(NEW_IMAGE), running(SMALL), pulls=(pulling(NEW_IMAGE, PULLED),))))
+    half, third = applied(running(SMALL), update), sized("64Mi", "hello:3")
+    plan = decide(seen(of(third), half))
+    assert written(plan) == []
+    assert len([a for a in plan.actions if isinstance(a, Create)]) == 1
+
+
+def test_a_pause_stops_an_update_between_its_writes():
+    pulled = (pulling(NEW_IMAGE, PULLED),)
+    (update,) = written(decide(seen(of(NEW_IMAGE), running(SMALL), pulls=pulled)))
+    half = applied(running(SMALL), update)
+    assert written(decide(seen(of(NEW_IMAGE, paused=True), half, pulls=pulled))) == []
+    assert written(decide(seen(of(NEW_IMAGE, paused=True), with_held_image(), pulls=pulled))) == []
+
+
+def test_a_node_that_does_not_say_which_change_it_has_seen_gets_new_pods():
+    """Kubernetes before 1.34: nobody could tell when the resize is done."""
+    present = running(SMALL)
+    silent = msgspec.structs.replace(present, status=msgspec.structs.replace(present.status, observed_generation=0))
+    plan = decide(seen(of(LARGE), silent))
+    assert (written(plan), len([a for a in plan.actions if isinstance(a, Evict)])) == ([], 1)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -247,8 +310,11 @@ def test_a_container_that_restarts_for_its_memory_counts_as_not_serving_until_it
     small, large = sized("64Mi", resizePolicy=policy), sized("128Mi", resizePolicy=policy)
     (update,) = written(decide(seen(of(large), running(small))))
     assert msgspec.json.decode(update.body["metadata"]["annotations"][RESIZE])["ending"] == {"web": "id-0"}
-    plan = decide(seen(of(large), applied(running(small), update)))
-    assert told(plan).get("readyReplicas", 0) == 0
+    half = applied(running(small), update)
+    plan = decide(seen(of(large), half))
+    assert (told(plan)["readyReplicas"], told(plan).get("availableReplicas", 0)) == (1, 0), "nothing has told it to end yet"
+    (resize,) = written(plan)
+    assert told(decide(seen(of(large), applied(half, resize)))).get("readyReplicas", 0) == 0
     more_cpu = share("hello:1", replicas=1, resources=amounts("64Mi", "200m"), resizePolicy=policy)
     (update,) = written(decide(seen(of(more_cpu), running(small))))
     assert "ending" not in msgspec.json.decode(update.body["metadata"]["annotations"][RESIZE])
@@ -287,3 +353,22 @@ def test_a_restart_that_waits_for_a_resize_is_carried_out_although_the_update_go
     assert back.body["spec"] == {"containers": [{"name": "web", "image": f"hello:1{DIGEST}"}]}
     ended = node_says(applied(applied(running(SMALL), update), back), allocated="64Mi", container_id="id-1")
     assert told(decide(seen(of(SMALL), ended)))["availableReplicas"] == 1
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"resources": {"platform-agent": {"limits": {"memory": "1Mi"}}}}',
+        '{"images": {"platform-agent": "elsewhere/agent:1"}}',
+        '{"resources": 7}',
+        "[" * 10_000,
+    ],
+    ids=["amounts", "image", "another form", "deep"],
+)
+def test_a_record_that_somebody_else_wrote_reaches_no_container_of_the_platform(record: str):
+    """The operator may change these, so whoever may write annotations in a project would have its rights."""
+    made = running(SMALL, annotations={RESIZE: record})
+    agent = Container(name="platform-agent", image="agent:1", restart_policy="Always")
+    made = msgspec.structs.replace(made, spec=msgspec.structs.replace(made.spec, init_containers=(agent,)))
+    assert written(decide(seen(of(SMALL), made))) == []
+    assert (pod_resize.resize_patch(made), in_place_update.held_images_patch(made)) == ({"spec": {}}, {})

@@ -15,6 +15,7 @@ import yaml
 from gateway.served_gateway import Running, running
 from pincompute_sdk.cli.__main__ import main
 
+from pincompute.api import template_hash
 from pincompute.api.meta import Key
 from pincompute.api.workloads import PINAPPS
 
@@ -278,7 +279,7 @@ async def test_the_history_speaks_in_sentences_and_names_a_revision_once(pin: Pi
     scaled = next(row for row in rows if "scaled" in row[3])
     assert scaled[1:] == ["revision", "-", "alice scaled hello from 3 to 7"]
     created = [row for row in rows if "alice created hello" in row[3]]
-    assert created[0][2].startswith("v2")
+    assert created[0][2].startswith(template_hash.VERSION)
 
 
 async def test_histories_show_an_end_that_nobody_recorded(pin: Pin, gateway: Running) -> None:

@@ -260,7 +260,9 @@ class HistoryService:
         troubled = [(obj, kind) for obj, kind in found if obj.status.phase not in ("Running", "Stopped", "Succeeded")]
         troubled.sort(key=lambda each: each[0].key)
         stalled = [(obj, kind) for obj, kind in troubled if workload_explanation.needs_way_back(obj)]
-        ways = {obj.metadata.uid: await self._rollback(kind, obj) for obj, kind in stalled[:WAYS_BACK]}
+        asked = stalled[:WAYS_BACK]  # all at once: a store that is away holds up the answer once, and not for each of them
+        found_ways = await asyncio.gather(*(self._rollback(kind, obj) for obj, kind in asked))
+        ways = {obj.metadata.uid: way for (obj, _), way in zip(asked, found_ways, strict=True)}
         ways |= {obj.metadata.uid: workload_explanation.explained_alone(kind, obj) for obj, kind in stalled[WAYS_BACK:]}
         return tuple(self._present(kind, obj, (), (), ways.get(obj.metadata.uid, "")) for obj, kind in troubled)
 

@@ -8,6 +8,7 @@ and not only for those that the budget allows to change now, so that an update w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,7 @@ class PullOwner:
 
 @dataclass(frozen=True, slots=True)
 class ImageChange:
-    """A replica that serves, and the share of the mix that it takes in place."""
+    """A replica that serves, and the share of the mix whose images it takes in place."""
 
     pod: Pod
     share: Share
@@ -68,27 +69,38 @@ class ImagePulls:
     delete: tuple[Delete, ...] = ()
 
 
-def decide(owner: PullOwner, changes: Sequence[ImageChange], replicas: Sequence[Pod], pulling: Sequence[Pod]) -> ImagePulls:
-    """`replicas` are the shard's pods, and `pulling` those that pull for it."""
-    serving = {(pod.spec.node_name, pod.metadata.labels.get(REVISION, "")) for pod in replicas if shard_pods.ready_since(pod)}
+def decide(
+    owner: PullOwner, changes: Sequence[ImageChange], have: AbstractSet[tuple[str, str]], pulling: Sequence[Pod]
+) -> ImagePulls:
+    """`have` are nodes, each with a revision that a replica of the shard runs there. `pulling` are pods that pull for it."""
     needed: dict[str, ImageChange] = {}
     waiting: dict[str, str] = {}  # replica -> the pod that pulls for it
     for change in changes:
         pull = change.pull
-        if pull.images and (pull.node, pull.revision) not in serving:
+        if pull.images and (pull.node, pull.revision) not in have:
             name = owner.name(pull)
             needed.setdefault(name, change)
             waiting[change.pod.metadata.name] = name
-    present = {pod.metadata.name: image_pull.state(pod) for pod in pulling}
-    ended = {name for name, state in present.items() if state in (PullState.PULLED, PullState.IMPOSSIBLE)}
-    room = max(0, AT_ONCE - len(present.keys() - ended))
-    missing = [name for name in needed if name not in present][:room]
+    states = {pod.metadata.name: image_pull.state(pod) for pod in pulling if not pod.deleting}
+    ended = {name for name, state in states.items() if state in (PullState.PULLED, PullState.IMPOSSIBLE)}
+    known = not {change.share.revision for change in changes}.isdisjoint(revision for _, revision in have)
+    taken = {pod.metadata.name for pod in pulling}
+    missing = [name for name in needed if name not in taken][: _room(list(states.values()), known=known)]
     return ImagePulls(
         unprepared=frozenset(replica for replica, name in waiting.items() if name not in ended),
-        failing=tuple(p for p in pulling if p.metadata.name in needed and present[p.metadata.name] is PullState.FAILING),
+        failing=tuple(p for p in pulling if p.metadata.name in needed and states.get(p.metadata.name) is PullState.FAILING),
         create=tuple(_create(owner, needed[name]) for name in missing),
         delete=tuple(_delete(pod) for pod in pulling if pod.metadata.name not in needed and not pod.deleting),
     )
+
+
+def _room(states: Sequence[PullState], *, known: bool) -> int:
+    """Returns how many more nodes may begin to pull. `known`: some node has the images. Nodes that cannot pull hold up no
+    others, unless none ever could.
+    """
+    if states.count(PullState.FAILING) >= AT_ONCE and PullState.PULLED not in states and not known:
+        return 0
+    return max(0, AT_ONCE - states.count(PullState.PULLING))
 
 
 def _create(owner: PullOwner, change: ImageChange) -> Create:

@@ -154,8 +154,8 @@ def decide(seen: ObservedShard) -> Plan:
     if not seen.in_project:
         return _left_alone(seen, mix, census, actions)
     creates = _creates(seen, actions, mix)
-    touched = (*_updates(seen, actions), *_restarts(seen, actions), *_resizes(seen, actions), *_ends(seen, actions, census))
-    pulled = (*pulls.create, *pulls.delete)
+    touched = (*_updates(seen, actions), *_restarts(seen, actions), *_ends(seen, actions, census))
+    prepared = (*_resizes(seen, actions, pulls), *pulls.create, *pulls.delete)
     blocked = len(actions.create) - len(creates)
     count = shard_status.count(mix, census.replicas)
     refused = seen.refused or _lacking(seen, actions)
@@ -164,11 +164,12 @@ def decide(seen: ObservedShard) -> Plan:
     first, *more = _batches(creates)
     ends = any(isinstance(a, Delete | Evict) for a in touched)
     kept = pod_disruption_budget.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
-    changed = bool(touched or pulled) or any(
+    changed = bool(touched or prepared) or any(
         isinstance(write, Replace) for write in kept
     )  # a budget where there was none does no harm
     guard = _guard(seen, moved=bool(creates) or ends, ends=ends, touched=changed)
-    return plan(guard, kept, (*first, *pulled, *touched, *status.write), *more, wake_after=wake)
+    last = (prepared,) if prepared else ()  # a refusal of these holds up nothing else
+    return plan(guard, kept, (*first, *touched, *status.write), *more, *last, wake_after=wake)
 
 
 def _lacking(seen: ObservedShard, actions: PodActions) -> str:
@@ -216,15 +217,17 @@ def _mix(seen: ObservedShard, census: _Census) -> list[WantedRevision]:
 
 
 def _pulls(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[ReplicaState, ...]) -> ImagePulls:
-    """Returns what the nodes of the replicas that change in place pull first."""
+    """Returns what the nodes of the replicas that change in place pull first, those whose images wait for a resize included."""
     spec = seen.shard.spec
+    pods = {pod.metadata.name: pod for pod in seen.pods}
     changes = [] if spec.paused or spec.in_place == "Never" else rolling_update.in_place_changes(mix, replicas)
+    changes += [(r, r.revision) for r in replicas if r.updating and pod_resize.held_images(pods[r.name])]
     if not changes and not seen.pulls:
         return ImagePulls()
-    pods = {pod.metadata.name: pod for pod in seen.pods}
     shares = {share.revision: share for share in spec.mix}
-    serving = [ImageChange(pods[r.name], shares[revision]) for r, revision in changes if r.ready]
-    return image_pulls.decide(PullOwner(seen.resource, seen.shard, seen.level), serving, seen.pods, seen.pulls)
+    waiting = [ImageChange(pods[r.name], shares[revision]) for r, revision in changes if r.ready and revision in shares]
+    have = {(pods[r.name].spec.node_name, r.revision) for r in replicas if r.ready and not r.updating}
+    return image_pulls.decide(PullOwner(seen.resource, seen.shard, seen.level), waiting, have, seen.pulls)
 
 
 def _actions(
@@ -475,19 +478,25 @@ def _update(seen: ObservedShard, pod: Pod, share: Share) -> Patch:
     )
 
 
-def _resizes(seen: ObservedShard, actions: PodActions) -> list[Patch]:
-    """Returns the next write of updates in place that have begun and take several; a pod that changes otherwise now waits."""
+def _resizes(seen: ObservedShard, actions: PodActions, pulls: ImagePulls) -> list[Patch]:
+    """Returns the next write of updates in place that have begun and take several. A pod that changes otherwise now waits, and
+    one whose revision is wanted no more goes no further towards it.
+    """
+    if seen.shard.spec.paused:
+        return []
+    wanted = {share.revision for share in seen.shard.spec.mix if share.replicas}
     busy = {*actions.delete, *actions.restart, *(name for name, _ in actions.update)}
-    pods = (pod for pod in seen.pods if pod.metadata.name not in busy and shard_pods.is_live(pod))
-    return [patch for pod in pods if (patch := _resize(pod)) is not None]
+    live = (pod for pod in seen.pods if pod.metadata.name not in busy and shard_pods.is_live(pod))
+    pods = (pod for pod in live if _revision(pod) in wanted)
+    return [patch for pod in pods if (patch := _resize(pod, pulled=pod.metadata.name not in pulls.unprepared)) is not None]
 
 
-def _resize(pod: Pod) -> Patch | None:
+def _resize(pod: Pod, *, pulled: bool) -> Patch | None:
     ref, metadata = Ref(LOCAL, PODS, pod.key), pod.metadata
     if pod_resize.is_unsent(pod):
         body, why = pod_resize.resize_patch(pod), "its containers get the amounts of its revision"
         return Patch(ref, body, metadata.uid, metadata.resource_version, why, "resize")
-    if images := pod_resize.image_patch(pod):
+    if pulled and (images := in_place_update.held_images_patch(pod)):
         return Patch(ref, images, metadata.uid, metadata.resource_version, "takes the images of its revision, after a resize")
     return None
 
