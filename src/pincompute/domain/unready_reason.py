@@ -109,8 +109,8 @@ def find(of: UnreadyPods, now: datetime, refused: str = "") -> list[UnreadyReaso
 
 DIGEST_UNKNOWN = "its node does not tell the image digest of a container that must restart"
 _KEPT_DIGEST = (
-    "their nodes have not reported the image digest of a container that must restart, and spec.update.inPlace is Require, "
-    "so these replicas keep their revision: wait until the nodes report it, name the image by its digest, or allow new "
+    "their nodes have not reported the image digest of a container that must restart, and update.inPlace is Require, so "
+    "these replicas keep their revision: wait until the nodes report it, name the image by its digest, or allow new "
     "pods with Prefer"
 )
 
@@ -123,8 +123,8 @@ def kept_revisions(replicas: Mapping[str, int]) -> list[UnreadyReason]:
         else UnreadyReason(
             Rank.UNREADY,
             "ResizeImpossible",
-            f"no running replica can get the new resources, because {obstacle}, and spec.update.inPlace is Require, so these "
-            "replicas keep their revision: ask for other resources, or allow new pods with Prefer",
+            f"replicas cannot get the new resources in place, because {obstacle}, and update.inPlace is Require, so they keep "
+            "their revision: ask for other resources, or allow new pods with Prefer",
             replicas=number,
         )
         for obstacle, number in sorted(replicas.items())
@@ -139,7 +139,7 @@ def resizes(pods: Iterable[Pod], *, replaces: bool) -> list[UnreadyReason]:
 def _of_resize(pod: Pod, found: pod_resize.Obstacle, *, replaces: bool) -> UnreadyReason:
     kept = "goes on with the former resources"
     if not replaces:
-        kept += ", because spec.update.inPlace is Require: ask for other resources, make room, or allow new pods with Prefer"
+        kept += ", because update.inPlace is Require: ask for other resources, make room, or allow new pods with Prefer"
     elif found.final:
         kept += " until a new one replaces it"
     else:

@@ -112,7 +112,7 @@ CHANGES = {
     "more memory": (
         [("containers.web.resources.memory", "128Mi", "1Gi")],
         {"template": _web(resources={"requests": {"memory": "1Gi"}})},
-        "x resizes its running containers, step by step; no replica is replaced",
+        "x resizes its running containers, step by step, where their nodes can",
     ),
     "another quality of service": (
         [("containers.web.resources.limits", None, {"cpu": "100m"})],

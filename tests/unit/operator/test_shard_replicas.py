@@ -160,7 +160,7 @@ def test_where_new_pods_are_ruled_out_a_pod_whose_image_nobody_knows_waits_and_t
     assert (names(plan, Evict), names(plan, Delete), names(plan, Patch)) == ([], [], [])
     (told,) = [a.body["status"] for a in plan.actions if isinstance(a, Replace)]
     assert [(cause["reason"], cause["replicas"]) for cause in told["causes"]] == [("ImageDigestUnknown", 2)]
-    assert "spec.update.inPlace is Require" in told["message"]
+    assert "and update.inPlace is Require" in told["message"]
     assert told.get("disruptionRequests", {}) == {}
 
 

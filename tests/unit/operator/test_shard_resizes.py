@@ -301,7 +301,7 @@ def test_where_a_node_cannot_resize_there_is_a_new_pod_or_the_replica_keeps_its_
     assert [a.ref.key.name for a in plan.actions if isinstance(a, Evict)] == ["hello-a1-0"]
     plan = decide(seen(of(wanted, in_place="Require"), present, **more))
     assert [a for a in plan.actions if isinstance(a, Evict | Patch)] == []
-    assert "no running replica can get the new resources, because its node" in told(plan)["message"]
+    assert "replicas cannot get the new resources in place, because its node" in told(plan)["message"]
 
 
 def test_a_container_that_restarts_for_its_memory_counts_as_not_serving_until_it_has():

@@ -134,7 +134,7 @@ def _how(kind: SimpleKind[Any], specs: SpecChange, changes: Sequence[Change]) ->
     if all(field_mapping.parts(each.field)[-1] == "image" for each in changes if _is_of_template(each.field)):
         return "restarts the changed containers in place with the new image, step by step"
     if all("resources" in field_mapping.parts(each.field) for each in changes if _is_of_template(each.field)):
-        return "resizes its running containers, step by step; no replica is replaced"
+        return "resizes its running containers, step by step, where their nodes can"
     return "updates its replicas in place, step by step; no replica is replaced"
 
 
