@@ -99,8 +99,8 @@ def test_heads_of_the_audit_log_only_grow_also_for_the_gateways_credential(regio
     region.eventually("the log's head is anchored", proved)
     data: dict[str, str] = json.loads(region.kubectl("get", *HEADS, "-o", "json"))["data"]
     name = next(key for key in data if "_" not in key)
-    day = next(key for key in data if key.startswith(f"{name}_"))
-    digest, time = "0" * 64, "2026-11-29T12:00:00Z"
+    digest, time = "0" * 64, data[name].rpartition(" ")[2]
+    day = f"{name}_{time[:10]}"
 
     def patch(*changes: tuple[str, str | None]) -> str:
         body = json.dumps({"data": dict(changes)})
@@ -108,12 +108,14 @@ def test_heads_of_the_audit_log_only_grow_also_for_the_gateways_credential(regio
 
     later = f"{int(data[name][:20]) + 1000:020d} {digest} {time}"
     patch((name, later))
-    patch(("other", f"{1:020d} {digest} {time}"))
+    first = f"{1:020d} {digest} {time}"
+    patch(("other", first), (f"other_{time[:10]}", first))
     forbidden = {
         "a lower record": lambda: patch((name, f"{0:020d} {digest} {time}")),
         "another hash of the same record": lambda: patch((name, f"{data[name][:20]} {digest} {time}")),
         "a record that no gateway reaches": lambda: patch((name, f"{10**19} {digest} {time}")),
         "another head of a day": lambda: patch((day, later)),
+        "the first head of a gateway without its day": lambda: patch(("other", first)),
         "a head that is gone": lambda: patch((name, None)),
         "a head of a day that is gone": lambda: patch((day, None)),
         "what is no head": lambda: patch((name, "9")),
