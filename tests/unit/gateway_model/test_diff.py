@@ -68,8 +68,8 @@ CREATIONS = {
     "over all zones": ({"replicas": 6}, "6 replicas of x will run balanced over the zones a, b and c, 2 in each"),
     "not evenly": ({"replicas": 7}, "7 replicas of x will run balanced over the zones a, b and c, 2 or 3 in each"),
     "in one zone": ({"replicas": 2, "placement": {"zones": ["b"]}}, "2 replicas of x will run in zone b, if it has room"),
-    "fewer than zones": ({"replicas": 2}, "2 replicas of x will run in 2 of the zones a, b and c"),
-    "a single one": ({}, "1 replica of x will run in one of the zones a, b and c"),
+    "fewer than zones": ({"replicas": 2}, "2 replicas of x will run in 2 of the zones a, b and c, as far as there is room;"),
+    "a single one": ({}, "1 replica of x will run in one of the zones a, b and c, as far as there is room;"),
     "none yet": ({"replicas": 0}, "x is created without replicas"),
 }
 

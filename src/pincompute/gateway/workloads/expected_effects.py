@@ -42,7 +42,8 @@ def _where(spec: Manifest, replicas: int, zones: Collection[str]) -> str:
     if len(asked) == 1:
         return f"in zone {asked[0]}, if it has room"
     if replicas < len(asked):
-        return f"in {_NUMBERS.get(replicas, str(replicas))} of the zones {_and(asked)}, which the platform chooses in a moment"
+        some = _NUMBERS.get(replicas, str(replicas))
+        return f"in {some} of the zones {_and(asked)}, as far as there is room; the platform chooses in a moment"
     least, more = divmod(replicas, len(asked))
     each = f"{least}" if not more else f"{least} or {least + 1}"
     return f"balanced over the zones {_and(asked)}, {each} in each as far as there is room"
