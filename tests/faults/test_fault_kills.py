@@ -18,7 +18,7 @@ from pincompute.api.meta import Manifest
 pytestmark = pytest.mark.alone
 
 SEED = 20261121
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "2"))  # of one kill of each kind
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "1"))  # of one kill of each kind
 LONGEST_WAIT = 1.5  # seconds from a change to the kill: changes take about so long
 AFTER_A_KILL = 240.0  # seconds to calm down: an API server and what depends on it start anew
 
