@@ -48,6 +48,7 @@ interface: .venv/ready ## the gateway held to its OpenAPI document by schemathes
 deep: .venv/ready ## the laws, calls of the gateway, updates and kills, with many more examples
 	LAW_PROFILE=deep $(BIN)/pytest -n 2 tests/laws
 	INTERFACE_PROFILE=deep $(BIN)/pytest tests/interface
+	LONG_STORIES=1 $(BIN)/pytest tests/stories/test_story_outside_services.py
 	AVAILABILITY_ROUNDS=10 KILL_ROUNDS=8 $(BIN)/pytest tests/stories/test_story_availability.py tests/faults/test_fault_kills.py
 
 bench: .venv/ready ## benchmarks: tables, and JSON lines under benchmarks/results

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -17,13 +18,17 @@ from benchmarks import (
     fairness,
     gateway_comparison,
     goals,
+    image_change,
     informer_fill,
     machine,
     model_size,
+    node_daemons,
+    paired_checkouts,
     pod_launch,
     propagation,
     scheduling_cost,
     slow_member,
+    stale_watch,
     submit_to_ready,
 )
 from benchmarks.benchmark_options import BenchmarkOptions
@@ -39,6 +44,7 @@ BENCHMARKS: dict[str, Run] = {
     "propagation": propagation.run,
     "readiness": submit_to_ready.run,
     "launch": pod_launch.run,
+    "image_change": image_change.run,
     "cold_start": cold_start.run,
     "watch_cache": informer_fill.run,
     "slow_member": slow_member.run,
@@ -46,7 +52,11 @@ BENCHMARKS: dict[str, Run] = {
     "gateway": gateway_comparison.run,
     "fairness": fairness.run,
     "model_size": model_size.run,
+    "daemons": node_daemons.run,
+    "stale_watch": stale_watch.run,
+    "pair": paired_checkouts.run,
 }
+ALONE = frozenset({"pair", "stale_watch"})  # they run only where they are named
 
 WIDTH = 160  # of the table in a log
 
@@ -58,6 +68,7 @@ def main(
     *names: str,
     deep: Annotated[bool, Parameter(help="also what takes minutes", negative="")] = False,
     rounds: Annotated[int, Parameter(help="repetitions of what is compared side by side")] = 5,
+    beside: Annotated[Path | None, Parameter(help="another checkout of the project, for `pair`")] = None,
     keep: Annotated[bool, Parameter(help="append JSON lines to benchmarks/results")] = True,
 ) -> None:
     """Run the named benchmarks, or all of them."""
@@ -70,9 +81,9 @@ def main(
         sys.exit(2)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a region that runs is ended
     manifest_provider.provide(installation.of)
-    options, say = BenchmarkOptions(deep=deep, rounds=rounds), Say(console)
+    options, say = BenchmarkOptions(deep=deep, rounds=rounds, beside=beside), Say(console)
     results = []
-    for name in names or BENCHMARKS:
+    for name in names or (name for name in BENCHMARKS if name not in ALONE):
         results.append(_measure(name, options, say))
         if keep:
             goals.keep(results[-1])

@@ -19,6 +19,8 @@ from pincompute.kube.api_client import ApiClient
 
 SENDERS = 16  # requests at the same time in a burst: enough to keep two cores busy
 MANAGER = "benchmark"
+IMAGE = "registry.example/hello:1"
+PORTS = ({"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 9090})
 
 ROOM: Manifest = {
     "nodes": 1000,
@@ -29,12 +31,12 @@ ROOM: Manifest = {
 """A member's room when no operator measures it: enough for everything."""
 
 
-def template(name: str, image: str = "registry.example/hello:1") -> Manifest:
-    """A pod as services have them: two ports, some environment, probes, labels."""
+def template(name: str, image: str = IMAGE, *, listens: bool = True) -> Manifest:
+    """A pod as services have them: two ports, some environment, probes, labels; or one that declares no port."""
     container: Manifest = {
         "name": "main",
         "image": image,
-        "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 9090}],
+        **({"ports": PORTS} if listens else {}),
         "env": [{"name": f"SETTING_{n}", "value": f"value-{n}-of-{name}"} for n in range(8)],
         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "32Mi"}},
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 5},

@@ -13,10 +13,12 @@ from typing import Literal, TypeAlias
 
 from pincompute import gateway
 from pincompute.api import admission_policies, manifests
+from pincompute.api.daemons import PINDAEMONS
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import (
     AUDIT_HEADS,
     BREAK_GLASS,
+    DAEMONS_NAMESPACE,
     FEDERATION,
     GATEWAY,
     GATEWAY_USAGE,
@@ -89,7 +91,7 @@ async def install(role: Role, kubeconfig: Path, context: str) -> str:
 def _host_rights(kinds: Kinds) -> list[Manifest]:
     cards = [c.card for c in federation.CONTROLLERS]
     settings = [kind.resource for kind in SETTINGS]
-    users_objects = [*(kind.workload for kind in kinds), PROJECTS, MEMBERCLUSTERS, PINSIDECARS, *settings]
+    users_objects = [*(kind.workload for kind in kinds), PROJECTS, MEMBERCLUSTERS, PINSIDECARS, PINDAEMONS, *settings]
     return [
         *process_policies.on_host(cards, users_objects, namespace_objects.ON_HOST),
         *admission_policies.platform_objects(tuple(namespace_objects.ON_HOST)),
@@ -119,6 +121,7 @@ def _member_rights(kinds: Kinds) -> list[Manifest]:
         rbac.project_role(settings_role(FEDERATION), federated, "members"),
         *_granted(OPERATOR, rbac.cluster_role(operator.NAME, local, "local")),
         *_granted(OPERATOR, _lease(operator.NAME)),
+        *_granted(OPERATOR, rbac.namespace_role(f"{operator.NAME}-daemons", DAEMONS_NAMESPACE, local, "local")),
         kubernetes_rbac.in_projects_in_members(),
         *_granted(GATEWAY, kubernetes_rbac.in_members(kinds)),
         *_granted(USAGE, _cluster_role(usage_process.NAME, *_USAGE)),

@@ -22,6 +22,7 @@ from pincompute.gateway.audit.head_anchors import CONFIGMAPS
 from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.gateway_settings import AuditSettings, GatewaySettings
 from pincompute.kube.api_client import ApiClient
+from pincompute.kube.api_errors import ApiStatus, Refused, RequestInfo
 from pincompute.kube.clock import SYSTEM
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.testing.apiserver.memory_server import MemoryServer
@@ -113,6 +114,31 @@ async def test_a_log_that_is_left_alone_is_proved_until_its_last_anchored_record
     report = await host.verify()
     assert (report.faults, report.unproved, report.stopped) == ((), 0, "")
     assert [(proof.until, proof.since) for proof in report.proofs] == [(5, NOON), (8, NOON + timedelta(days=1))]
+
+
+async def test_a_gateway_whose_growth_was_taken_up_anchors_in_steps(host: Host, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(head_anchors, "AUDIT_HEAD_BURST", 3)
+    sent = host.client.request
+    steps: list[int] = []
+
+    async def limited(method: str, path: str, **options: Any) -> bytes:
+        """Answers as the policy `audit-heads` does where the time allows no growth beyond the burst."""
+        if method == "PATCH":
+            new = int(msgspec.json.decode(options["body"])["data"]["gw"][:20])
+            before = int(host.data()["gw"][:20])
+            if new - before > 3:
+                raise Refused(
+                    RequestInfo(HOST, method, path), ApiStatus(code=422, reason="Invalid", message="grows by too many")
+                )
+            steps.append(new)
+        return await sent(method, path, **options)
+
+    await host.write(2)
+    monkeypatch.setattr(host.client, "request", limited)
+    await host.write(8)
+    assert steps == [5, 8, 10]
+    report = await host.verify()
+    assert (report.faults, report.unproved) == ((), 0)
 
 
 async def test_a_chain_that_was_written_anew_shows(host: Host):

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from pincompute.api import near_names, object_validation
+from pincompute.api import image_reference, near_names, object_validation
+from pincompute.gateway.access.permissions import PermissionUniverse, UnknownPermission
 from pincompute.gateway.model import APP, document_parser, document_validation, yaml_document
 from pincompute.gateway.model.document_validation import DocumentScope
 from pincompute.gateway.problems import Problem
@@ -58,6 +60,35 @@ TAGS = ("!!int abc", '!!int ""', "!!float 1:x", "!!bool maybe", "!!map [a]", "!!
 def test_what_json_cannot_express_is_refused_with_its_place(value: str):
     with pytest.raises(Problem, match=r"line 1, column 4: (a number has at most|a tag is not allowed)"):
         document_parser.parse(f"a: {value}".encode(), YAML)
+
+
+LONG: dict[str, tuple[Any, str]] = {
+    "text": ({"a": ["x" * (document_parser.LONGEST_TEXT + 1)]}, "a text of 131073 characters"),
+    "name": ({"a": {"x" * (document_parser.LONGEST_NAME + 1): 1}}, "a name of 1025 characters"),
+}
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_a_text_that_is_longer_than_any_program_takes_is_refused_before_it_is_judged(case: str):
+    document, says = LONG[case]
+    with pytest.raises(Problem, match=says) as refused:
+        document_parser.parse(msgspec.json.encode(document), "application/json")
+    assert len(str(refused.value)) < 300
+    longest = {"a": "x" * document_parser.LONGEST_TEXT, "x" * document_parser.LONGEST_NAME: 1}
+    assert document_parser.parse(msgspec.json.encode(longest), "application/json") == longest
+
+
+def test_the_grammar_of_images_is_not_compared_with_what_is_too_long_for_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(image_reference, "_MATCHES", ())
+    monkeypatch.setattr(image_reference, "_PUBLIC", None)
+    assert image_reference.parse("a-" * 1000) is None
+    assert image_reference.parse("a." * 1000 + "io/web:1") is None
+
+
+def test_a_long_operation_of_a_token_is_compared_with_nothing_and_shown_in_part():
+    with pytest.raises(UnknownPermission) as refused:
+        PermissionUniverse().of_operations(["a" * 1_000_000 + ":get"])
+    assert len(str(refused.value)) < 1000
 
 
 PLAIN: dict[str, Any] = {

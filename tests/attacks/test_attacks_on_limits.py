@@ -17,6 +17,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Resource
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.settings import PINCONFIGS, PINSECRETS
+from pincompute.api.sidecars import PINSIDECARS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway.gateway_settings import AccessSettings
 from pincompute.gateway.project_limit_admission import BY_PROJECT
@@ -26,7 +27,7 @@ from pincompute.testing.apiserver.fault_injection import InjectedRefusal
 PROJECT = "/v1/projects/shop"
 APPS = f"{PROJECT}/apps"
 ADMIN = "/v1/admin/projects/shop/limits"
-SMALL = {"pods": 5, "cpu": "1", "memory": "1Gi", "workloads": 3}
+SMALL = {"pods": 5, "cpu": "1", "memory": "1Gi", "volumes": "1Ti", "workloads": 3}
 
 
 @pytest.fixture
@@ -55,11 +56,19 @@ async def pods_asked_for(gateway: Running) -> int:
     return sum(obj["spec"].get("replicas", 1) for obj in objects if not obj["spec"].get("stopped"))
 
 
+def claiming(replicas: int, storage: str) -> dict[str, Any]:
+    """In each of two volumes of each replica."""
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}}
+    volumes = [{"name": name, "ephemeral": {"volumeClaimTemplate": {"spec": spec}}} for name in ("one", "two")]
+    return {"replicas": replicas, "advanced": {"template": {"spec": {"volumes": volumes}}}}
+
+
 WAYS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     # too much, as much as is left, the field, the limit
     "replicas": ({"replicas": 6}, {"replicas": 5}, "replicas", "pods"),
     "cpu": (asking(cpu="1001m"), asking(cpu="1"), "containers[0].resources.cpu", "cpu"),
     "memory": (asking(memory="2Gi"), asking(memory="1Gi"), "containers[0].resources.memory", "memory"),
+    "volume claims": (claiming(1, "100Ti"), claiming(2, "256Gi"), "volumes", "volumes"),
     "replicas below advanced": ({"advanced": {"replicas": 6}}, {"advanced": {"replicas": 5}}, "replicas", "pods"),
     "a limit instead of a request": (
         asking(limits={"cpu": "1001m"}),  # type: ignore[arg-type]
@@ -80,6 +89,76 @@ async def test_no_new_app_takes_more_than_is_left(gateway: Running, way: str, qu
     assert limit in problem["detail"]
     assert f"pin admin limits shop --{limit}" in problem["remedy"]
     assert (await gateway.ask("dan", "POST", APPS + query, app(**fits)))[0] in (200, 201)
+
+
+def sidecar(**spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "meter"}, "spec": {"container": {"image": "i", "cpu": "400m", "memory": "8Mi"}, **spec}}
+
+
+PAYERS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
+    # the sidecar, what the app says of it, whether the project pays for it
+    "the project, of one that it names": (sidecar(paidBy="Project"), {"sidecars": ["meter"]}, True),
+    "the project, of one that selects it": (sidecar(paidBy="Project", selector={"projects": ["shop"]}), {}, True),
+    "the project, of one that selects the app by its name": (
+        sidecar(paidBy="Project", selector={"matchLabels": {"pincompute.io/app": "ant"}}),
+        {},
+        True,
+    ),
+    "the project, of one that it does not have": (sidecar(paidBy="Project"), {}, False),
+    "the platform": (sidecar(paidBy="Platform"), {"sidecars": ["meter"]}, False),
+    "the platform where nothing is said": (sidecar(selector={"projects": ["*"]}), {"sidecars": ["meter"]}, False),
+}
+
+
+@pytest.mark.parametrize("payer", PAYERS)
+async def test_sidecars_count_for_who_pays(gateway: Running, payer: str) -> None:
+    """Two replicas of 200m and a sidecar of 400m each are more than the project's CPU."""
+    body, fields, pays = PAYERS[payer]
+    made = gateway.host.store.create(PINSIDECARS, "", body)
+    async with asyncio.timeout(10):
+        await gateway.gateway.clusters.cache(HOST, PINSIDECARS).until(int(made["metadata"]["resourceVersion"]))
+    document = app(replicas=2, **asking(cpu="200m"), **fields)
+    status, problem, _ = await gateway.ask("dan", "POST", APPS, document)
+    if not pays:
+        assert status == 201, problem
+        return
+    assert (status, problem["code"]) == (403, "limit-exceeded"), problem
+    told = "1.2 more cpu are asked for, of which 800m for sidecars of the platform, and project shop uses 0 of 1"
+    assert problem["detail"] == told
+    status, problem, _ = await gateway.ask("dan", "POST", APPS, {**document, "replicas": 1})
+    assert status == 201, problem
+
+
+async def test_a_sidecar_that_projects_pay_for_refuses_no_change_that_asks_for_nothing_more(gateway: Running) -> None:
+    assert (await gateway.ask("dan", "POST", APPS, app(replicas=2, **asking(cpu="500m"))))[0] == 201
+    body = sidecar(paidBy="Project", selector={"projects": ["shop"]})
+    made = gateway.host.store.create(PINSIDECARS, "", body)
+    async with asyncio.timeout(10):
+        await gateway.gateway.clusters.cache(HOST, PINSIDECARS).until(int(made["metadata"]["resourceVersion"]))
+    other = {**app(replicas=2, **asking(cpu="500m")), "labels": {"team": "web"}}
+    assert (await gateway.ask("dan", "PUT", f"{APPS}/ant", other))[0] == 200
+    assert (await gateway.ask("dan", "PUT", f"{APPS}/ant", {**other, "replicas": 3}))[0] == 403
+
+
+async def test_apps_that_wait_for_a_decision_count_with_the_sidecars_that_select_them(gateway: Running) -> None:
+    """In a burst no decision had counted them, and the burst passed the limit by all of them."""
+    body = sidecar(paidBy="Project", selector={"projects": ["shop"]})
+    made = gateway.host.store.create(PINSIDECARS, "", body)
+    async with asyncio.timeout(10):
+        await gateway.gateway.clusters.cache(HOST, PINSIDECARS).until(int(made["metadata"]["resourceVersion"]))
+    burst = [{**app(replicas=1, **asking(cpu="50m")), "name": name} for name in ("ant", "bee", "cat")]
+    first, second, third = [await gateway.ask("dan", "POST", APPS, each) for each in burst]
+    assert (first[0], second[0]) == (201, 201), (first, second)
+    assert (third[0], third[1]["code"]) == (403, "limit-exceeded")
+    told = "450m more cpu are asked for, of which 400m for sidecars of the platform, and project shop uses 900m of 1"
+    assert third[1]["detail"] == told
+
+
+async def test_a_payer_is_one_of_two(gateway: Running) -> None:
+    body = {"container": {"image": "registry.internal/meter:1"}, "paidBy": "Nobody"}
+    status, problem, _ = await gateway.ask("root", "PUT", "/v1/admin/sidecars/meter", body)
+    assert (status, problem["errors"][0]["field"]) == (400, "paidBy"), problem
+    assert problem["detail"] == "paidBy: must be one of Platform, Project, not 'Nobody'"
 
 
 def advanced(**resources: Any) -> dict[str, Any]:
@@ -285,7 +364,7 @@ async def test_members_see_what_is_used(gateway: Running) -> None:
     assert uses["pods"] == ("2", "5", False)
     assert uses["cpu"] == ("200m", "1", False)
     assert uses["storage"] == ("2Gi", "16Ti", True)
-    assert uses["containerStorage"] == ("", "1Gi", True)
+    assert uses["defaultContainerStorage"] == ("", "1Gi", True)
     assert (await gateway.ask("mallory", "GET", f"{PROJECT}/limits"))[0] == 404
 
 
@@ -343,9 +422,9 @@ async def test_what_containers_may_write_counts(gateway: Running) -> None:
     assert body["detail"] == "7Gi more storage are asked for, and project shop uses 4Gi of 10Gi"
     assert (await gateway.ask("dan", "POST", APPS, writing("sly", storage="1Mi", limits={"storage": "6Gi"})))[0] == 201
     assert (await gateway.ask("dan", "POST", f"{APPS}/silent/scale", {"replicas": 5}))[0] == 403
-    assert (await gateway.ask("root", "PUT", ADMIN, {"storage": "10Gi", "containerStorage": "500Mi"}))[0] == 200
+    assert (await gateway.ask("root", "PUT", ADMIN, {"storage": "10Gi", "defaultContainerStorage": "500Mi"}))[0] == 200
     assert (await gateway.ask("dan", "POST", f"{APPS}/silent/scale", {"replicas": 8}))[0] == 200
-    assert (await gateway.ask("alice", "PUT", ADMIN, {"containerStorage": "1Ti"}))[0] == 403
+    assert (await gateway.ask("alice", "PUT", ADMIN, {"defaultContainerStorage": "1Ti"}))[0] == 403
 
 
 def large(name: str, size: int, **fields: Any) -> dict[str, Any]:

@@ -8,14 +8,25 @@ from federation.object_builders import app, template
 
 from pincompute.api import admission_policies, validation_rules
 from pincompute.api.builtin import PODS, Pod
-from pincompute.api.labels import CHANGED_BY, MANAGED_BY, OPERATIONS, PINCOMPUTE, RESTART_REQUEST, SHARD_UID
+from pincompute.api.labels import (
+    CHANGED_BY,
+    GATEWAY,
+    IMAGE_PULL_SHARD_UID,
+    MANAGED_BY,
+    OPERATIONS,
+    OPERATOR,
+    PINCOMPUTE,
+    PROJECT,
+    RESTART_REQUEST,
+    SHARD_UID,
+    user_names,
+)
 from pincompute.api.meta import Key, ObjectMeta, OwnerReference
 from pincompute.api.projects import Project
 from pincompute.api.revisions import PINREVISIONS, PinRevision, PinRevisionSpec
-from pincompute.domain import restart_requests, shard_pods
+from pincompute.domain import operation_annotation, restart_requests, shard_pods
 from pincompute.federation.workload import revision_history
 from pincompute.federation.workload.revision_history import NO_REVISIONS, Revisions
-from pincompute.gateway import operation_annotation
 from pincompute.kube.informer import UNREADABLE
 from pincompute.kube.object_decoding import object_decoder
 from pincompute.operator.replicas import replicas_controller as replicas
@@ -40,6 +51,21 @@ def test_revisions_are_written_by_the_platform_alone():
     (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
     assert (rule["resources"], set(rule["operations"])) == (["pinrevisions"], {"CREATE", "UPDATE", "DELETE"})
     assert policy["spec"]["failurePolicy"] == "Fail"
+
+
+def test_pods_that_pull_images_are_written_by_the_operator_alone():
+    """Whoever can make pods in one project could otherwise let go, or hold up, the pods of all others."""
+    found = {p["kind"]: p["spec"] for p in admission_policies.member() if p["metadata"]["name"].startswith("image-pulls.")}
+    policy, binding = found["ValidatingAdmissionPolicy"], found["ValidatingAdmissionPolicyBinding"]
+    (rule,) = policy["matchConstraints"]["resourceRules"]
+    assert set(rule["resources"]) == {"pods", "pods/ephemeralcontainers", "pods/resize"}
+    assert (set(rule["operations"]), policy["failurePolicy"]) == ({"CREATE", "UPDATE"}, "Fail")
+    assert policy["matchConstraints"]["namespaceSelector"]["matchExpressions"] == [{"key": PROJECT, "operator": "Exists"}]
+    (selected,) = binding["matchResources"]["objectSelector"]["matchExpressions"]
+    assert selected == {"key": IMAGE_PULL_SHARD_UID, "operator": "Exists"}
+    (judged,) = policy["validations"]
+    assert all(name in judged["expression"] for name in user_names(OPERATOR))
+    assert not any(name in judged["expression"] for name in user_names(GATEWAY))
 
 
 class ObservedRevisions:

@@ -12,6 +12,7 @@ from pincompute import installation
 from pincompute.api.labels import (
     AUDIT_HEADS,
     BREAK_GLASS,
+    DAEMONS_NAMESPACE,
     FEDERATION,
     GATEWAY,
     GATEWAY_USAGE,
@@ -75,7 +76,6 @@ GATEWAYS = {  # the gateway has no cards
         "pinconfigs": VERBS[:7],
         "pinrevisions": READ,
         "memberclusters": READ,
-        "events": READ,
     },
     "member": {
         "pods": READ,
@@ -138,10 +138,10 @@ def declared(role: installation.Role, process: str) -> set[tuple[str, str, str]]
 
 def of_card(card: Card[Any], where: str) -> Iterator[tuple[str, str, str]]:
     for reads in card.reads:
-        if reads.where == where:
+        if reads.where == where and not reads.namespace:
             yield from ((reads.resource.group, reads.resource.plural, verb) for verb in READ)
     for writes in card.writes:
-        if writes.where == where and not writes.in_projects:
+        if writes.where == where and not writes.in_projects and not writes.namespace:
             for word in writes.verbs:
                 kind = writes.resource.plural + SUBRESOURCES.get(word, "")
                 yield from ((writes.resource.group, kind, verb) for verb in NEEDS[word])
@@ -176,6 +176,9 @@ def test_in_one_namespace_a_process_has_its_lease_or_reads_its_own_kubeconfigs(r
         elif rule["resources"] == ["configmaps"]:
             assert (process, namespace, rule["resourceNames"]) == ("gateway", SYSTEM_NAMESPACE, [AUDIT_HEADS])
             assert rule["verbs"] == ["get", "patch"]
+        elif namespace == DAEMONS_NAMESPACE:
+            verbs = {"daemonsets": [*READ, "create", "update", "delete"], "pods": ["delete"]}
+            assert (process, [rule["verbs"]]) == (OPERATOR, [verbs[kind] for kind in rule["resources"]])
         elif namespace:
             assert (namespace, rule["resources"]) == (SYSTEM_NAMESPACE, ["leases"])
             assert rule["verbs"] == ["create"] or rule["resourceNames"] == [f"pincompute-{process}"]

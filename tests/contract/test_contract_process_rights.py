@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
-from contract_client import APPLY, MERGE, Answer, Api, until
+from contract_client import APPLY, MERGE, STRATEGIC, Answer, Api, until
 from real_api_server import TOKEN, RealServer, running
 
 from pincompute import installation
+from pincompute.api import merge_patch, node_access
 from pincompute.api.builtin import ROLEBINDINGS
+from pincompute.api.daemons import (
+    PINDAEMONSHARDS,
+    DaemonContainer,
+    DaemonPort,
+    DaemonSecurity,
+    DaemonVersion,
+    DaemonVolume,
+    HostPath,
+    PinDaemonShard,
+    PinDaemonShardSpec,
+)
 from pincompute.api.labels import (
+    DAEMONS_NAMESPACE,
     FEDERATION,
     GATEWAY,
     GATEWAY_USAGE,
@@ -32,11 +47,11 @@ from pincompute.api.labels import (
     pods_role,
     service_account,
 )
-from pincompute.api.meta import Manifest
+from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.projects import PROJECTS
-from pincompute.api.shards import PINAPPSHARDS
+from pincompute.api.shards import PINAPPSHARDS, Origin
 from pincompute.api.workloads import PINAPPS
-from pincompute.domain import project_roles
+from pincompute.domain import daemon_set, project_roles, traffic_gate
 from pincompute.domain.project_roles import ProjectRole
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.kubeconfig import ClusterConfig
@@ -86,6 +101,9 @@ SOMEBODY = {
     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
     "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "somebody"}],
 }
+OUT_OF_TRAFFIC = traffic_gate.out_of_traffic(datetime(2026, 11, 30, tzinfo=UTC))
+DAEMON_SETS = "/apis/apps/v1/namespaces/{}/daemonsets"
+PLACES = (DAEMONS_NAMESPACE, "shop", SYSTEM_NAMESPACE)
 BUDGETS = "/apis/policy/v1/namespaces/{}/poddisruptionbudgets"
 
 
@@ -106,6 +124,7 @@ STREAM = {"container": "web", "command": "ls", "stdout": "1"}
 IN_PROJECTS = {
     "make a pod": Try(OPERATOR, "POST", PODS, POD, 201),
     "change a pod": Try(OPERATOR, "PATCH", PODS + "/web", {"metadata": {"annotations": {"a": "b"}}}, content_type=MERGE),
+    "take a pod out of traffic": Try(OPERATOR, "PATCH", PODS + "/web/status", OUT_OF_TRAFFIC, content_type=STRATEGIC),
     "end a pod": Try(OPERATOR, "DELETE", PODS + "/web"),
     "evict a pod": Try(OPERATOR, "POST", PODS + "/web/eviction", EVICTION, 201),
     "make a budget": Try(OPERATOR, "POST", BUDGETS, BUDGET, 201),
@@ -300,10 +319,171 @@ async def test_the_operator_leaves_pods_without_our_label_alone(cluster: Cluster
         assert (await operator.delete(f"{pods}/{name}", dryRun="All")).code == code
         assert (await operator.patch(f"{pods}/{name}", {"metadata": {"annotations": {"a": "b"}}}, dryRun="All")).code == code
         assert (await operator.patch(f"{pods}/{name}/resize", {}, dryRun="All")).code == code
+        assert (await operator.patch(f"{pods}/{name}/status", OUT_OF_TRAFFIC, STRATEGIC, dryRun="All")).code == code
     taken = await operator.patch(f"{pods}/foreign", {"metadata": {"labels": OURS}}, dryRun="All")
     released = await operator.patch(f"{pods}/web", {"metadata": {"labels": {MANAGED_BY: None}}}, dryRun="All")
     unmarked = await operator.post(pods, {**POD, "metadata": {"name": "made"}}, dryRun="All")
     assert [taken.code, released.code, unmarked.code] == [403, 403, 403]
+
+
+NOT_ITS_CONDITION: dict[str, Manifest] = {
+    "another condition": {"status": {"conditions": [{"type": "Ready", "status": "True"}]}},
+    "its condition and another": {
+        "status": {"conditions": [*OUT_OF_TRAFFIC["status"]["conditions"], {"type": "Ready", "status": "True"}]}
+    },
+    "the phase": {"status": {"phase": "Failed"}},
+    "an address": {"status": {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}},
+    "a note": {"metadata": {"annotations": {"a": "b"}}, **OUT_OF_TRAFFIC},
+}
+
+
+@member_only
+@pytest.mark.parametrize("what", NOT_ITS_CONDITION)
+async def test_the_operator_changes_nothing_else_in_the_status_of_a_pod(cluster: Cluster, what: str) -> None:
+    path = PODS.format("shop") + "/web/status"
+    answer = await cluster.processes[OPERATOR].patch(path, NOT_ITS_CONDITION[what], STRATEGIC, dryRun="All")
+    assert answer.code == 403
+    assert "pincompute.io/InPlaceUpdateReady" in str(answer.body)
+
+
+@member_only
+async def test_the_operator_reports_on_shards_and_changes_no_spec(cluster: Cluster) -> None:
+    federation, operator, shards = cluster.processes[FEDERATION], cluster.processes[OPERATOR], SHARDS.format("shop")
+    finalizers = {"finalizers": ["pincompute.io/pods"]}
+    ordered = {**SHARD, "metadata": {"name": "ordered", "labels": OURS, **finalizers}}
+    assert (await federation.post(shards, ordered)).code == 201
+    for change in ({"spec": {"cluster": "b1"}}, {"metadata": {"labels": {"a": "b"}}}):
+        assert (await cluster.admin.patch(f"{shards}/ordered", change, dryRun="All")).code == 200
+        assert (await operator.patch(f"{shards}/ordered", change, dryRun="All")).code == 403
+    assert (await operator.patch(f"{shards}/ordered", {"metadata": {"finalizers": []}}, dryRun="All")).code == 200
+    there = (await operator.get(f"{shards}/ordered")).body
+    reported = await operator.put(f"{shards}/ordered/status", {**there, "status": {"replicas": 1}}, dryRun="All")
+    assert reported.code == 200
+
+
+@member_only
+async def test_only_the_operator_makes_daemon_sets_and_only_where_daemons_run(cluster: Cluster) -> None:
+    """They may have access to nodes, so a process that may make them anywhere would hold every node."""
+    federation, operator, admin = cluster.processes[FEDERATION], cluster.processes[OPERATOR], cluster.admin
+    rendered = _rendered("made", DaemonContainer(image="i"))
+    body = {**rendered, "metadata": {"name": "made", "labels": OURS}}
+    placed = {place: {**body, "metadata": {**body["metadata"], "namespace": place}} for place in PLACES}
+    made = {place: await operator.post(DAEMON_SETS.format(place), each, dryRun="All") for place, each in placed.items()}
+    assert {place: answer.code for place, answer in made.items()} == {
+        DAEMONS_NAMESPACE: 201,
+        "shop": 403,
+        SYSTEM_NAMESPACE: 403,
+    }
+    for other in (federation, cluster.somebody):
+        assert (await other.post(DAEMON_SETS.format(DAEMONS_NAMESPACE), placed[DAEMONS_NAMESPACE], dryRun="All")).code == 403
+    for place in (DAEMONS_NAMESPACE, SYSTEM_NAMESPACE):
+        await admin.post(PODS.format(place), {"metadata": {"name": "copy", "labels": OURS}, "spec": CONTAINERS})
+        ended = await operator.delete(f"{PODS.format(place)}/copy", dryRun="All")
+        assert (ended.code == 200) is (place == DAEMONS_NAMESPACE), ended.body
+        assert (await operator.post(PODS.format(place), POD, dryRun="All")).code == 403
+
+
+def _daemon(name: str, container: DaemonContainer) -> PinDaemonShard:
+    version = DaemonVersion(revision="d1", container=container)
+    spec = PinDaemonShardSpec(origin=Origin(uid="u", generation=1), version=version)
+    return PinDaemonShard(metadata=ObjectMeta(name=name, uid="u"), spec=spec)
+
+
+def _rendered(name: str, container: DaemonContainer) -> Manifest:
+    return daemon_set.render(_daemon(name, container))
+
+
+FIXED = "registry.internal/logs@sha256:" + "a" * 64
+ON_NODES = {
+    "root-files": DaemonContainer(
+        image=FIXED,
+        security_context=DaemonSecurity(run_as_user=0),
+        volumes=(DaemonVolume(name="logs", path="/logs", read_only=True, host_path=HostPath(path="/var/log")),),
+    ),
+    "privileged": DaemonContainer(image=FIXED, security_context=DaemonSecurity(privileged=True, host_pid=True)),
+    "network": DaemonContainer(
+        image=FIXED, security_context=DaemonSecurity(host_network=True), ports=(DaemonPort(name="m", port=80),)
+    ),
+    "port": DaemonContainer(image=FIXED, ports=(DaemonPort(name="m", port=80, host_port=80),)),
+    "capability": DaemonContainer(image=FIXED, security_context=DaemonSecurity(capabilities=("SYS_ADMIN",))),
+}
+EVIL: dict[str, Manifest] = {
+    "another image": {"image": "registry.internal/evil@sha256:" + "a" * 64},
+    "a tag": {"image": "registry.internal/logs:1"},
+    "all of the node": {"volumes": [{"name": "logs", "path": "/logs", "readOnly": True, "hostPath": {"path": "/"}}]},
+    "the folder to write": {"volumes": [{"name": "logs", "path": "/logs", "hostPath": {"path": "/var/log"}}]},
+    "more rights": {"securityContext": {"runAsUser": 0, "privileged": True}},
+}
+
+
+@member_only
+async def test_a_stolen_credential_gives_a_daemon_the_access_that_an_administrator_grants(cluster: Cluster) -> None:
+    """Of the federation, which writes shards, and of the operator, which writes DaemonSets."""
+    federation, operator, admin = cluster.processes[FEDERATION], cluster.processes[OPERATOR], cluster.admin
+
+    async def codes(name: str, container: DaemonContainer) -> tuple[int, int]:
+        body = {"apiVersion": PINDAEMONSHARDS.api_version, "kind": PINDAEMONSHARDS.kind, "metadata": {"name": name}}
+        asked = {**body, "spec": merge_patch.to_json(_daemon(name, container).spec)}
+        made = _rendered(name, container)
+        del made["metadata"]["ownerReferences"]
+        answers = [
+            await federation.post(PINDAEMONSHARDS.path(), asked, dryRun="All"),
+            await operator.post(DAEMON_SETS.format(DAEMONS_NAMESPACE), made, dryRun="All"),
+        ]
+        assert all(each.code == 201 or "no administrator of this cluster grants" in str(each.body) for each in answers), answers
+        return answers[0].code, answers[1].code
+
+    assert await codes("plain", DaemonContainer(image="i")) == (201, 201)
+    assert {name: await codes(name, each) for name, each in ON_NODES.items()} == dict.fromkeys(ON_NODES, (403, 403))
+    granted = node_access.grants({name: merge_patch.to_json(each) for name, each in ON_NODES.items()})
+    place = f"/api/v1/namespaces/{DAEMONS_NAMESPACE}/configmaps/{granted['metadata']['name']}"
+    for process in (federation, operator):
+        assert (await process.patch(place, {"data": granted["data"]}, dryRun="All")).code == 403
+    (await admin.patch(place, {"data": granted["data"]})).ok()
+
+    async def known() -> bool:
+        return await codes("root-files", ON_NODES["root-files"]) == (201, 201)
+
+    await until(known, "the API server to know the grants")
+    assert {name: await codes(name, each) for name, each in ON_NODES.items()} == dict.fromkeys(ON_NODES, (201, 201))
+    whole = merge_patch.to_json(ON_NODES["root-files"])
+    evil = {what: msgspec.convert({**whole, **change}, DaemonContainer) for what, change in EVIL.items()}
+    assert {what: await codes("root-files", each) for what, each in evil.items()} == dict.fromkeys(EVIL, (403, 403))
+    assert await codes("other-name", ON_NODES["root-files"]) == (403, 403)
+
+
+@member_only
+async def test_the_operator_changes_no_spec_of_a_daemons_shard(cluster: Cluster) -> None:
+    federation, operator, shards = cluster.processes[FEDERATION], cluster.processes[OPERATOR], PINDAEMONSHARDS.path()
+    body = {
+        "apiVersion": PINDAEMONSHARDS.api_version,
+        "kind": PINDAEMONSHARDS.kind,
+        "metadata": {"name": "logs", "labels": OURS, "finalizers": ["pincompute.io/pods"]},
+        "spec": {"origin": {"uid": "u", "generation": 1}, "version": {"revision": "d1", "container": {"image": "i"}}},
+    }
+    assert (await operator.post(shards, body)).code == 403
+    assert (await cluster.somebody.post(shards, body)).code == 403
+    assert (await federation.post(shards, body)).code == 201
+    assert (await operator.patch(f"{shards}/logs", {"spec": {"unavailable": 9}}, dryRun="All")).code == 403
+    assert (await operator.patch(f"{shards}/logs", {"metadata": {"finalizers": []}}, dryRun="All")).code == 200
+
+
+@member_only
+async def test_whoever_may_resize_pods_resizes_no_container_of_the_platform(cluster: Cluster) -> None:
+    """An autoscaler of the cluster, or a person with the right. An amount of nothing is refused as in a new pod."""
+    pods, sidecar = PODS.format("shop"), {"name": "platform-metrics", "image": "i", "resources": RESOURCES}
+    spec = {**CONTAINERS, "initContainers": [{**sidecar, "restartPolicy": "Always"}]}
+    carried = {"metadata": {"name": "carried", "labels": OURS}, "spec": spec}
+    assert (await cluster.processes[OPERATOR].post(pods, carried)).code == 201
+
+    async def resized(part: str, name: str, **amounts: dict[str, str]) -> int:
+        body = {"spec": {part: [{"name": name, "resources": {**RESOURCES, **amounts}}]}}
+        return (await cluster.admin.patch(f"{pods}/carried/resize", body, STRATEGIC, dryRun="All")).code
+
+    more, less = {"cpu": "2m", "memory": "1Mi"}, {"cpu": "0", "memory": "1Mi"}
+    assert await resized("containers", "web", requests=more) == 200
+    assert await resized("initContainers", "platform-metrics", requests=more) == 403
+    assert await resized("containers", "web", requests=less) == 422
 
 
 @member_only

@@ -50,6 +50,18 @@ async def test_who_has_kubectl_takes_a_bounded_part_of_the_host(server: Api) -> 
     assert f"exceeded quota: {namespace_quotas.OBJECTS_QUOTA}" in refused.refused(403, "Forbidden")["message"]
 
 
+async def test_who_makes_volume_claims_in_a_member_gets_a_bounded_sum(server: Api) -> None:
+    await apply(server, listed(volumes="1Ti"))
+
+    async def claim(name: str, storage: str) -> Answer:
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}}
+        return await server.post(path(server, "persistentvolumeclaims"), {"metadata": {"name": name}, "spec": spec})
+
+    (await claim("most", f"{HEADROOM}Ti")).ok(201)
+    message = (await claim("more", "1")).refused(403, "Forbidden")["message"]
+    assert f"exceeded quota: {namespace_quotas.OBJECTS_QUOTA}, requested: requests.storage=1" in message
+
+
 async def apply(server: Api, manifests: tuple[Manifest, ...]) -> None:
     """And wait until the quotas are counted."""
     for manifest in manifests:
@@ -163,7 +175,7 @@ async def test_a_project_that_reaches_an_api_server_takes_a_bounded_part_of_it(s
     """Each try stands beside the same one in another namespace, which is accepted."""
     other = f"{unique}-other"
     (await server.post("/api/v1/namespaces", {"metadata": {"name": other}})).ok(201)
-    await apply(server, listed(pods=2, cpu="1", memory="1Gi", storage="1Gi", container_storage="1Mi", workloads=1))
+    await apply(server, listed(pods=2, cpu="1", memory="1Gi", storage="1Gi", default_container_storage="1Mi", workloads=1))
 
     async def refused(plural: str, body: Manifest, quota: str) -> None:
         answer: Answer = await server.post(path(server, plural), body)

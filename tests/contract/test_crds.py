@@ -17,6 +17,7 @@ from pod_security_cases import LEVELS, SECURE, template, unit
 from real_api_server import TOKEN, RealServer
 
 from pincompute.api import (
+    daemons,
     labels,
     member_clusters,
     object_validation,
@@ -51,6 +52,7 @@ RESOURCES: dict[str, Resource[Any]] = {
         member_clusters.MEMBERCLUSTERS,
         projects.PROJECTS,
         sidecars.PINSIDECARS,
+        daemons.PINDAEMONS,
     )
 }
 POD = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "web", "image": "i"}]}}
@@ -516,8 +518,8 @@ async def test_an_object_that_breaks_a_later_rule_can_be_changed_elsewhere_and_d
     """Rules judge changes of the spec alone: the federation must be able to let go of what an older version accepted."""
     path = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/pinapp-rules.{GROUP}"
     policy = (await server.get(path)).ok()
-    conditions = {condition["expression"] for condition in policy["spec"]["matchConditions"]}
-    assert conditions == {"request.operation == 'CREATE' || object.spec != oldObject.spec"}
+    (condition,) = policy["spec"]["matchConditions"]
+    assert condition["expression"].startswith("(request.operation == 'CREATE' || object.spec != oldObject.spec) && ")
 
 
 RULES = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/pinapp-rules.{GROUP}"
@@ -573,7 +575,7 @@ async def test_the_largest_template_is_within_the_cost_that_the_api_server_allow
     ports = [[{"name": f"p{n}", "containerPort": 1000 + 64 * c + n} for n in range(64)] for c in range(64)]
     amounts = {"cpu": "10m", "memory": "16Mi"}
     resources = {"requests": amounts, "limits": amounts}
-    pod["volumes"] = [{"name": f"v{n}", "emptyDir": {}} for n in range(64)]
+    pod["volumes"] = [{"name": f"v{n}", "projected": {"sources": [{"secret": {"name": f"s{n}"}}]}} for n in range(64)]
     mounts = [{"name": f"v{n}", "mountPath": f"/{n}"} for n in range(64)]
     terms = [{"topologyKey": "zone", "labelSelector": {"matchLabels": {"a": "b"}}}] * 64
     weighted = [{"weight": 1, "podAffinityTerm": term} for term in terms]
@@ -665,6 +667,9 @@ async def test_a_project_names_only_sidecars_that_allow_it(server: Api, unique: 
     (await server.delete(sidecars.PINSIDECARS.path(name=name))).ok()
 
 
+DIGEST = "sha256:" + "a" * 64
+
+
 @pytest.mark.parametrize(
     ("before", "change", "refused"),
     [
@@ -674,7 +679,11 @@ async def test_a_project_names_only_sidecars_that_allow_it(server: Api, unique: 
         ({}, {"selector": {"projects": ["*"]}}, "spec.selector"),
         ({}, {"container": {"image": "evil:1", "command": ["sh"]}}, ""),  # no pod has it
         ({"selector": {"projects": ["*"]}}, {"container": {"image": "evil:1"}}, "spec.container"),
-        ({"selector": {"projects": ["*"]}}, {"container": {"image": "registry.internal/metrics/x:1"}}, "spec.container"),
+        (
+            {"selector": {"projects": ["*"]}},
+            {"container": {"image": f"registry.internal/metrics/x@{DIGEST}"}},
+            "spec.container",
+        ),
         ({"selector": {"projects": ["*"]}}, {"container": {"command": ["sh"]}}, "spec.container"),
         ({"selector": {"projects": ["*"]}}, {"container": {"env": {"LD_PRELOAD": "/x"}}}, "spec.container"),
         ({"selector": {"projects": ["*"]}}, {"container": {"image": "registry.internal/metrics:2"}, "paused": True}, ""),
@@ -687,8 +696,86 @@ async def test_a_project_names_only_sidecars_that_allow_it(server: Api, unique: 
 async def test_a_stolen_gateway_credential_brings_no_program_into_all_pods(
     server: Api, unique: str, before: Any, change: Any, refused: str
 ) -> None:
-    collection, name = sidecars.PINSIDECARS.path(), f"m{unique}"
-    made = patched({"kind": "PinSidecar", "patch": {"metadata": {"name": name}, "spec": change if before is None else before}})
+    answer = await _by_stolen_credential(server, sidecars.PINSIDECARS, f"m{unique}", before, change)
+    assert (answer.code == 403) is bool(refused), answer.body
+    assert refused in str(answer.body)
+
+
+OF_NODES = "only a cluster administrator gives a daemon access to its node"
+_FIXED = f"registry.internal/logs@{DIGEST}"
+_ON_NODE: dict[str, Any] = {
+    "container": {"image": _FIXED, "volumes": [{"name": "logs", "path": "/logs", "hostPath": {"path": "/var/log"}}]}
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "refused"),
+    [
+        (None, {}, ""),
+        (None, {"container": {"volumes": [{"name": "tmp", "path": "/tmp"}], "ports": [{"name": "http", "port": 80}]}}, ""),
+        (None, _ON_NODE, OF_NODES),
+        (None, {"container": {"image": _FIXED, "ports": [{"name": "http", "port": 80, "hostPort": 80}]}}, OF_NODES),
+        *(
+            (None, {"container": {"image": _FIXED, "securityContext": given}}, OF_NODES)
+            for given in (
+                {"privileged": True},
+                {"hostPID": True},
+                {"hostNetwork": True},
+                {"runAsUser": 0},
+                {"capabilities": ["KILL"]},
+            )
+        ),
+        (None, {"container": {"securityContext": {"runAsUser": 1}}}, ""),
+        ({}, _ON_NODE, OF_NODES),
+        ({}, {"container": {"image": "evil:1"}}, ""),  # it has no access to a node
+        (_ON_NODE, {"update": {"maxUnavailable": 2}, "paused": True}, ""),
+        (_ON_NODE, {"container": {"image": _FIXED.replace("a" * 64, "b" * 64)}}, OF_NODES),  # it pushed that itself
+        (_ON_NODE, {"container": {"image": "registry.internal/evil@sha256:" + "b" * 64}}, OF_NODES),
+        (_ON_NODE, {"container": {"command": ["sh"]}}, OF_NODES),
+        (_ON_NODE, {"nodes": {"a": "b"}}, OF_NODES),
+        (_ON_NODE, {"container": {"volumes": None}}, ""),
+        (None, {"container": {"memory": "2Gi"}}, "memory 1Gi"),
+        (None, {"container": {"memory": 2**31}}, "memory 1Gi"),
+        (None, {"container": {"cpu": "1500m"}}, "cpu is at most 1"),
+        (None, {"container": {"volumes": [{"name": "tmp", "path": "/tmp", "sizeLimit": "1Ti"}]}}, "sizeLimit of a volume 1Gi"),
+        ({"container": {"memory": "2Gi"}}, {"paused": True}, ""),
+        ({"container": {"memory": "2Gi"}}, {"container": {"cpu": 1}}, "memory 1Gi"),
+        (None, {"tolerations": [{}]}, "spec.tolerations"),
+        (None, {"tolerations": [{"key": "node-role.kubernetes.io/control-plane"}]}, "spec.tolerations"),
+        (None, {"tolerations": [{"key": "example.com/gpu"}]}, ""),
+        ({"tolerations": [{}]}, {"paused": True}, ""),
+    ],
+)
+async def test_a_stolen_gateway_credential_gives_no_daemon_a_node(
+    server: Api, unique: str, before: Any, change: Any, refused: str
+) -> None:
+    answer = await _by_stolen_credential(server, daemons.PINDAEMONS, f"m{unique}", before, change)
+    assert (answer.code == 403) is bool(refused), answer.body
+    assert refused in str(answer.body)
+
+
+async def test_a_stolen_gateway_credential_brings_nodes_no_image_that_had_no_access_before(server: Api, unique: str) -> None:
+    """It holds the key of the registry, so it can push whatever a name says. A version without access was perhaps its own."""
+    path = daemons.PINDAEMONS.path(name=f"m{unique}")
+    served, former, without, pushed = (f"registry.internal/logs@sha256:{digit * 64}" for digit in "bcde")
+    made = patched({"kind": "PinDaemon", "patch": {"metadata": {"name": f"m{unique}"}, "spec": _ON_NODE}})
+    (await server.post(daemons.PINDAEMONS.path(), made)).ok(201)
+    versions = [{"revision": image[-8:], "container": _ON_NODE["container"] | {"image": image}} for image in (served, former)]
+    history = [versions[1], {"revision": "x", "container": {"image": without}}]
+    (await server.patch(f"{path}/status", {"status": {"stable": versions[0], "history": history}})).ok()
+    answers = {
+        image: (await _as_gateway(server, "PATCH", path, {"spec": {"container": {"image": image}}})).code
+        for image in (served, former, without, pushed)
+    }
+    assert answers == {served: 200, former: 200, without: 403, pushed: 403}
+    (await server.patch(path, {"metadata": {"finalizers": None}})).ok()
+    (await server.delete(path)).ok()
+
+
+async def _by_stolen_credential(server: Api, kind: Resource[Any], name: str, before: Any, change: Any) -> Answer:
+    """What the API server says to the gateway: of an object as it is changed, or made where there is none before."""
+    collection = kind.path()
+    made = patched({"kind": kind.kind, "patch": {"metadata": {"name": name}, "spec": change if before is None else before}})
     if before is None:
         server.session.headers["Impersonate-Group"] = "system:masters"
         try:
@@ -700,8 +787,7 @@ async def test_a_stolen_gateway_credential_brings_no_program_into_all_pods(
         answer = await _as_gateway(server, "PATCH", f"{collection}/{name}", {"spec": change})
         (await server.patch(f"{collection}/{name}", {"metadata": {"finalizers": None}})).ok()
         (await server.delete(f"{collection}/{name}")).ok()
-    assert (answer.code == 403) is bool(refused), answer.body
-    assert refused in str(answer.body)
+    return answer
 
 
 async def _is_refused(api: Api, path: str, manifest: dict[str, Any]) -> bool:
@@ -802,6 +888,39 @@ def _asking(web: dict[str, Any], of: Any) -> dict[str, Any]:
     if isinstance(of, dict):
         return {"containers": [web], "resources": of}
     return {"containers": [web | {"resources": of[0]}], "initContainers": [web | {"name": "first", "resources": of[1]}]}
+
+
+OF_THE_NODE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    # what a pod takes of its node outside of its own limits: as much as it may, too much, and the words
+    "items of a secret": (
+        {"volumes": [{"name": "s", "secret": {"secretName": "s", "items": [{"key": "k", "path": f"{n}"} for n in range(90)]}}]},
+        {"volumes": [{"name": "s", "secret": {"secretName": "s", "items": [{"key": "k", "path": f"{n}"} for n in range(97)]}}]},
+        "spec.volumes: volumes may have at most 96 items",
+    ),
+    "sources of a volume": (
+        {"volumes": [{"name": "s", "projected": {"sources": [{"secret": {"name": f"s{n}"}} for n in range(90)]}}]},
+        {"volumes": [{"name": "s", "projected": {"sources": [{"secret": {"name": f"s{n}"}} for n in range(97)]}}]},
+        "spec.volumes: volumes may have at most 96 items",
+    ),
+    "exec probes": (
+        {"containers": [{"livenessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1}}] * 8},
+        {"containers": [{"livenessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1}}] * 9},
+        "spec.containers: health checks of all containers may run at most 8 commands in a second",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OF_THE_NODE)
+async def test_no_pod_of_a_project_takes_more_of_its_node_than_it_may(server: Api, case: str) -> None:
+    """Memory that holds the files of volumes, and CPU that starts commands, count in the limits of no pod."""
+    path, web = f"/api/v1/namespaces/{server.namespace}/pods", POD["spec"]["containers"][0] | {"resources": ENOUGH}
+    *specs, words = OF_THE_NODE[case]
+    fits, much = (
+        spec | {"containers": [web | {"name": f"c{n}"} | each for n, each in enumerate(spec.get("containers", [{}]))]}
+        for spec in specs
+    )
+    (await server.post(path, POD | {"spec": fits}, dryRun="All")).ok(201)
+    assert words in (await server.post(path, POD | {"spec": much}, dryRun="All")).refused(422, "Invalid")["message"]
 
 
 async def test_a_container_may_request_nothing_of_what_its_pod_requests_as_a_whole(server: Api) -> None:

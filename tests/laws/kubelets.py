@@ -12,8 +12,8 @@ from typing import Any
 
 from pincompute.api import quantity
 from pincompute.api.builtin import NODES, PODDISRUPTIONBUDGETS, PODS, Container, ContainerStatus, Node, Pod
-from pincompute.api.conditions import is_true
-from pincompute.api.labels import HOST
+from pincompute.api.conditions import Condition, is_true
+from pincompute.api.labels import HOST, IMAGE_PULL_SHARD_UID, IN_PLACE_READY
 from pincompute.api.meta import Key, Manifest
 from pincompute.kube.api_errors import Blocked
 from pincompute.testing.apiserver import eviction
@@ -23,6 +23,7 @@ from pincompute.testing.laws import SimulatedWorld
 BAD = "hello:9"  # an image that no registry has
 CRASHING = "hello:8"  # a program that runs for a moment, then crashes again and again
 RUNS = timedelta(seconds=2)  # until it crashes
+FOLLOWS = timedelta(seconds=5)  # until a pod is ready, or no longer, after its readiness gate has moved: later than it drains
 BAD_IN_B = "hello:7"  # an image that the nodes of zone b cannot pull
 DIGEST = "@sha256:0"  # by which a container that restarts alone names its image
 NO_IMAGE = "rpc error: code = NotFound desc = hello: not found"
@@ -34,10 +35,13 @@ _NODE_LOST = {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}
 
 @dataclass(frozen=True, slots=True)
 class Kubelets:
-    """`ready_after` seconds a container that started is ready, `gone_after` seconds a pod that was deleted is gone."""
+    """`ready_after` seconds a container that started is ready, `gone_after` seconds a pod that was deleted is gone, and
+    `pulled_after` seconds a pod that only pulls images says how that went.
+    """
 
     ready_after: float = 0.0
     gone_after: float = 0.0
+    pulled_after: float = 0.0
 
     def tick(self, world: SimulatedWorld) -> None:
         """One step of everybody, in clusters that are cut off too."""
@@ -68,15 +72,20 @@ class Kubelets:
 
     def report(self, pod: Pod, now: datetime) -> Manifest | None:
         """The status its kubelet would report now; None when it has. A container gets a new id when its image changes."""
-        if pod.status.phase in ("Succeeded", "Failed"):
+        if pod.status.phase in ("Succeeded", "Failed") or self._pulls(pod, now):
             return None
         wanted = (*sidecars(pod), *pod.spec.containers)
         running = {status.name: status for status in statuses(pod)}
         found = [self._container(pod, c, running.get(c.name), now) for c in wanted]
-        if not any(found):
+        if not any(found) and not gate_has_moved(pod, now):
             return None
         known = {status.name: as_json(status) for status in running.values()}
         return status_of(pod, [new or known[c.name] for new, c in zip(found, wanted, strict=True)], now)
+
+    def _pulls(self, pod: Pod, now: datetime) -> bool:
+        made = pod.metadata.creation_timestamp
+        only_pulls = IMAGE_PULL_SHARD_UID in pod.metadata.labels
+        return only_pulls and made is not None and now < made + timedelta(seconds=self.pulled_after)
 
     def _container(self, pod: Pod, wanted: Container, present: ContainerStatus | None, now: datetime) -> Manifest | None:
         """What is new about a container; None for nothing."""
@@ -100,6 +109,19 @@ class Kubelets:
             "state": {"running": {"startedAt": spelled(now)}},
         }
         return status | running | {"ready": not self.ready_after and not is_job(container)}
+
+
+def lets_through(pod: Pod) -> bool:
+    """Whether all conditions are True that the pod's readiness gates name."""
+    return all(is_true(pod.status.conditions, gate.condition_type) for gate in pod.spec.readiness_gates)
+
+
+def gate_has_moved(pod: Pod, now: datetime) -> bool:
+    """Whether the kubelet is to follow a readiness gate, as it does a moment after the gate has moved."""
+    serves = bool(pod.status.container_statuses) and all(status.ready for status in statuses(pod))
+    moved = [c.last_transition_time for c in pod.status.conditions if c.type == IN_PLACE_READY and c.last_transition_time]
+    late = all(now >= at + FOLLOWS for at in moved)
+    return serves and late and lets_through(pod) is not is_true(pod.status.conditions, "Ready")
 
 
 def sidecars(pod: Pod) -> tuple[Container, ...]:
@@ -146,13 +168,14 @@ def status_of(pod: Pod, containers: list[Manifest], now: datetime) -> Manifest:
     ended = all("terminated" in c["state"] for c in containers if c["image"].startswith(JOB)) and any(
         c["image"].startswith(JOB) for c in containers
     )
-    ready = not ended and all(c["ready"] for c in containers)
+    ready = not ended and lets_through(pod) and all(c["ready"] for c in containers)
     since = now if ready is not is_true(pod.status.conditions, "Ready") or not pod.status.conditions else None
     present = next((c.last_transition_time for c in pod.status.conditions if c.type == "Ready"), None)
     changed = spelled(since or present or now)
     conditions = [
         {"type": "PodScheduled", "status": "True", "lastTransitionTime": spelled(now)},
         {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": changed},
+        *(_as_condition(c) for c in pod.status.conditions if c.type not in ("PodScheduled", "Ready")),
     ]
     beside = {container.name for container in sidecars(pod)}
     return {
@@ -161,6 +184,12 @@ def status_of(pod: Pod, containers: list[Manifest], now: datetime) -> Manifest:
         "containerStatuses": [c for c in containers if c["name"] not in beside],
         **({"initContainerStatuses": [c for c in containers if c["name"] in beside]} if beside else {}),
     }
+
+
+def _as_condition(given: Condition) -> Manifest:
+    """A condition that a kubelet leaves as it is."""
+    since = {"lastTransitionTime": spelled(given.last_transition_time)} if given.last_transition_time else {}
+    return {"type": given.type, "status": given.status, "reason": given.reason, "message": given.message, **since}
 
 
 def bind(world: SimulatedWorld, cluster: str, key: Key, pod: Pod, nodes: Iterable[Node]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 from kubelets import Kubelets
-from region_checks import check_newest_pod
+from region_checks import check_newest_pod, check_restarts, check_traffic
 from region_edits import ROOMY, SHOP, template
+from region_worlds import united
 
 from pincompute.api import template_hash
 from pincompute.api.builtin import NAMESPACES, NODES, PODS
@@ -17,7 +18,6 @@ from pincompute.api.meta import Key, Manifest
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.domain import project_namespace
 from pincompute.operator import operator_process as operator
-from pincompute.operator.replicas.replicas_controller import INDEXES
 from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedWorld
 
 MEMBER = "a1"
@@ -71,10 +71,13 @@ def apply(world: SimulatedWorld, edit: tuple[str, Any]) -> None:
 
 def invariant(world: SimulatedWorld) -> None:
     check_newest_pod(world, MEMBER)
+    for change in world.changes[-1:]:
+        check_restarts(world, change)
 
 
 def goal(world: SimulatedWorld) -> None:
     """The pods are those of the mix, and the shard says so."""
+    check_traffic(world)
     shards, pods = world.objects(MEMBER, PINAPPSHARDS), world.objects(MEMBER, PODS)
     shard = shards.get(SHARD)
     wanted = sum(part.replicas for part in shard.spec.mix) if shard is not None else 0
@@ -116,4 +119,4 @@ def shards(draw: st.DrawFn) -> Case:
         (MEMBER,), begins, tuple(partial(apply, edit=e) for e in steps), Kubelets().tick, invariant, goal, outcome=outcome
     )
     process = SimulatedProcess(operator.CONTROLLERS, {LOCAL: MEMBER})
-    return Case((process,), scenario, INDEXES, collapses=not any(e[0] == "make" for e in steps))
+    return Case((process,), scenario, united(*operator.INDEXES), collapses=not any(e[0] == "make" for e in steps))

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kubelets import lets_through
+
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.conditions import find
 from pincompute.api.labels import HOST, ORIGIN_UID
@@ -95,9 +97,11 @@ def _part(value: int | str, total: int, *, up: bool) -> int:
 
 
 def serves(pod: Pod, now: datetime, patience: float = 0.0) -> bool:
-    """It is ready, has been for long enough, is not ending, and no container is about to be restarted."""
+    """It is ready and in traffic, has been for long enough, is not ending, and no container is about to be restarted."""
     condition = find(pod.status.conditions, "Ready")
     if condition is None or condition.status != "True" or pod.deleting or pod.status.phase != "Running":
+        return False
+    if not lets_through(pod):
         return False
     since = condition.last_transition_time or pod.metadata.creation_timestamp or now
     images = {status.name: status.image for status in pod.status.container_statuses}

@@ -7,22 +7,23 @@ from datetime import timedelta
 from typing import Any
 
 import region_settings
-from kubelets import BAD, CRASHING, JOB, plain
+from kubelets import BAD, CRASHING, JOB, lets_through, plain, statuses
 from promised_availability import serves
 from region_edits import ZONES
 
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.conditions import find, is_true
 from pincompute.api.kinds import KINDS
-from pincompute.api.labels import APP, HOST, ORIGIN_UID, REVISION, SHARD_UID, WORKLOAD
+from pincompute.api.labels import APP, HOST, IN_PLACE_READY, ORIGIN_UID, REVISION, SHARD_UID, WORKLOAD
 from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.meta import Key
 from pincompute.api.settings import SETTINGS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Shard
-from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
+from pincompute.api.workloads import DRAIN_SECONDS, PINAPPS, PINPODS, PinApp, PinPod
 from pincompute.testing.laws import SimulatedWorld
 from pincompute.testing.laws.simulated_world import WorldChange, since
 
+DRAIN = timedelta(seconds=DRAIN_SECONDS)
 PATIENCE = timedelta(seconds=15)  # S-017: shorter silences change nothing
 
 
@@ -38,7 +39,39 @@ def invariant(world: SimulatedWorld) -> None:
             check_members(world, change)
         else:
             check_wanted_shards(world, change)
+            check_restarts(world, change)
             region_settings.check_copies(world, change.cluster)
+
+
+def check_restarts(world: SimulatedWorld, change: WorldChange) -> None:
+    """S-152: a container of a pod with a gate restarts only when the pod has been out of traffic for as long as it drains."""
+    for version in since(world.history(change.cluster, PODS), change.before):
+        was, now = world.objects(change.cluster, PODS, change.before).get(version.key), version.obj
+        if was is None or not isinstance(now, Pod) or not was.spec.readiness_gates or _images(was) == _images(now):
+            continue
+        gate = find(was.status.conditions, IN_PLACE_READY)
+        if gate is None:
+            continue
+        assert gate.status == "False", f"{version.key} restarts a container in {change.cluster} while it is in traffic"
+        ready = find(was.status.conditions, "Ready")
+        drained = ready is None or (
+            ready.status == "False"
+            and ready.last_transition_time is not None
+            and world.now - ready.last_transition_time >= DRAIN
+        )
+        assert drained, f"{version.key} restarts a container in {change.cluster} before it has drained"
+
+
+def _images(pod: Pod) -> dict[str, str]:
+    return {container.name: container.image for container in (*pod.spec.init_containers, *pod.spec.containers)}
+
+
+def check_traffic(world: SimulatedWorld) -> None:
+    """S-152: at rest no pod is out of traffic that serves by itself."""
+    for cluster in world.stores:
+        for key, pod in world.objects(cluster, PODS).items():
+            if statuses(pod) and all(status.ready for status in statuses(pod)) and not pod.deleting:
+                assert lets_through(pod), f"{key} in {cluster} stays out of traffic"
 
 
 def check_members(world: SimulatedWorld, change: WorldChange) -> None:
@@ -185,6 +218,7 @@ def goal(world: SimulatedWorld, *, even: bool = True) -> None:
     for key, pod in world.objects(HOST, PINPODS).items():
         check_single(world, key, pod)
     region_settings.check_rest(world)
+    check_traffic(world)
     for cluster in world.stores:
         for shards, workloads in ((PINAPPSHARDS, PINAPPS), (PINPODSHARDS, PINPODS)):
             for key in world.objects(cluster, shards):

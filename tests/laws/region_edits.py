@@ -130,7 +130,12 @@ def join(world: SimulatedWorld, member: str, room: Manifest) -> None:
 
 
 def template(image: int, env: int = 0) -> Manifest:
-    main = {"name": "main", "image": f"hello:{image}", "env": [{"name": "N", "value": str(env)}]}
+    main = {
+        "name": "main",
+        "image": f"hello:{image}",
+        "env": [{"name": "N", "value": str(env)}],
+        "ports": [{"containerPort": 80}],
+    }
     return {"spec": {"containers": [main, {"name": "sidecar", "image": "proxy:1"}]}}
 
 

@@ -21,8 +21,6 @@ from pincompute.federation.settings import setting_references
 from pincompute.federation.sidecar import sidecar_references
 from pincompute.federation.workload import workload_controller as workload
 from pincompute.operator import operator_process as operator
-from pincompute.operator.replicas.replicas_controller import INDEXES
-from pincompute.operator.sidecars import fleet_controller
 from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedWorld
 from pincompute.testing.laws.simulated_world import Indexes
 
@@ -53,14 +51,13 @@ def united(*tables: Indexes) -> Indexes:
 
 
 ALL_INDEXES = united(
-    INDEXES,
+    *operator.INDEXES,
     workload.INDEXES,
     project_namespaces.INDEXES,
     scheduling_queue.INDEXES,
     setting_references.ON_HOST,
     setting_references.IN_MEMBERS,
     sidecar_references.INDEXES,
-    fleet_controller.INDEXES,
 )
 
 

@@ -153,6 +153,7 @@ def _check_turn(world: SimulatedWorld, app: PinApp, record: RolloutStatus, clust
 
 def rests(world: SimulatedWorld) -> None:
     """A rollback is complete, and what can run runs: as many replicas as were asked for, of the last revision that works."""
+    region_checks.check_traffic(world)
     app = world.objects(HOST, PINAPPS)[WEB]
     record, mine = app.status.rollout, [pod for _, pod in region_checks.pods_of(world, app.metadata.uid)]
     assert record is None or record.state != "RollingBack", "a rollback never ends"

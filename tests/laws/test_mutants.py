@@ -17,9 +17,11 @@ from keeper_cases import cases
 from member_worlds import shards
 from mutants import infected, mutated
 from region_worlds import regions
+from sidecar_worlds import fleets
 
 from pincompute.federation.scheduling import pool_controller
 from pincompute.operator.replicas import replicas_controller as replicas
+from pincompute.operator.sidecars import fleet_controller as sidecars
 from pincompute.testing.laws import Broken, Case, Chance, uphold
 
 TRIES = 400  # worlds until a mutant counts as a survivor; most are caught in the first ten
@@ -148,13 +150,40 @@ MUTANTS: dict[str, Mutant] = {
         "pods in|is made for",
         ("return (shard, whole)", "return ()"),
     ),
+    "a container restarts in traffic (S-152), in the real operator": Mutant(
+        replicas, "settles", "while it is in traffic", ("*traffic.due(changes)", "*changes")
+    ),
+    "a container restarts before its pod has drained, in the real operator": Mutant(
+        replicas,
+        "settles",
+        "before it has drained",
+        ("Traffic(seen.pods, seen.shard.spec.connection_drain_seconds, seen.now)", "Traffic(seen.pods, 0, seen.now)"),
+    ),
+    "a replica never gets back into traffic, in the real operator": Mutant(
+        replicas, "settles", "stays out of traffic", ("back = traffic.back((*changes, *resizes), actions.delete)", "back = ()")
+    ),
+    "nothing wakes it when a pod has drained, in the real operator": Mutant(
+        replicas,
+        "settles",
+        "stays out of traffic|not woken|goal is not reached",
+        ("status.wake_after, drained,", "status.wake_after,"),
+    ),
+    "a sidecar ends before its node has the image of the next (S-158), in the real operator": Mutant(
+        sidecars, "settles", "ends before .* has hello:", ("seen.pods, pulls.awaiting_image)", "seen.pods)")
+    ),
+    "nothing wakes the fleet when a node has pulled, in the real operator": Mutant(
+        sidecars, "settles", "not woken|goal is not reached", ("(*_by_sidecar(pod), *_by_pulls(pod))", "_by_sidecar(pod)")
+    ),
+    "a pod goes on pulling an image that nobody wants any more, in the real operator": Mutant(
+        sidecars, "settles", "goal is not reached", ("(*pulls.create, *pulls.delete)", "pulls.create")
+    ),
     "decides for what it asked before, in the real scheduling": Mutant(
         pool_controller,
         "settles",
         "goal is not reached|not woken",
         (
-            "place(workload, observed.members, promised)",
-            "workload.status.scheduling or place(workload, observed.members, promised)",
+            "place(workload, observed.members, promised, observed.sidecars, now=observed.now)",
+            "workload.status.scheduling or place(workload, observed.members, promised, observed.sidecars, now=observed.now)",
         ),
     ),
 }
@@ -164,7 +193,7 @@ MUTANTS: dict[str, Mutant] = {
 def test_the_laws_catch(name: str) -> None:
     mutant = MUTANTS[name]
     module = mutated(mutant.module, *mutant.changes)
-    worlds = {keeper: cases, replicas: shards}.get(mutant.module, regions)()
+    worlds = {keeper: cases, replicas: shards, sidecars: fleets}.get(mutant.module, regions)()
 
     @settings(
         max_examples=TRIES,

@@ -23,6 +23,7 @@ from pincompute.federation.project import project_controller
 from pincompute.federation.settings import setting_controller
 from pincompute.federation.workload import member_shards, orphan_collection, rollout, shard_dispatch, workload_status
 from pincompute.federation.workload import workload_controller as workload
+from pincompute.operator.replicas import replica_traffic
 from pincompute.operator.replicas import replicas_controller as replicas
 from pincompute.testing.laws import Broken, Case, Chance, uphold
 
@@ -145,6 +146,14 @@ BUGS: dict[str, Bug] = {
                 "            if replica.available and self._available + budget < 0:\n",
             ),
         ),
+        sure=(Edit("image", number=2),),
+    ),
+    "each reconciliation begins to drain anew (S-165)": Bug(
+        replica_traffic,
+        "settles",
+        "does not settle|goal is not reached",
+        "        if traffic_gate.is_in(pod):\n",
+        "        if traffic_gate.is_in(pod) or self._drains_for(pod):\n",
         sure=(Edit("image", number=2),),
     ),
     "more pods are made than the mix has (F5)": Bug(

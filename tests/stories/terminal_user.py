@@ -33,11 +33,13 @@ from live_region import POLL, WITHIN, Region
 from pincompute_sdk.client import Client
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Context
+from pincompute_sdk.core.token_source import TokenSource
 
 PIN = Path(sys.executable).with_name("pin")
 ADDRESS = re.compile(r"or open (https://\S+)")
 IMAGES = Path(__file__).with_name("images")
 TALKER = "registry.internal/talker"
+TOKEN_LEFT = 300.0  # seconds for which a token that a test takes is good at least; the issuer's last 900
 
 
 class PinOutput(NamedTuple):
@@ -150,9 +152,13 @@ class TerminalUser:
         return name
 
     def context(self) -> Context:
-        """What `pin login` stored."""
-        stored = configuration.load(self.home / ".config" / "pincompute" / "config.yaml")
-        return stored.contexts[stored.current]
+        """What `pin login` stored, with a token that is good for some minutes, as `pin` would renew it."""
+        file = self.home / ".config" / "pincompute" / "config.yaml"
+        stored = configuration.load(file)
+        source = TokenSource(stored.contexts[stored.current], file)
+        if source.renewable() and source.context.expires < time.time() + TOKEN_LEFT:
+            source.renew(source.token())
+        return source.context
 
     def client(self) -> Client:
         """The SDK, as a program of theirs uses it."""

@@ -496,7 +496,7 @@ def test_an_image_for_another_processor_comes_not_in(dev: TerminalUser, shop: st
     with dev.client() as pin:
         file = save(pin, f"{TALKER}:1", dev.home / "arm.tar", called="example.com/arm:1", architecture="arm64")
     said = dev.pin("image", "import", file.name, status=FAILED).err
-    assert all(part in said for part in ("example.com/arm:1", "linux/arm64", "build it with `--platform linux/amd64`"))
+    assert all(part in said for part in ("example.com/arm:1", "linux/arm64", "`docker build --platform linux/amd64`"))
 
 
 def test_a_deploy_of_what_is_paused_or_stopped_does_not_wait(dev: TerminalUser, shop: str):

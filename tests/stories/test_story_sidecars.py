@@ -11,6 +11,7 @@ from terminal_user import IMAGES, TerminalUser, talker
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import APP
 from pincompute.api.revisions import PINREVISIONS
+from pincompute.api.sidecars import PINSIDECARS
 from pincompute.domain import image_pinning
 
 USER, NAME = "metered", "meter"
@@ -55,6 +56,16 @@ def mains(region: Region, project: str) -> dict[str, tuple[str, object, int]]:
     }
 
 
+def sidecar_ids(region: Region, project: str) -> dict[str, str]:
+    """The containers of the sidecar, by pod (S-158: none ends for an image that its node cannot pull)."""
+    return {
+        pod.metadata.uid: status.container_id
+        for pod in pods(region, project)
+        for status in pod.status.init_container_statuses
+        if status.name == CONTAINER
+    }
+
+
 def images(region: Region, project: str) -> set[str]:
     """What the sidecars are asked to run, by the names that people write."""
     return {
@@ -95,6 +106,16 @@ def test_a_fleet_takes_another_version_and_the_mains_do_not_notice(
     assert refused.status != 0
     assert "container.image" in refused.err
     assert "hello:none" in refused.err
+
+    running = sidecar_ids(region, metered)
+    region.host.change(PINSIDECARS, "", NAME, {"spec": {"container": {"image": "registry.internal/hello:unpushed"}}})
+
+    def is_undone() -> bool:
+        said = admin.pin("admin", "sidecar", "status", NAME).out
+        return "RolledBack" in said and "hello:unpushed of meter cannot be pulled" in said
+
+    region.eventually("an image that cannot be pulled is undone", is_undone)
+    assert sidecar_ids(region, metered) == running
 
     region.run("region", "image", "build", str(IMAGES / "faulty"), "--tag", "hello:faulty")  # it starts as root
     admin.write("meter.yaml", SIDECAR.format(version=2).replace("hello:2", "hello:faulty"))

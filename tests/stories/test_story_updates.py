@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import steady_requests
 from live_region import Placed, Region, ask
 from story_manifests import example, single, web
 from terminal_user import TALKER, TerminalUser
 
 from pincompute.api.builtin import PODS, ContainerStatus
-from pincompute.api.labels import IMAGE_PULL
+from pincompute.api.labels import IMAGE_PULL_SHARD_UID
 from pincompute.api.meta import Manifest
 from pincompute.region.nodes import cgroups
 
@@ -61,6 +62,26 @@ def test_a_new_image_restarts_only_its_container(region: Region, project: str):
     assert during.fewest_ready >= 3  # over all clusters: when one is done first, the others share what it no longer needs
 
 
+def test_no_request_is_lost_while_replicas_restart_in_place(region: Region, project: str):
+    """S-152: each of two replicas of a Service leaves its endpoints before its container ends, and is back in the same pod."""
+    spec = {"replicas": 2, "placement": {"zones": ["a"]}, "update": {"maxUnavailable": 1, "maxSurge": 0}}
+    region.apply(web(project, **spec))
+    region.settled(project, "web")
+    before = {placed.uid: main(placed) for placed in region.pods(project, "web")}
+    (cluster,) = {placed.cluster for placed in region.pods(project, "web")}
+    member = region.members[cluster]
+    steady_requests.serve(member, project, "web")
+    region.eventually("the service has two endpoints", lambda: len(steady_requests.endpoints(member, project, "web")) == 2)
+    with steady_requests.steadily(member, project, "web") as sent:
+        region.apply(web(project, image="hello:2", **spec))
+        region.settled(project, "web")
+    after = {placed.uid: main(placed) for placed in region.pods(project, "web")}
+    assert after.keys() == before.keys()
+    assert all(after[uid].container_id != before[uid].container_id for uid in before)
+    assert {"1", "2"} == set(sent.answers)
+    assert not sent.failures, f"{len(sent.failures)} of {len(sent.answers) + len(sent.failures)} failed: {sent.failures[:3]}"
+
+
 def test_a_change_of_the_environment_replaces_pods_within_the_budget(region: Region, project: str):
     """S-151: what is not allowed in place is replaced; nobody is missing, and one more a cluster exists at most."""
     update = {"maxUnavailable": 0, "maxSurge": 1}
@@ -111,7 +132,7 @@ def test_an_image_that_cannot_be_pulled_ends_no_container(region: Region, projec
 
     def no_pod_pulls() -> bool:
         pods = (pod for member in region.members.values() for pod in member.list(PODS, project))
-        return not any(IMAGE_PULL in pod.metadata.labels for pod in pods)
+        return not any(IMAGE_PULL_SHARD_UID in pod.metadata.labels for pod in pods)
 
     region.eventually("the pods that pulled are gone", no_pod_pulls)
 

@@ -14,11 +14,13 @@ from typing import Any, Literal, TypeAlias
 
 from pincompute.api import (
     crds,
+    daemons,
     fraction_policy,
     image_ownership,
     in_place_policy,
     labels,
     member_clusters,
+    node_access,
     projects,
     rule_compiler,
     settings,
@@ -26,6 +28,7 @@ from pincompute.api import (
     structural_schema,
     template_hash,
     validation_rules,
+    violation_condition,
 )
 from pincompute.api.kinds import KINDS, Kinds, WorkloadKind
 from pincompute.api.meta import GROUP, VERSION, Manifest, Resource
@@ -81,22 +84,23 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_workload_metadata(workloads),
         *_project_policies(),
         *_project_metadata(),
-        *_validating("own-metadata", _objects_of_users(workloads), _METADATA_KEPT),
-        *_validating("metadata-length", _objects_of_users(workloads), _METADATA_LENGTH),
+        *_validating("metadata", _objects_of_users(workloads), _METADATA, _PLAINLY_GOOD_METADATA),
         *_validating("project-members", Match(GROUP, VERSION, (PROJECTS.plural,), ("UPDATE",)), _MEMBERS_GRANTED),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_setting_policies(),
         *_sidecar_policies(),
         *_sidecars_allowed(workloads),
         *_sidecars_by_gateway(),
+        *_daemon_policies(),
         *_finalizer("project-finalizer", (PROJECTS.plural,), labels.NAMESPACES_FINALIZER),
         *_mutating(
             "fractions-as-text",
             Match(GROUP, VERSION, workloads, ("CREATE", "UPDATE")),
             fraction_policy.as_text(),
             "Ignore",
-            _NOT_BY_PLATFORM,
+            [*_NOT_BY_PLATFORM, {"name": "holds-a-fraction", "expression": fraction_policy.holds_fraction()}],
         ),
+        *_made_in_projects(workloads),  # last: by it, the installer sees that those before are in force
     ]
 
 
@@ -120,7 +124,6 @@ def _setting_policies() -> list[Manifest]:
     return [
         *_validating("platform-settings", written, {"validations": [rule]}),
         *_validating("setting-versions", Match(GROUP, VERSION, plurals, ("CREATE", "UPDATE")), _VERSIONS_FOLLOW),
-        *_validating("settings-in-projects", Match(GROUP, VERSION, plurals, ("CREATE",)), {"validations": [_IN_PROJECT]}),
         *_finalizer("setting-finalizer", plurals, labels.COPIES_FINALIZER),
     ]
 
@@ -174,7 +177,229 @@ def _sidecar_policies() -> list[Manifest]:
     ]
 
 
-_REPOSITORY = "find('^([^/]+/)*[^:@/]+')"  # of the name of an image
+def _daemon_policies() -> list[Manifest]:
+    """Only administrators write daemons. The gateway writes them for administrators, and its credential may be stolen: it gives
+    no program access to nodes, and one that has access it brings no image that did not have it before. It holds the key of the
+    registry as well, so that a tag or a repository proves nothing.
+    """
+    plural = daemons.PINDAEMONS.plural
+    writers = (
+        f"({_administrator_or(labels.GATEWAY)} || request.userInfo.username in {list(labels.user_names(labels.FEDERATION))})"
+    )
+    rule: Manifest = {
+        "expression": f"{writers} || {_IS_CONTROLLER}",
+        "messageExpression": "'only an administrator writes daemons, and ' + request.userInfo.username + ' is not one: "
+        "ask one to run pin admin daemon'",
+        "reason": "Forbidden",
+    }
+    container = structural_schema.at(structural_schema.of_kind(daemons.PINDAEMONS.type), "spec.container")
+    parts = [f"spec.container.?{name}" for name in sorted(container["properties"]) if name != "image"]
+    same = " && ".join(f"object.{part} == oldObject.{part}" for part in (*parts, "spec.?nodes", "spec.?tolerations"))
+    former = (
+        "((oldObject.?status.?stable.hasValue() ? [oldObject.status.stable] : []) + oldObject.?status.?history.orValue([]))"
+    )
+    served = f"{former}.exists(b, b.container.image == {_DAEMON}.image && ({node_access.of('b.container')}))"
+    access: Manifest = {
+        "expression": f"!({node_access.of(_DAEMON)}) || (request.operation == 'UPDATE' && {same} && "
+        f"({_DAEMON}.image == oldObject.spec.container.image || {served}))",
+        "message": f"spec.container: only a cluster administrator gives a daemon access to its node ({node_access.FIELDS}), "
+        "and brings another image to one that has it, but for those that had it before: leave these out, or write the daemon "
+        "with kubectl in the host cluster",
+        "reason": "Forbidden",
+    }
+    by_gateway: Manifest = {
+        "matchConditions": [{"name": "by-the-gateway", "expression": _IS_GATEWAY}],
+        "validations": [access, *_SMALL_DAEMONS],
+    }
+    written = Match(GROUP, VERSION, (plural, f"{plural}/status"), ("CREATE", "UPDATE", "DELETE"))
+    return [
+        *_validating("platform-daemons", written, {"validations": [rule]}),
+        *_validating("daemons-by-gateway", Match(GROUP, VERSION, (plural,), ("CREATE", "UPDATE")), by_gateway),
+        *_finalizer("daemon-finalizer", (plural,), labels.FLEET_FINALIZER),
+    ]
+
+
+_DAEMON = "object.spec.container"
+_MOST_CPU, _MOST_MEMORY, _MOST_FOLDER = "1", "1Gi", "1Gi"
+
+
+def _at_most(amount: str, most: str) -> str:
+    """CEL: an amount, which is a number or text, is at most this one."""
+    return f"quantity(string({amount})).compareTo(quantity('{most}')) <= 0"
+
+
+def _stays(*parts: str) -> str:
+    """CEL: these parts are as an administrator may have written them before."""
+    return f"(oldObject != null && {' && '.join(f'object.{part} == oldObject.{part}' for part in parts)})"
+
+
+_SMALL_DAEMONS: list[Manifest] = [  # a copy on every node takes from all projects
+    {
+        "expression": f"({_at_most(f'{_DAEMON}.?cpu.orValue(0)', _MOST_CPU)} && "
+        f"{_at_most(f'{_DAEMON}.?memory.orValue(0)', _MOST_MEMORY)} && "
+        f"{_DAEMON}.?volumes.orValue([]).all(v, {_at_most('v.?sizeLimit.orValue(0)', _MOST_FOLDER)})) "
+        f"|| {_stays(*(f'spec.container.?{part}' for part in ('cpu', 'memory', 'volumes')))}",
+        "message": f"spec.container: cpu is at most {_MOST_CPU}, memory {_MOST_MEMORY}, and sizeLimit of a volume "
+        f"{_MOST_FOLDER}: ask for less, or write the daemon with kubectl in the host cluster",
+        "reason": "Forbidden",
+    },
+    {
+        "expression": "object.spec.?tolerations.orValue([]).all(t, [t].all(self, t.?key.orValue('') != '' "
+        f"&& ({validation_rules.TOLERATION.cel}))) || {_stays('spec.?tolerations')}",
+        "message": f"spec.tolerations: {validation_rules.TOLERATION.problem}: {validation_rules.TOLERATION.remedy}, or write "
+        "the daemon with kubectl in the host cluster",
+        "reason": "Forbidden",
+    },
+]
+
+
+def _daemon_sets() -> list[Manifest]:
+    """Only the operator writes DaemonSets in the namespace where daemons may have access to their nodes."""
+    rule: Manifest = {
+        "expression": f"{_administrator_or(labels.OPERATOR)} || {_IS_CONTROLLER}",
+        "messageExpression": "'only the platform writes DaemonSets in ' + request.namespace + ', and ' "
+        "+ request.userInfo.username + ' is not part of it: change the PinDaemon in the host cluster'",
+        "reason": "Forbidden",
+    }
+    written = Match("apps", "v1", ("daemonsets",), ("CREATE", "UPDATE", "DELETE"))
+    policy, binding = _validating("platform-daemonsets", written, {"validations": [rule]})
+    place: Manifest = {"matchLabels": {"kubernetes.io/metadata.name": labels.DAEMONS_NAMESPACE}}
+    return [policy, {**binding, "spec": {**binding["spec"], "matchResources": {"namespaceSelector": place}}}]
+
+
+def _node_access() -> list[Manifest]:
+    """A program has the access to its node that an administrator of the member grants it: as the federation asks for it in a
+    shard, and as the operator and Kubernetes make DaemonSets and pods of it.
+    """
+    shards = Match(GROUP, VERSION, (daemons.PINDAEMONSHARDS.plural,), ("CREATE", "UPDATE"))
+    granted: Manifest = {"name": "granted", "expression": "params.?data[?variables.daemon].orValue('').split(' ')"}
+    lacking: Manifest = {
+        "name": "lacking",
+        "expression": "variables.access.filter(w, !(w in variables.granted) "
+        f"&& !(w.endsWith('{_RO}') && w.substring(0, w.size() - {len(_RO)}) in variables.granted)) "
+        "+ (variables.access.size() == 0 ? [] : variables.images.filter(i, "
+        f"!(i.{_REPOSITORY} in variables.granted) || !{node_access.is_fixed_cel('i')}))",
+    }
+    rule: Manifest = {
+        "expression": "variables.lacking.size() == 0",
+        "messageExpression": "'no administrator of this cluster grants ' + variables.daemon + ': ' "
+        "+ variables.lacking.join(' ') "
+        f"+ '. An image needs a digest and the grant of its repository. Ask one to write the words into the ConfigMap "
+        f"{labels.NODE_ACCESS} of namespace {labels.DAEMONS_NAMESPACE}, under ' + variables.daemon",
+        "reason": "Forbidden",
+    }
+    kind: Manifest = {"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}
+    common = {**kind, "validations": [rule]}
+    of_shards = {
+        **common,
+        "matchConditions": [_SPEC_CHANGES],
+        "variables": [*_ACCESS_OF_SHARD, granted, lacking],
+    }
+    of_pods = {
+        **common,
+        "matchConditions": [_SPEC_CHANGES, {"name": "not-by-an-administrator", "expression": f"!{_MASTERS}"}],
+        "variables": [*_ACCESS_OF_POD, granted, lacking],
+        "validations": [_PLAIN_COPY, rule],
+    }
+    daemon_sets = Match("apps", "v1", ("daemonsets",), ("CREATE", "UPDATE"))
+    pods = Match("", "v1", ("pods", "pods/ephemeralcontainers"), ("CREATE", "UPDATE"))
+    place: Manifest = {"matchLabels": {"kubernetes.io/metadata.name": labels.DAEMONS_NAMESPACE}}
+    grants = {"name": labels.NODE_ACCESS, "namespace": labels.DAEMONS_NAMESPACE, "parameterNotFoundAction": "Deny"}
+    made: list[Manifest] = []
+    for name, match, body in (
+        ("node-access-of-shards", shards, of_shards),
+        ("node-access-of-daemonsets", daemon_sets, of_pods),
+        ("node-access-of-pods", pods, of_pods),
+    ):
+        policy, binding = _validating(name, match, body)
+        where = {} if match is shards else {"matchResources": {"namespaceSelector": place}}
+        made += [policy, {**binding, "spec": {**binding["spec"], "paramRef": grants, **where}}]
+    return made
+
+
+_RO = node_access.READ_ONLY
+
+
+def _word(condition: str, word: str) -> str:
+    return f"({condition} ? ['{word}'] : [])"
+
+
+_ASKED = "object.spec.version.container"
+_ASKED_SECURITY = f"{_ASKED}.?securityContext"
+_ACCESS_OF_SHARD: list[Manifest] = [
+    {"name": "daemon", "expression": "object.metadata.name"},
+    {"name": "images", "expression": f"[{_ASKED}.image]"},
+    {
+        "name": "access",
+        "expression": " + ".join(
+            (
+                *(_word(f"{_ASKED_SECURITY}.?{f}.orValue(false)", f) for f in ("privileged", "hostNetwork", "hostPID")),
+                _word(f"{_ASKED_SECURITY}.?runAsUser.orValue(1) == 0", "root"),
+                f"{_ASKED_SECURITY}.?capabilities.orValue([]).map(c, 'capability:' + c)",
+                f"{_ASKED}.?ports.orValue([]).filter(p, has(p.hostPort)).map(p, 'hostPort:' + string(p.hostPort))",
+                (
+                    f"{_ASKED}.?volumes.orValue([]).filter(v, has(v.hostPath))"
+                    f".map(v, 'hostPath:' + v.hostPath.path + (v.?readOnly.orValue(false) ? '{_RO}' : ''))"
+                ),
+            )
+        ),
+    },
+]
+_PRIVILEGED = "c.?securityContext.?privileged.orValue(false)"
+_ACCESS_OF_POD: list[Manifest] = [
+    {"name": "made", "expression": "has(object.spec.template) ? object.spec.template : object"},
+    {"name": "daemon", "expression": f"variables.made.metadata.?labels[?'{labels.DAEMON}'].orValue('')"},
+    {"name": "pod", "expression": "variables.made.spec"},
+    {"name": "containers", "expression": "variables.pod.containers"},
+    {"name": "images", "expression": "variables.containers.map(c, c.image)"},
+    {
+        "name": "access",
+        "expression": " + ".join(
+            (
+                *(_word(f"variables.pod.?{flag}.orValue(false)", flag) for flag in ("hostNetwork", "hostPID", "hostIPC")),
+                _word(f"variables.containers.exists(c, {_PRIVILEGED})", "privileged"),
+                _word(
+                    f"variables.containers.exists(c, !{_PRIVILEGED} && !c.?securityContext.?runAsNonRoot.orValue(false))",
+                    "root",
+                ),
+                (
+                    "variables.containers.map(c, c.?securityContext.?capabilities.?add.orValue([])).flatten()"
+                    ".map(c, 'capability:' + c)"
+                ),
+                (
+                    "(variables.pod.?hostNetwork.orValue(false) ? [] : variables.containers"
+                    ".map(c, c.?ports.orValue([])).flatten()"
+                    ".filter(p, p.?hostPort.orValue(0) != 0).map(p, 'hostPort:' + string(p.hostPort)))"
+                ),
+                (
+                    "variables.pod.?volumes.orValue([]).filter(v, has(v.hostPath)).map(v, 'hostPath:' + v.hostPath.path + "
+                    "(variables.containers.all(c, c.?volumeMounts.orValue([]).all(m, m.name != v.name || "
+                    f"m.?readOnly.orValue(false))) ? '{_RO}' : ''))"
+                ),
+            )
+        ),
+    },
+]
+_GAINS = "c.?securityContext.?allowPrivilegeEscalation.orValue(true)"
+_PLAIN_COPY: Manifest = {  # what words of a grant cannot say, and no copy of a daemon has
+    "expression": "variables.containers.size() == 1 && variables.pod.?initContainers.orValue([]).size() == 0 "
+    "&& variables.pod.?ephemeralContainers.orValue([]).size() == 0 "
+    "&& !variables.pod.?automountServiceAccountToken.orValue(true) "
+    "&& variables.pod.?volumes.orValue([]).all(v, has(v.emptyDir) || has(v.hostPath)) "
+    "&& variables.pod.?securityContext.orValue({}).all(k, k == 'seccompProfile') "
+    f"&& variables.containers.all(c, {_PRIVILEGED} || ("
+    "variables.pod.?securityContext.?seccompProfile.?type.orValue('') == 'RuntimeDefault' "
+    f"&& (!{_GAINS} || 'SYS_ADMIN' in c.securityContext.capabilities.add) "
+    "&& 'ALL' in c.?securityContext.?capabilities.?drop.orValue([]) "
+    "&& ['procMount', 'seccompProfile', 'seLinuxOptions', 'appArmorProfile', 'windowsOptions']"
+    ".all(k, !(k in c.securityContext))))",
+    "message": "a copy of a daemon has one container, which drops all capabilities and gains none, no token, and no volumes "
+    "but emptyDir and hostPath: leave it as the operator makes it",
+    "reason": "Forbidden",
+}
+
+
+_REPOSITORY = f"find('{node_access.REPOSITORY}')"  # of the name of an image
 _IN_USE = "oldObject.?status.?users.orValue([]).size() > 0 || oldObject.?status.?pods.orValue(0) > 0"
 
 
@@ -251,18 +476,22 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
         *(kind.shard.plural for kind in kinds),
         member_clusters.CLUSTERCAPACITIES.plural,
         sidecars.PINSIDECARSHARDS.plural,
+        daemons.PINDAEMONSHARDS.plural,
     )
     statuses = tuple(f"{plural}/status" for plural in internal)
     written = Match(GROUP, VERSION, (*internal, *statuses), ("CREATE", "UPDATE", "DELETE"))
     return [
         *_validating("platform-writes", written, _only_by(kinds, labels.FEDERATION, labels.OPERATOR)),
-        *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
-        *_validating("resized-requests-and-limits", _PODS_RESIZED, _HAS_RESOURCES),
+        *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES, _PLAINLY_HAS_RESOURCES),
+        *_validating("resized-requests-and-limits", _PODS_RESIZED, _HAS_RESOURCES, _PLAINLY_HAS_RESOURCES),
         *_pod_policies(),
         *_validating("platform-containers", _PODS_WRITTEN, _PLATFORM_CONTAINERS),
         *_validating("resized-platform-containers", _PODS_RESIZED, _PLATFORM_CONTAINERS),
+        *_image_pulls(),
+        *_daemon_sets(),
+        *_node_access(),
         *_validating("project-namespaces", _NAMESPACES, _PROJECT_LABELS),
-        *_validating("allowed-images", _PODS_WRITTEN, _ALLOWED_IMAGES),
+        *_validating("allowed-images", _PODS_WRITTEN, _ALLOWED_IMAGES, image_ownership.plainly_holds("object.spec")),
         *_validating("kwok-pods", Match("", "v1", ("pods", "pods/*"), ("CREATE", "UPDATE", "DELETE")), _KWOK_PODS),
         *_validating("kwok-nodes", Match("", "v1", ("nodes", "nodes/*"), ("CREATE", "UPDATE", "DELETE")), _KWOK_NODES),
         *_validating(
@@ -330,7 +559,7 @@ _HEAD_KEY = "^[a-z0-9-]{1,100}(_[0-9]{4}-[0-9]{2}-[0-9]{2})?$"
 _HEAD = "^0000[0-9]{16} [0-9a-f]{64} [0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$"
 _HEAD_STEP = 10_000_000  # records that a gateway writes at most while the host does not answer
 _HEAD_RATE = 1_000  # records a second that a gateway writes at most between two heads, by what they say of their times
-_HEAD_BURST = 10_000  # records beyond that, and as many at once whatever the time
+_HEAD_BURST = labels.AUDIT_HEAD_BURST  # beyond that, and as many at once whatever the time
 _HEAD_FIRST = 10**13  # records of a gateway's first head; all that may follow until the year 9999 are fewer than 10**16
 
 
@@ -457,16 +686,6 @@ _KWOK_LEASES = _by_kwok(
     message="KWOK writes only the leases of simulated nodes",
 )
 
-_PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'
-_IN_PROJECT: Manifest = {
-    "expression": "request.operation != 'CREATE' || (has(namespaceObject.metadata.labels) "
-    f"&& '{labels.PROJECT}' in namespaceObject.metadata.labels)",
-    "messageExpression": f"""'namespace ' + request.namespace + ' is not a project: create the Project first, with: '
-        + 'echo \\'{_PROJECT_JSON}' + request.namespace + '"}}}}\\' | kubectl apply -f -'""",
-    "reason": "Forbidden",
-}
-
-
 _SPEC_CHANGES: Manifest = {  # so that an object which a later rule refuses can still be deleted, and its metadata be changed
     "name": "spec-changes",
     "expression": "request.operation == 'CREATE' || object.spec != oldObject.spec",
@@ -476,15 +695,17 @@ _SPEC_CHANGES: Manifest = {  # so that an object which a later rule refuses can 
 def _rules_of(kind: WorkloadKind) -> list[Manifest]:
     """The kind's rules, on create and update of its objects and not on writes of their status, of which there are more."""
     match = Match(GROUP, VERSION, (kind.workload.plural,), ("CREATE", "UPDATE"))
+    schema = crds.workload_schema(kind)
     body: Manifest = {
         "matchConditions": [_SPEC_CHANGES],
-        "variables": [*rule_compiler.variables(crds.workload_schema(kind)), *_TEMPLATE_IMAGES],
-        "validations": [_IN_PROJECT, rule_compiler.VALIDATION, _TEMPLATE_IMAGES_OWN],
+        "variables": [*rule_compiler.variables(schema), *image_ownership.variables(*_TEMPLATE_IMAGES)],
+        "validations": [rule_compiler.VALIDATION, _TEMPLATE_IMAGES_OWN],
     }
-    return _validating(f"{kind.name}-rules", match, body)
+    own = f"({rule_compiler.TEMPLATE_STAYS} || {image_ownership.plainly_holds(*_TEMPLATE_IMAGES)})"
+    return _validating(f"{kind.name}-rules", match, body, f"{rule_compiler.plainly_holds(schema)} && {own}")
 
 
-_TEMPLATE_IMAGES = image_ownership.variables("object.spec.template.spec", ("containers", "initContainers", "volumes"))
+_TEMPLATE_IMAGES = ("object.spec.template.spec", ("containers", "initContainers", "volumes"))
 _TEMPLATE_IMAGES_OWN: Manifest = image_ownership.VALIDATION | {
     "expression": f"({rule_compiler.TEMPLATE_STAYS}) || {image_ownership.VALIDATION['expression']}"
 }
@@ -556,6 +777,23 @@ _PLATFORM_CONTAINERS: Manifest = {  # who may make pods in a project could other
 }
 
 
+def _image_pulls() -> list[Manifest]:
+    """Only the operator writes pods that pull images: what one reports may hold up, or let go, the pods of every project.
+
+    The API server asks whether the old or the new pod carries the label, so other pods cost nothing.
+    """
+    rule: Manifest = {
+        "expression": f"{_administrator_or(labels.OPERATOR)} || {_IS_CONTROLLER}",
+        "messageExpression": f"""'only the platform writes pods with the label {labels.IMAGE_PULL_SHARD_UID}, and '
+            + request.userInfo.username + ' is not part of it: make the pod without the label'""",
+        "reason": "Forbidden",
+    }
+    written = Match("", "v1", ("pods", "pods/ephemeralcontainers", "pods/resize"), ("CREATE", "UPDATE"), projects_only=True)
+    policy, binding = _validating("image-pulls", written, {"validations": [rule]})
+    carries: Manifest = {"matchExpressions": [{"key": labels.IMAGE_PULL_SHARD_UID, "operator": "Exists"}]}
+    return [policy, {**binding, "spec": {**binding["spec"], "matchResources": {"objectSelector": carries}}}]
+
+
 _HAS_RESOURCES: Manifest = {
     "variables": [
         {
@@ -589,6 +827,9 @@ _HAS_RESOURCES: Manifest = {
 }
 
 
+_PLAINLY_HAS_RESOURCES = f"{rule_compiler.plainly_holds(_AMOUNTS)} && variables.lacking.size() == 0"
+
+
 def _pod_policies() -> list[Manifest]:
     """What Pod Security does not judge of a pod in a project. Nobody is exempt: the platform's own pods keep these rules too.
 
@@ -605,9 +846,10 @@ def _pod_policies() -> list[Manifest]:
         **_GRACE,
     }
     spec = _at_creation(*validation_rules.MEMBER_POD) | _nested(fields)
+    pod: Manifest = {"properties": {"spec": spec}, "required": ["spec"]}
     body: Manifest = {
         "matchConditions": [{"name": "tolerations-change", "expression": changed}],
-        "variables": rule_compiler.variables({"properties": {"spec": spec}, "required": ["spec"]}),
+        "variables": rule_compiler.variables(pod),
         "validations": [rule_compiler.VALIDATION],
     }
     bound = Match("", "v1", ("bindings", "pods/binding"), ("CREATE",), projects_only=True)
@@ -616,7 +858,10 @@ def _pod_policies() -> list[Manifest]:
         "message": "only the scheduler binds pods to nodes in a project: leave the pod to it",
         "reason": "Forbidden",
     }
-    return [*_validating("pod-rules", judged, body), *_validating("pod-bindings", bound, {"validations": [binding]})]
+    return [
+        *_validating("pod-rules", judged, body, rule_compiler.plainly_holds(pod)),
+        *_validating("pod-bindings", bound, {"validations": [binding]}),
+    ]
 
 
 _SCHEDULER = "system:kube-scheduler"
@@ -644,17 +889,6 @@ _AFFINITY = _nested(
 
 def _objects_of_users(workloads: tuple[str, ...]) -> Match:
     return Match(GROUP, VERSION, (*workloads, PROJECTS.plural, member_clusters.MEMBERCLUSTERS.plural), ("CREATE", "UPDATE"))
-
-
-_LENGTH = {rule_compiler.RULES: [validation_rules.NOTES_LENGTH.manifest()]}
-_NOTES_CHANGE = " || ".join(
-    f"object.metadata.?{part} != oldObject.metadata.?{part}" for part in ("labels", "annotations")
-)  # so that an object of an earlier version can be changed in other ways
-_METADATA_LENGTH: Manifest = {
-    "matchConditions": [{"name": "notes-change", "expression": f"request.operation == 'CREATE' || {_NOTES_CHANGE}"}],
-    "variables": rule_compiler.variables(_nested({"metadata": _nested({"labels": _LENGTH, "annotations": _LENGTH})})),
-    "validations": [rule_compiler.VALIDATION],
-}
 
 
 def _project_policies() -> list[Manifest]:
@@ -726,18 +960,17 @@ def _before_it(part: str, empty: str) -> Manifest:
     return {"name": part, "expression": f"oldObject == null ? {empty} : oldObject.metadata.?{part}.orValue({empty})"}
 
 
-_METADATA_KEPT: Manifest = {
-    "matchConditions": [
-        {
-            "name": "metadata-changes",
-            "expression": "request.operation == 'CREATE' || "
-            + " || ".join(f"object.metadata.?{part} != oldObject.metadata.?{part}" for part in _METADATA_PARTS),
-        },
-        {
-            "name": "not-by-federation-or-administrators",
-            "expression": f"!{_administrator_or(labels.FEDERATION)} && !{_IS_CONTROLLER}",
-        },
-    ],
+def _changed(parts: tuple[str, ...]) -> str:
+    """CEL: the object is new, or one of these parts of its metadata changes."""
+    changes = (f"object.metadata.?{part} != oldObject.metadata.?{part}" for part in parts)
+    return f"(request.operation == 'CREATE' || {' || '.join(changes)})"
+
+
+_LENGTH = {rule_compiler.RULES: [validation_rules.NOTES_LENGTH.manifest()]}
+_LIMITED: Manifest = _nested({"metadata": _nested({"labels": _LENGTH, "annotations": _LENGTH})})
+_NOTES_STAY = f"!{_changed(('labels', 'annotations'))}"  # an object of an earlier version can be changed in other ways
+_MAY_MARK = f"({_administrator_or(labels.FEDERATION)} || {_IS_CONTROLLER})"
+_KEPT: Manifest = {
     "variables": [
         _before_it("ownerReferences", "[]"),
         _before_it("finalizers", "[]"),
@@ -746,20 +979,21 @@ _METADATA_KEPT: Manifest = {
     ],
     "validations": [
         {
-            "expression": "object.metadata.?ownerReferences.orValue([]).all(o, variables.ownerReferences.exists(b, b == o))",
+            "expression": f"{_MAY_MARK} || object.metadata.?ownerReferences.orValue([])"
+            ".all(o, variables.ownerReferences.exists(b, b == o))",
             "message": "metadata.ownerReferences: only the platform adds one, because an object whose owner is gone is "
             "deleted: remove it",
             "reason": "Forbidden",
         },
         {
-            "expression": "object.metadata.?finalizers.orValue([]).all(f, f in variables.finalizers || "
+            "expression": f"{_MAY_MARK} || object.metadata.?finalizers.orValue([]).all(f, f in variables.finalizers || "
             f"f == {_PLATFORMS_FINALIZER})",
             "message": "metadata.finalizers: only the platform adds one, because it holds the deletion: remove it",
             "reason": "Forbidden",
         },
         *(
             {
-                "expression": _kept_keys(part),
+                "expression": f"{_MAY_MARK} || {_kept_keys(part)}",
                 "message": f"metadata.{part}: only the platform and administrators change keys that begin with {GROUP}/: "
                 "leave them as they are",
                 "reason": "Forbidden",
@@ -769,6 +1003,20 @@ _METADATA_KEPT: Manifest = {
     ],
 }
 """Whoever may update an object does not thereby delete it, by an owner that is absent, hold its deletion, or forge a key."""
+_METADATA: Manifest = {  # one policy, since each costs every write something
+    "matchConditions": [{"name": "metadata-changes", "expression": _changed(_METADATA_PARTS)}],
+    "variables": [*_KEPT["variables"], *rule_compiler.variables(_LIMITED)],
+    "validations": [
+        *_KEPT["validations"],
+        rule_compiler.VALIDATION | {"expression": f"{_NOTES_STAY} || variables.problems == ''"},
+    ],
+}
+_PLAINLY_GOOD_METADATA = " && ".join(
+    (
+        *(f"({validation['expression']})" for validation in _KEPT["validations"]),
+        f"({_NOTES_STAY} || {rule_compiler.plainly_holds(_LIMITED)})",
+    )
+)
 
 
 def _only_by(kinds: Kinds, *processes: str) -> Manifest:
@@ -842,6 +1090,24 @@ _PROJECT_LABELS: Manifest = {  # whoever may label a namespace could otherwise m
 }
 
 
+def _made_in_projects(workloads: tuple[str, ...]) -> list[Manifest]:
+    """Refuses workloads and settings outside of projects' namespaces. A selector decides, so that one inside costs nothing."""
+    plurals = (*workloads, *(kind.resource.plural for kind in settings.SETTINGS))
+    rule: Manifest = {
+        "expression": "false",
+        "messageExpression": f"""'namespace ' + request.namespace + ' is not a project: create the Project first, with: '
+            + 'echo \\'{_PROJECT_JSON}' + request.namespace + '"}}}}\\' | kubectl apply -f -'""",
+        "reason": "Forbidden",
+    }
+    match = Match(GROUP, VERSION, plurals, ("CREATE",))
+    policy, binding = _validating("made-in-projects", match, {"validations": [rule]})
+    return [policy, _narrowed(binding, "named", _NAMED)]
+
+
+_PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'
+_NAMED: Manifest = {"key": labels.PROJECT, "operator": "DoesNotExist"}
+
+
 def _shards_in_projects(kinds: Kinds) -> list[Manifest]:
     """Refuses shards outside of projects' namespaces. Selectors decide, so that a shard in one of these costs nothing more."""
     workloads = " or ".join(kind.workload.kind for kind in kinds)
@@ -854,7 +1120,7 @@ def _shards_in_projects(kinds: Kinds) -> list[Manifest]:
     policy, binding = _validating("shards-in-projects", _shards_created(kinds), body)
     outside = {
         "managed": {"key": labels.MANAGED_BY, "operator": "NotIn", "values": [labels.PINCOMPUTE]},
-        "named": {"key": labels.PROJECT, "operator": "DoesNotExist"},
+        "named": _NAMED,
         "owned": {"key": labels.PROJECT_UID, "operator": "DoesNotExist"},
     }
     return [policy, *(_narrowed(binding, name, expression) for name, expression in outside.items())]
@@ -867,8 +1133,9 @@ def _narrowed(binding: Manifest, name: str, expression: Manifest) -> Manifest:
     return {**binding, "metadata": metadata, "spec": {**binding["spec"], "matchResources": match}}
 
 
-def _validating(name: str, match: Match, body: Manifest) -> list[Manifest]:
-    spec = {"failurePolicy": "Fail", "matchConstraints": match.manifest(), **body}
+def _validating(name: str, match: Match, body: Manifest, plainly_holds: str = "") -> list[Manifest]:
+    judged = violation_condition.add(body, plainly_holds)
+    spec = {"failurePolicy": "Fail", "matchConstraints": match.manifest(), **judged}
     binding: Manifest = {"validationActions": ["Deny"]}
     return _with_binding("ValidatingAdmissionPolicy", name, spec, binding)
 

@@ -64,8 +64,13 @@ class Container(Struct):
     resources: ResourceRequirements = ResourceRequirements()
 
 
+class ReadinessGate(Struct):
+    condition_type: str
+
+
 class PodSpec(Struct):
     node_name: str = ""
+    readiness_gates: tuple[ReadinessGate, ...] = ()
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     resources: ResourceRequirements | None = None  # of the pod as a whole; overrides the containers' sum
@@ -230,6 +235,30 @@ class PodDisruptionBudget(Object):
     status: PodDisruptionBudgetStatus = PodDisruptionBudgetStatus()
 
 
+class RollingUpdateDaemonSet(Struct):
+    max_unavailable: int | str = 1
+
+
+class DaemonSetUpdateStrategy(Struct):
+    """Without a rolling update, running pods are left alone."""
+
+    rolling_update: RollingUpdateDaemonSet | None = None
+
+
+class DaemonSetSpec(Struct):
+    update_strategy: DaemonSetUpdateStrategy = DaemonSetUpdateStrategy()
+
+
+class DaemonSetStatus(Struct):
+    observed_generation: int = 0
+    desired_number_scheduled: int = 0
+
+
+class DaemonSet(Object):
+    spec: DaemonSetSpec = DaemonSetSpec()
+    status: DaemonSetStatus = DaemonSetStatus()
+
+
 class LeaseSpec(Struct):
     holder_identity: str = ""
     lease_duration_seconds: int = 0
@@ -247,6 +276,7 @@ class ObjectReference(Struct):
     namespace: str = ""
     name: str = ""
     uid: str = ""
+    field_path: str = ""
 
 
 class EventSeries(Struct):
@@ -286,4 +316,5 @@ PODDISRUPTIONBUDGETS = Resource("policy", "v1", "PodDisruptionBudget", "poddisru
 NETWORKPOLICIES = Resource("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", True, NetworkPolicy)
 RESOURCEQUOTAS = Resource("", "v1", "ResourceQuota", "resourcequotas", True, ResourceQuota)
 LIMITRANGES = Resource("", "v1", "LimitRange", "limitranges", True, LimitRange)
+DAEMONSETS = Resource("apps", "v1", "DaemonSet", "daemonsets", True, DaemonSet)
 EVENTS = Resource("", "v1", "Event", "events", True, Event, bookmarks=False)

@@ -10,6 +10,7 @@ import copy
 from typing import Any
 
 from pincompute.api import (
+    daemons,
     member_clusters,
     projects,
     revisions,
@@ -29,12 +30,13 @@ _READY = ".status.conditions[?(@.type=='Ready')]"
 
 def host(kinds: Kinds = KINDS) -> list[Manifest]:
     """What the host cluster must know."""
-    return [*(_workload(kind) for kind in kinds), _revision(), _member_cluster(), _project(), *_settings(), _sidecar()]
+    workloads = (_workload(kind) for kind in kinds)
+    return [*workloads, _revision(), _member_cluster(), _project(), *_settings(), _sidecar(), _daemon()]
 
 
 def member(kinds: Kinds = KINDS) -> list[Manifest]:
     """What a member cluster must know."""
-    return [*(_shard(kind) for kind in kinds), _cluster_capacity(), _sidecar_shard()]
+    return [*(_shard(kind) for kind in kinds), _cluster_capacity(), _sidecar_shard(), _daemon_shard()]
 
 
 def workload_schema(kind: WorkloadKind) -> Schema:
@@ -126,13 +128,7 @@ def _sidecar() -> Manifest:
     root = structural_schema.of_kind(sidecars.PINSIDECARS.type)
     _attach(root, validation_rules.SIDECAR_NAME)
     container = structural_schema.at(root, "spec.container")
-    for amount in ("cpu", "memory"):
-        _attach(structural_schema.at(container, amount), validation_rules.QUANTITY)
-    _attach(container, *validation_rules.SIDECAR_AMOUNTS)
-    _attach(structural_schema.at(container, "image"), validation_rules.SIDECAR_IMAGE)
-    for variables in ("env", "podFields"):
-        _attach(structural_schema.at(container, variables), validation_rules.VARIABLE_NAMES)
-    _attach(structural_schema.at(container, "podFields")["additionalProperties"], validation_rules.POD_FIELD)
+    _set_program(container)
     _attach(structural_schema.at(container, "shared"), *validation_rules.SHARED_ONCE)
     shared = structural_schema.at(container, "shared[]")
     _attach(structural_schema.at(shared, "name"), validation_rules.DNS_LABEL)
@@ -143,6 +139,7 @@ def _sidecar() -> Manifest:
         Column("State", ".status.rollout.state", description="How far the version has come"),
         Column("Pods", ".status.pods", "integer", "Pods that have it"),
         Column("Updated", ".status.updated", "integer", "Pods with the wanted version"),
+        Column("Paid by", ".spec.paidBy", description="Whose its requests are"),
         Column("Image", ".spec.container.image"),
         Column("Message", ".status.message", description="What waits or is wrong"),
         AGE,
@@ -150,25 +147,83 @@ def _sidecar() -> Manifest:
     return _definition(sidecars.PINSIDECARS, root, columns, ("ps",))
 
 
+def _set_program(container: Schema) -> None:
+    """Sets the rules of a program of the platform, which sidecars and daemons have in common."""
+    for amount in ("cpu", "memory"):
+        _attach(structural_schema.at(container, amount), validation_rules.QUANTITY)
+    _attach(container, *validation_rules.SIDECAR_AMOUNTS)
+    _attach(structural_schema.at(container, "image"), validation_rules.SIDECAR_IMAGE, validation_rules.PROGRAM_IMAGE)
+    for variables in ("env", "podFields"):
+        _attach(structural_schema.at(container, variables), validation_rules.VARIABLE_NAMES)
+    _attach(structural_schema.at(container, "podFields")["additionalProperties"], validation_rules.POD_FIELD)
+
+
+def _daemon() -> Manifest:
+    root = structural_schema.of_kind(daemons.PINDAEMONS.type)
+    _attach(root, validation_rules.DAEMON_NAME)
+    container = structural_schema.at(root, "spec.container")
+    _set_program(container)
+    _attach(container, validation_rules.NODE_IMAGE)
+    _attach(structural_schema.at(container, "ports"), validation_rules.DAEMON_PORTS)
+    _attach(structural_schema.at(container, "ports[].name"), validation_rules.PORT_NAME)
+    _attach(structural_schema.at(container, "volumes"), *validation_rules.DAEMON_VOLUMES)
+    volume = structural_schema.at(container, "volumes[]")
+    _attach(structural_schema.at(volume, "name"), validation_rules.DNS_LABEL)
+    _attach(structural_schema.at(volume, "path"), validation_rules.FOLDER)
+    _attach(structural_schema.at(volume, "sizeLimit"), validation_rules.QUANTITY)
+    _attach(structural_schema.at(volume, "hostPath.path"), validation_rules.HOST_PATH)
+    security = structural_schema.at(container, "securityContext")
+    _attach(security, validation_rules.PRIVILEGES)
+    _attach(structural_schema.at(security, "capabilities[]"), validation_rules.CAPABILITY)
+    nodes = structural_schema.at(root, "spec.nodes")
+    _attach(nodes, validation_rules.NODE_LABELS)
+    _attach(nodes["additionalProperties"], validation_rules.LABEL_VALUE)
+    _attach(structural_schema.at(root, "spec.tolerations[]"), *validation_rules.DAEMON_TOLERATION)
+    _attach(structural_schema.at(root, "spec.sharing"), *validation_rules.SHARING)
+    _attach(structural_schema.at(root, "spec.update"), *validation_rules.DAEMON_UPDATE)
+    columns = (
+        Column("State", ".status.rollout.state", description="How far the version has come"),
+        Column("Nodes", ".status.nodes", "integer", "Nodes that should have a copy"),
+        Column("Ready", ".status.ready", "integer", "Nodes with a ready copy"),
+        Column("Updated", ".status.updated", "integer", "Nodes with the wanted version"),
+        Column("Image", ".spec.container.image"),
+        Column("Message", ".status.message", description="What waits or is wrong"),
+        AGE,
+    )
+    return _definition(daemons.PINDAEMONS, root, columns, ("pd",))
+
+
+def _daemon_shard() -> Manifest:
+    columns = (
+        Column("Nodes", ".status.nodes", "integer", "Nodes that should have a copy"),
+        Column("Ready", ".status.ready", "integer", "Nodes with a ready copy"),
+        Column("Version", ".spec.version.revision", description="Version that nodes are brought to"),
+        AGE,
+    )
+    return _definition(daemons.PINDAEMONSHARDS, _stored_as_it_comes(daemons.PINDAEMONSHARDS), columns, ("pds",))
+
+
 def _sidecar_shard() -> Manifest:
-    """Stored as it comes, as shards are."""
-    root = structural_schema.of_kind(sidecars.PINSIDECARSHARDS.type)
-    for part in ("spec", "status"):
-        root["properties"][part] = structural_schema.opaque(root["properties"][part]["description"])
     columns = (
         Column("Pods", ".status.pods", "integer", "Pods that have it"),
         Column("Target", ".spec.target", description="Version that pods are brought to"),
         AGE,
     )
-    return _definition(sidecars.PINSIDECARSHARDS, root, columns, ("pss",))
+    return _definition(sidecars.PINSIDECARSHARDS, _stored_as_it_comes(sidecars.PINSIDECARSHARDS), columns, ("pss",))
 
 
 def _shard(kind: WorkloadKind) -> Manifest:
-    """Spec and status are stored as they come: only the platform writes them, and the API server is spared their schema."""
-    root = structural_schema.of_kind(kind.shard.type)
+    return _definition(kind.shard, _stored_as_it_comes(kind.shard), kind.shard_columns, (kind.shard_short,))
+
+
+def _stored_as_it_comes(shard: Resource[Any]) -> Schema:
+    """Returns the schema of a shard, which leaves spec and status as they come: only the platform writes them, and the API
+    server is spared their schema.
+    """
+    root = structural_schema.of_kind(shard.type)
     for part in ("spec", "status"):
         root["properties"][part] = structural_schema.opaque(root["properties"][part]["description"])
-    return _definition(kind.shard, root, kind.shard_columns, (kind.shard_short,))
+    return root
 
 
 def _cluster_capacity() -> Manifest:

@@ -11,6 +11,7 @@ same patterns.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
@@ -34,7 +35,10 @@ _SHAPE_REMEDY = f"write a path of lower-case letters and digits, without . and .
 _SPELLING_PROBLEM = f"nodes know the registry of the region as {REGISTRY} alone"
 _SPELLING_REMEDY = "write it in lower case and without a port"
 _SHOWN = 120  # characters of a name in a message
+_FEW, _PLAIN = 10, 255  # images and characters of a name that a single expression may judge
 _OF_REGION = "^(?i:" + REGISTRY.replace(".", "[.]") + ")(:[0-9]+)?/"  # in whatever spelling
+_OF_PROJECT = f"{_OF_REGION}[^@]*/"  # or the platform's own
+_OF_OURS = f"{_OF_REGION}{PLATFORM}/"
 
 
 class ForeignImage(NamedTuple):
@@ -87,6 +91,16 @@ def nameable(image: str) -> str:
     return " && ".join(f"!{cel}" for cel, said in _faults(image) if said != _FOREIGN)
 
 
+def is_of_project(image: str) -> bool:
+    """Whether the image's repository is a project's, so that its developers write to it."""
+    return re.search(_OF_PROJECT, image) is not None and re.search(_OF_OURS, image) is None
+
+
+def is_of_project_cel(image: str) -> str:
+    """`is_of_project` in CEL. `image` is the CEL of the image."""
+    return f"({image}.matches('{_OF_PROJECT}') && !{image}.matches('{_OF_OURS}'))"
+
+
 def is_of_region(image: ImageReference) -> bool:
     """Whether the region's registry is meant, in whatever spelling."""
     return image.domain.lower().partition(":")[0] == REGISTRY
@@ -120,6 +134,19 @@ def variables(pod: str, lists: tuple[str, ...] = tuple(_LISTS)) -> list[Manifest
     """
     lines = " + ".join(_lines(pod, name, _LISTS[name]) for name in lists)
     return [{"name": "foreign", "expression": f"({lines}).join('; ')"}]
+
+
+def plainly_holds(pod: str, lists: tuple[str, ...] = tuple(_LISTS)) -> str:
+    """CEL, for a match condition: true only where `foreign` is empty, at a bounded cost."""
+    return " && ".join(_all_own(pod, name, _LISTS[name]) for name in lists)
+
+
+def _all_own(pod: str, name: str, path: tuple[str, ...]) -> str:
+    image = f"e.{'.'.join(path)}"
+    absent = " || ".join(f"!has(e.{'.'.join(path[: end + 1])})" for end in range(len(path)))
+    own = f"{image}.size() <= {_PLAIN} && !({' || '.join(dict(_faults(image)))})"
+    images = f"{pod}.{name}"
+    return f"(!has({images}) || {images}.size() <= {_FEW} && {images}.all(e, {absent} || {own}))"
 
 
 def _lines(pod: str, name: str, path: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ Source: https://github.com/distribution/reference (`regexp.go`, `normalize.go`)
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 DOCKER_HUB = "docker.io"
@@ -19,6 +20,9 @@ LATEST = "latest"
 
 LONGEST_NAME = 255
 """Characters of a name without tag and digest."""
+
+LONGEST = 1024
+"""Characters of a text that is compared with the grammar at all; the grammar allows fewer."""
 
 _LETTERS = "[a-z0-9]+"
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -82,7 +86,9 @@ class ImageReference(NamedTuple):
 
 def parse(image: str) -> ImageReference | None:
     """Returns None for what no node pulls by name: it does not follow the grammar, is an id, or names no public host."""
-    if is_id(image) or not has_public_host(image) or not all(pattern.fullmatch(image) for pattern in _MATCHES):
+    if len(image) > LONGEST or is_id(image) or not has_public_host(image):
+        return None
+    if not all(pattern.fullmatch(image) for pattern in _MATCHES):
         return None
     return split(image)
 
@@ -108,6 +114,8 @@ def is_id(image: str) -> bool:
 def has_public_host(image: str) -> bool:
     """Whether the registry, if one is named, has a name of the public DNS."""
     domain, _ = split_domain(image)
+    if len(domain) > LONGEST:
+        return False
     return not domain or (_PUBLIC.fullmatch(domain) is not None and not _LOCALHOST.match(image))
 
 
@@ -119,6 +127,7 @@ def split_domain(image: str) -> tuple[str, str]:
     return domain, rest
 
 
+@lru_cache(maxsize=4096)  # many workloads and all their events name the same few images
 def host_of(image: str) -> str:
     """Returns the registry's host as `normalized` writes it."""
     return normalized(split_domain(image)[0] or DOCKER_HUB)

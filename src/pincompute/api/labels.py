@@ -13,7 +13,7 @@ TIER = f"{GROUP}/tier"
 ZONE = f"{GROUP}/zone"
 CLUSTER = f"{GROUP}/cluster"
 SHARD_UID = f"{GROUP}/shard-uid"  # on pods: uid of the shard that made them
-IMAGE_PULL = f"{GROUP}/image-pull"  # on pods that only pull images onto a node: uid of the shard whose pods will run them
+IMAGE_PULL_SHARD_UID = f"{GROUP}/image-pull-shard-uid"  # on pods that only pull images: uid of the shard whose pods run them
 ORIGIN_UID = f"{GROUP}/origin-uid"  # on shards and pods: uid of the host object
 POD_SECURITY = "pod-security.kubernetes.io/enforce"  # on namespaces: level of the Pod Security Standards that pods must keep
 POD_SECURITY_VERSION = f"{POD_SECURITY}-version"
@@ -39,6 +39,9 @@ CHANGED_BY = (
 )
 RESTART_REQUEST = f"{GROUP}/restart-request"  # annotation on pods: JSON, restarts that somebody asked for and that wait
 RESIZE = f"{GROUP}/resize"  # annotation on pods: JSON, the amounts that an update in place gives its containers
+IN_PLACE_READY = (
+    f"{GROUP}/InPlaceUpdateReady"  # readiness gate and condition of pods: no container is about to restart in place
+)
 RESTARTS = f"{GROUP}/restarts"  # annotation on pods: JSON, container -> its restart by request
 SIMULATED_NODE = "kwok.x-k8s.io/node"  # annotation on nodes that KWOK plays
 SIMULATED_MARK = "-sim-"  # stands in the name of a simulated node, between its member and its number
@@ -51,10 +54,12 @@ CONTAINERS_RESTARTED_AT = (
 
 SHARDS_FINALIZER = f"{GROUP}/shards"  # on workloads: shards may still exist in members
 COPIES_FINALIZER = f"{GROUP}/copies"  # on PinSecrets and PinConfigs: members may still hold the value
-FLEET_FINALIZER = f"{GROUP}/fleet"  # on PinSidecars: members may still inject it
+FLEET_FINALIZER = f"{GROUP}/fleet"  # on PinSidecars and PinDaemons: members may still run it
 NAMESPACES_FINALIZER = f"{GROUP}/namespaces"  # on Projects: namespaces of the project may still exist
 DRAIN_FINALIZER = f"{GROUP}/drain"  # on MemberClusters: work may still run there
 PODS_FINALIZER = f"{GROUP}/pods"  # on shards: pods may still run
+DAEMON = f"{GROUP}/daemon"  # on pods: name of the PinDaemon that they are copies of
+RENDERED = f"{GROUP}/rendered"  # annotation on DaemonSets: digest of what the operator wrote
 
 ADMINISTRATOR = (
     "pincompute:admin"  # user name of a region's administrator, a person among the users of the platform's processes
@@ -62,7 +67,10 @@ ADMINISTRATOR = (
 BREAK_GLASS = "pincompute:break-glass"  # group of administrators who hold a short-lived certificate for an emergency
 OF_PLATFORM = "platform-"  # containers and volumes in pods whose names begin so are those of sidecars
 SYSTEM_NAMESPACE = "pincompute-system"
+DAEMONS_NAMESPACE = "pincompute-daemons"  # of the pods of PinDaemons in members
+NODE_ACCESS = "pincompute-node-access"  # name of the ConfigMap there by which administrators give daemons access to nodes
 AUDIT_HEADS = "pincompute-audit-heads"  # name of the ConfigMap on the host that anchors the gateways' audit logs
+AUDIT_HEAD_BURST = 10_000  # records by which a head may always grow
 MOST_AUDIT_HEADS = 4_500  # keys in it, of 1 MiB, from which no more days are added
 HOST = "host"  # name of the host cluster among clusters
 LOCAL = "local"  # name by which an operator knows the one cluster it serves
@@ -79,6 +87,8 @@ TIER_PRIORITIES = {"Reserved": 0, "OnDemand": 0, "Preemptible": -5}
 """Priority of the pods of each tier. Pods without a class have 0 too, so pods of a tier never preempt those of others."""
 PLACEHOLDER_PRIORITY = -10  # of pods that only hold room: everything else preempts them
 PLACEHOLDER = "placeholder"
+DAEMON_PRIORITY = 1_000_000  # of copies of PinDaemons: a node that lacks memory or disk evicts all others first
+DAEMONS = "daemon"
 
 
 def priority_class(tier: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pincompute.api import admission_policies, crds, labels, priority_and_fairness
+from pincompute.api import admission_policies, crds, labels, node_access, priority_and_fairness
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
 
@@ -21,6 +21,8 @@ def host_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
 def member_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
     return [
         _namespace(labels.SYSTEM_NAMESPACE),
+        _daemons_namespace(),
+        node_access.grants({}),
         *_priority_classes(),
         *crds.member(kinds),
         *admission_policies.member(kinds),
@@ -29,8 +31,14 @@ def member_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
 
 
 def _priority_classes() -> list[Manifest]:
-    """Reserved and OnDemand share one priority, Preemptible is below, and pods that only hold room are the lowest."""
-    priorities = {**labels.TIER_PRIORITIES, labels.PLACEHOLDER: labels.PLACEHOLDER_PRIORITY}
+    """Reserved and OnDemand share one priority, Preemptible is below, and pods that only hold room are the lowest. Copies of
+    daemons stand above all of them and preempt none: the disruption account of an app knows nothing of a daemon that comes.
+    """
+    priorities = {
+        **labels.TIER_PRIORITIES,
+        labels.PLACEHOLDER: labels.PLACEHOLDER_PRIORITY,
+        labels.DAEMONS: labels.DAEMON_PRIORITY,
+    }
     return [
         {
             "apiVersion": "scheduling.k8s.io/v1",
@@ -38,6 +46,7 @@ def _priority_classes() -> list[Manifest]:
             "metadata": {"name": labels.priority_class(tier), "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}},
             "value": priority,
             "globalDefault": False,
+            **({"preemptionPolicy": "Never"} if tier == labels.DAEMONS else {}),
             "description": f"Pods of pincompute: {tier}.",
         }
         for tier, priority in priorities.items()
@@ -47,6 +56,15 @@ def _priority_classes() -> list[Manifest]:
 def _namespace(name: str) -> Manifest:
     metadata = {"name": name, "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def _daemons_namespace() -> Manifest:
+    """Administrators say what a daemon may do on its node, so Pod Security refuses nothing here."""
+    made = _namespace(labels.DAEMONS_NAMESPACE)
+    return {
+        **made,
+        "metadata": {**made["metadata"], "labels": {**made["metadata"]["labels"], labels.POD_SECURITY: "privileged"}},
+    }
 
 
 def _audit_heads() -> Manifest:

@@ -63,12 +63,13 @@ RENAMED: Mapping[str, str] = {"type": "inPlace"}
 @dataclass(frozen=True, slots=True)
 class UnknownField:
     """How to correct a field that does not exist. `known_as` gives the name that a field of another form has here; `of_others`
-    says who has a field at the top.
+    says who has a field at the top, and `at_top` are the fields there.
     """
 
     known_as: Mapping[str, str] = field(default_factory=dict[str, str])
     of_others: Mapping[str, str] = field(default_factory=dict[str, str])
     otherwise: str = "remove it, or correct its name"
+    at_top: Collection[str] = ()
 
     def problem(self, path: str, name: str, known: Collection[str], *, suggests: bool = True) -> ManifestProblem:
         """Says what to write instead, where it `suggests` a name: each costs a comparison with every known one."""
@@ -76,8 +77,11 @@ class UnknownField:
             return ManifestProblem(_join(path, name), "is not a field", self.otherwise)
         if not path and name in self.of_others:
             return ManifestProblem(name, "is not a field", f"remove it: {self.of_others[name]} has it")
-        near = self.known_as.get(name) or RENAMED.get(name, "")
-        near = near if near in known else nearest(name, known)
+        alias = self.known_as.get(name) or RENAMED.get(name, name)
+        near = alias if alias in known else nearest(name, known)
+        if not near and alias in self.at_top and "." not in path:
+            whole = f"write {alias} at the top, where it holds for the whole workload"
+            return ManifestProblem(_join(path, name), "is not a field", whole)
         return ManifestProblem(_join(path, name), "is not a field", f"write {near}" if near else self.otherwise)
 
 

@@ -113,7 +113,8 @@ DEFAULT_LIMITS: Mapping[str, Amount] = {
     "cpu": 2000,
     "memory": "8Ti",
     "storage": "16Ti",
-    "containerStorage": "1Gi",
+    "defaultContainerStorage": "1Gi",
+    "volumes": "16Ti",
     "documents": "64Mi",
     "settings": "64Mi",
     "images": "20Gi",
@@ -141,14 +142,15 @@ class ProjectLimits(Struct):
     cpu: Annotated[Amount | None, _limit("CPU that these pods request.", "cpu")] = None
     memory: Annotated[Amount | None, _limit("Memory that these pods request.", "memory")] = None
     storage: Annotated[Amount | None, _limit("Ephemeral storage that these pods may write.", "storage")] = None
-    container_storage: Annotated[
+    default_container_storage: Annotated[
         Amount | None,
         _limit(
             "Ephemeral storage that a container may write whose template says nothing of it, at least 1Mi. It counts as its "
             "storage, and holds for pods that are made from now on.",
-            "containerStorage",
+            "defaultContainerStorage",
         ),
     ] = None
+    volumes: Annotated[Amount | None, _limit("Bytes that volume claims of these pods request.", "volumes")] = None
     documents: Annotated[
         Amount | None, _limit("Bytes of the documents of its apps and units, and of the revisions that are kept.", "documents")
     ] = None
@@ -188,6 +190,13 @@ class AllowedProject(Struct):
     uid: Annotated[str, doc("The uid of the project that had this name when it was allowed.")]
 
 
+class SidecarRoom(Struct):
+    """What sidecars of the platform may request together in the pods of a project, rounded up."""
+
+    cpu: Annotated[Amount, doc("CPU.")] = 0
+    memory: Annotated[Amount, doc("Memory.")] = 0
+
+
 class ProjectStatus(Struct):
     observed_generation: Annotated[int, doc("The last metadata.generation that was acted on.")] = 0
     pod_security: Annotated[PodSecurityLevel, doc("The level that holds now; restricted when a lowered one has ended.")] = (
@@ -209,6 +218,14 @@ class ProjectStatus(Struct):
             "allowed as long as the project uses it, rounded up."
         ),
     ] = ProjectLimits()
+    sidecar_room: Annotated[
+        SidecarRoom,
+        doc("What the quotas of clusters leave, beside the limits, for sidecars in the pods that the project asks for."),
+    ] = SidecarRoom()
+    hooks: Annotated[
+        tuple[str, ...] | None,
+        doc("The hooks that update.hooks of its workloads may name. Absent until the federation has said so."),
+    ] = None
     remaining: Annotated[
         tuple[RemainingNamespace, ...], doc("Of a project that is being deleted: where something of it is left.")
     ] = ()

@@ -93,6 +93,11 @@ def at_least(one: Requests, other: Requests) -> Requests:
     return {**one, **{name: max(one.get(name, 0), number) for name, number in other.items()}}
 
 
+def rounded_up(number: int) -> int:
+    """Returns the next power of two."""
+    return 1 << (number - 1).bit_length() if number else 0
+
+
 def sentence(wants: Requests) -> str:
     """Returns requests for people: "cpu 500m, memory 128Mi and nvidia.com/gpu 2". The pod's slot goes without saying."""
     return joined(part(name, wants[name]) for name in sorted(wants, key=usual_first) if name != PODS and wants[name])
@@ -112,11 +117,16 @@ def part(name: str, number: int) -> str:
     """One of the resources: "memory 128Mi"."""
     match name:
         case "cpu":
-            return f"cpu {number}m" if number % 1000 else f"cpu {number // 1000}"
+            return f"cpu {cores(number)}"
         case "memory" | "ephemeral-storage":
             return f"{name} {number >> 20}Mi" if number % (1 << 30) else f"{name} {number >> 30}Gi"
         case _:
             return f"{name} {number}"
+
+
+def cores(milli: int) -> str:
+    """Returns CPU for people and as a quantity: 250m, 1.5, 1998.89."""
+    return f"{milli}m" if 0 < milli < 1000 else f"{milli / 1000:.3f}".rstrip("0").rstrip(".")
 
 
 def _effective(resources: Manifest | None) -> Manifest:

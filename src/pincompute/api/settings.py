@@ -22,6 +22,7 @@ KEPT = 10  # versions of a setting that are kept
 MOST_VERSIONS = 100  # of a setting, with those that something names
 MOST = 200  # settings of one kind in a project
 ENTRY = "value"  # the one entry of a Secret that carries a secret
+DOCKER_CONFIG = ".dockerconfigjson"  # the one entry of a Secret that carries a login
 STEP = 1024  # bytes
 LARGEST = 512 * 1024  # bytes of a secret, and of all files of a config together
 ROOT_CERTIFICATES = "kube-root-ca.crt"  # a ConfigMap that Kubernetes itself keeps in every namespace

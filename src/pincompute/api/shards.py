@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pincompute.api.conditions import Conditions
 from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
-from pincompute.api.workloads import Ended, InPlace, Tier, UnreadyCause
+from pincompute.api.workloads import DRAIN_SECONDS, Ended, InPlace, Tier, UnreadyCause
 
 
 class Origin(Struct):
@@ -47,6 +47,9 @@ class ShardSpec(Struct):
     tier: Annotated[Tier, doc("Tier of the workload.")] = "OnDemand"
     in_place: Annotated[InPlace, doc("Whether pods are changed in place where that is possible.")] = "Prefer"
     min_ready_seconds: Annotated[int, doc("For how long a pod must be ready before it counts as available.")] = 0
+    connection_drain_seconds: Annotated[int, doc("For how long a pod is out of traffic before a container restarts.")] = (
+        DRAIN_SECONDS
+    )
     budget: Annotated[ShardBudget, doc("How many replicas may be disrupted here at a time.")] = ShardBudget()
     paused: Annotated[bool, doc("Pods stay at the revisions they have; only missing ones are made.")] = False
 

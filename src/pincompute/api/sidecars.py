@@ -21,6 +21,7 @@ from pincompute.api.workloads import OnFailure, RolloutState, ZoneName
 
 OtherChanges: TypeAlias = Literal["NextRecreation", "Replace"]
 Channel: TypeAlias = Literal["Stable", "Canary"]
+Payer: TypeAlias = Literal["Project", "Platform"]
 FleetStrategy: TypeAlias = Literal["ZoneByZone", "Canary", "Parallel"]
 
 EVERY = "*"  # in a list of projects: all of them
@@ -104,6 +105,14 @@ class PinSidecarSpec(Struct):
         doc("Projects whose pods may have it, by name or by selector; * stands for all, an empty list for none.", maxItems=256),
     ] = (EVERY,)
     selector: Annotated[SidecarSelector | None, doc("Which workloads get it besides those that name it.")] = None
+    paid_by: Annotated[
+        Payer,
+        doc(
+            "Whose its requests are. Project: they count towards the limits of each project whose pods have it. Platform: they "
+            "count towards no limit, and the quotas of the project's namespaces have room for them. Platform is the default, "
+            "because no project chose the amounts, and a sidecar that comes must not use up what a project was given."
+        ),
+    ] = "Platform"
     other_changes: Annotated[
         OtherChanges,
         doc(
@@ -215,7 +224,9 @@ class VersionStatus(Struct):
     pods: Annotated[int, doc("Pods that have it.")] = 0
     ready: Annotated[int, doc("Pods in which it is ready.")] = 0
     unplaced: Annotated[int, doc("Pods that no node has taken yet, so that it cannot have started in them.")] = 0
-    failing: Annotated[int, doc("Pods in which it cannot start or has crashed.")] = 0
+    awaiting_image: Annotated[int, doc("Pods that take it when their nodes have pulled its image.")] = 0
+    pulling: Annotated[int, doc("Nodes that pull its image now, for less than ten minutes.")] = 0
+    failing: Annotated[int, doc("Pods in which it cannot start or has crashed, and nodes that cannot pull its image.")] = 0
     restarts: Annotated[int, doc("Restarts of it, added up.")] = 0
     message: Annotated[str, doc("Why it fails in one of them.")] = ""
 

@@ -58,7 +58,12 @@ def revision(template: Manifest) -> str:
 
     A name given by another version is kept for as long as `same` holds for the template it was given to and the present one.
     """
-    return _name(normalise(template))
+    return revision_of_normal_form(normalise(template))
+
+
+def revision_of_normal_form(made: Manifest) -> str:
+    """Returns the name of a template that `normalise` has returned."""
+    return _name(made)
 
 
 def shape(template: Manifest) -> str:

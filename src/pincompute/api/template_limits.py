@@ -86,6 +86,7 @@ LIMITS: dict[str, dict[str, Schema]] = {
     "ResourceFieldSelector": {"divisor": {"x-kubernetes-validations": None, "pattern": "^[0-9]+([KMGTPE]i|[mkMGTPE])?$"}},
     "EnvVar": {"name": {"minLength": 1}},
     "Volume": {"name": _DNS_LABEL},
+    "ProjectedVolumeSource": {"sources": {"maxItems": 64}},
     "VolumeMount": {"name": _DNS_LABEL, "mountPath": {"minLength": 1}},
     "Probe": {
         **dict.fromkeys(("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold"), _SECONDS),

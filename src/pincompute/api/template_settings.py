@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple, TypeAlias, cast
 
+import msgspec
+
+from pincompute.api.identity_memo import remembered
 from pincompute.api.image_ownership import images
 from pincompute.api.image_reference import host_of
 from pincompute.api.meta import Key, Manifest, Resource
@@ -16,6 +20,10 @@ from pincompute.api.settings import CONFIG, ROOT_CERTIFICATES, SECRET, SETTINGS,
 
 _NUMBER = re.compile("[1-9][0-9]{0,8}")
 _RESOURCES: Mapping[str, Resource[Any]] = {kind.word: kind.resource for kind in SETTINGS}
+_encode = msgspec.json.Encoder().encode
+_FIELDS = (b'"secret', b'"configMap', b'"imagePullSecrets"')
+"""How the fields begin in which a template names a setting, as JSON."""
+
 Path: TypeAlias = tuple[str | int, ...]
 Find: TypeAlias = Callable[[Resource[Any], Key], Setting | None]
 
@@ -54,6 +62,14 @@ class Place(NamedTuple):
         return parse(self.word, self.name, required=not self.holder.get("optional"))
 
 
+class NamedKey(NamedTuple):
+    """Where a template names one key of a setting: as a variable, as an item of a volume, or as the one file of a mount."""
+
+    path: Path
+    reference: Reference
+    key: str
+
+
 def parse(word: str, name: str, *, required: bool = True) -> Reference:
     plain, dot, number = name.rpartition(".")
     if dot and _NUMBER.fullmatch(number):
@@ -61,10 +77,19 @@ def parse(word: str, name: str, *, required: bool = True) -> Reference:
     return Reference(word, name, 0, required)
 
 
+@remembered
 def references(template: Manifest) -> frozenset[Reference]:
     """Returns what the template refers to. It never raises: whatever has another shape refers to nothing."""
-    found = frozenset(place.reference for place in places(template))
-    return frozenset(ref for ref in found if ref != (CONFIG.word, ROOT_CERTIFICATES, 0, ref.required)) if found else found
+    if not _may_refer(template):
+        return frozenset()
+    found = (place.reference for place in places(template))
+    return frozenset(ref for ref in found if ref != (CONFIG.word, ROOT_CERTIFICATES, 0, ref.required))
+
+
+def _may_refer(template: Manifest) -> bool:
+    """Returns whether a field of the template may name a setting. Most templates have none, and a look at the text is fast."""
+    text = _encode(template)
+    return any(field in text for field in _FIELDS)
 
 
 def in_use(template: Manifest, namespace: str, find: Find) -> Iterator[Reference]:
@@ -76,7 +101,7 @@ def in_use(template: Manifest, namespace: str, find: Find) -> Iterator[Reference
 
 
 def places(template: Manifest) -> Iterator[Place]:
-    """Yields where the template names settings. Most templates name none, and each event of a workload asks for them."""
+    """Yields where the template names settings."""
     spec = _object(template.get("spec"))
     for part in ("initContainers", "containers"):
         for number, container in _items(spec.get(part)):
@@ -88,6 +113,36 @@ def places(template: Manifest) -> Iterator[Place]:
         yield from _named(("spec", "imagePullSecrets", number), SECRET.word, pull, "name")
 
 
+def named_keys(template: Manifest) -> Iterator[NamedKey]:
+    """Yields where the template names keys of settings; those that need not exist have a reference that is not required."""
+    whole: dict[Path, Place] = {}  # volumes that hold all keys of a setting
+    for place in places(template):
+        if place.path[3:4] == ("env",) and isinstance(place.holder.get("key"), str):
+            yield NamedKey((*place.path[:-1], "key"), place.reference, place.holder["key"])
+        for number, item in _named_items(place):
+            yield NamedKey((*place.path[:-1], "items", number, "key"), place.reference, item["key"])
+        if place.path[1] == "volumes" and "projected" not in place.path and not place.holder.get("items"):
+            whole[place.path[:3]] = place
+    if whole:
+        yield from _mounted_keys(_object(template.get("spec")), whole)
+
+
+def _named_items(place: Place) -> Iterator[tuple[int, Manifest]]:
+    return ((number, item) for number, item in _items(place.holder.get("items")) if isinstance(item.get("key"), str))
+
+
+def _mounted_keys(spec: Manifest, whole: Mapping[Path, Place]) -> Iterator[NamedKey]:
+    """Yields the mounts that show one file of a volume. A path that varies with the replica is not judged."""
+    volumes = {each.get("name"): ("spec", "volumes", number) for number, each in _items(spec.get("volumes"))}
+    for part in ("initContainers", "containers"):
+        for number, container in _items(spec.get(part)):
+            for at, mount in _items(container.get("volumeMounts")):
+                place, key = whole.get(volumes.get(mount.get("name"), ())), mount.get("subPath")
+                if place is not None and isinstance(key, str) and (plain := str(PurePosixPath(key))) != ".":
+                    yield NamedKey(("spec", part, number, "volumeMounts", at, "subPath"), place.reference, plain)
+
+
+@remembered
 def registries(template: Manifest) -> frozenset[str]:
     """Returns the hosts of the registries that the template's images are pulled from, also those of image volumes."""
     return frozenset(host_of(image) for _, image in images(_object(template.get("spec"))))
@@ -95,7 +150,8 @@ def registries(template: Manifest) -> frozenset[str]:
 
 def _in_container(path: Path, container: Manifest) -> Iterator[Place]:
     for number, variable in _items(container.get("env")):
-        if source := _object(variable.get("valueFrom")):
+        if "valueFrom" in variable:
+            source = _object(variable["valueFrom"])
             for field, word in (("secretKeyRef", SECRET.word), ("configMapKeyRef", CONFIG.word)):
                 yield from _named((*path, "env", number, "valueFrom", field), word, source.get(field), "name")
     for number, source in _items(container.get("envFrom")):

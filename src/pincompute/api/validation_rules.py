@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from pincompute.api import image_ownership, labels, quantity
+from pincompute.api import image_ownership, labels, node_access, quantity
+from pincompute.api.daemons import Sharing
 from pincompute.api.meta import GROUP, NAME, Manifest
 from pincompute.api.projects import PodSecurityLevel
 from pincompute.api.sidecars import FleetUpdate
@@ -79,10 +80,13 @@ def _parsed(value: str | int) -> quantity.Quantity | None:
 
 _FAR = re.compile(r"[eE][+-]?[0-9]{3}")  # an exponent that is far out of range whatever stands before it
 
+_PLAIN = "^[0-9]{1,9}([mkMGT]|[KMGT]i)?$"  # of a quantity that needs no closer look, which would cost more
+
 QUANTITY = Rule(
     # isQuantity takes "." and "+k" for zero, hence the digit
     # and the bound on the exponent comes first: the API server works out 1e999999999 digit by digit
-    "type(self) == int ? self >= 0 : !string(self).matches('[eE][+-]?[0-9]{3}') && isQuantity(string(self)) && "
+    f"type(self) == int ? self >= 0 : string(self).matches('{_PLAIN}') || "
+    "!string(self).matches('[eE][+-]?[0-9]{3}') && isQuantity(string(self)) && "
     "string(self).matches('^[+]?[.]?[0-9]')",
     "is not a quantity",
     quantity.EXPECTED,
@@ -121,6 +125,7 @@ def _amounts(quantities: Manifest | None) -> dict[str, quantity.Quantity]:
 
 REQUESTS_FIT = Rule(
     "!has(self.requests) || !has(self.limits) || self.requests.all(r, !(r in self.limits) || "
+    f"(!string(self.requests[r]).matches('{_PLAIN}') || !string(self.limits[r]).matches('{_PLAIN}')) && "
     "[self.requests[r], self.limits[r]].exists(q, string(q).matches('[eE][+-]?[0-9]{3}') || !isQuantity(string(q))) || "
     "quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)",
     "requests must not be above limits",
@@ -134,6 +139,7 @@ LEAST = {"cpu": "1m", "memory": "1Mi", "ephemeral-storage": "1Mi"}
 """The least of each resource that a container may request, and may have as its limit: a project's limits count requests, and a
 limit of 0 limits nothing."""
 _USUAL = {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "1Gi"}
+_PLAINLY_ENOUGH = {"1m": "^[1-9][0-9]{0,8}m?$", "1Mi": "^[1-9][0-9]{0,8}[MGT]i$"}
 
 
 def _reaches(least: str) -> str:
@@ -145,7 +151,8 @@ def _reaches(least: str) -> str:
 def _at_least(name: str, least: str) -> Rule:
     """On requests or limits. What is no quantity, or negative, is another rule's to report."""
     return Rule(
-        f"!('{name}' in self) || [string(self['{name}'])].all(q, {_reaches(least)})",
+        f"!('{name}' in self) || string(self['{name}']).matches('{_PLAINLY_ENOUGH[least]}') || "
+        f"[string(self['{name}'])].all(q, {_reaches(least)})",
         f"{name} must be at least {least}, since a project's limits count what its containers request",
         f"write for example {_USUAL[name]}, or remove it",
         lambda amounts: not _is_below(quantity.parse(least), _amounts(amounts).get(name)),
@@ -201,6 +208,21 @@ SIDECAR_IMAGE = Rule(
     "name, and before a tag or a sha256 digest",
     "write for example registry.internal/metrics:1",
     image_ownership.is_nameable,
+)
+PROGRAM_IMAGE = Rule(
+    f"!{image_ownership.is_of_project_cel('self')} || {node_access.is_fixed_cel('self')}",
+    "must be named by its digest, because the developers of a project give its tags to other images",
+    "add @sha256:DIGEST, or name an image of the platform such as registry.internal/metrics:1",
+    lambda image: not image_ownership.is_of_project(image) or node_access.is_fixed(image),
+)
+"""Pods of all projects and nodes run a program of the platform, so whoever writes to one project must not replace it."""
+NODE_IMAGE = Rule(
+    f"!({node_access.of('self')}) || ({node_access.may_have_it_cel('self.image')})",
+    f"image must have a digest and be no project's, because it has access to its node ({node_access.FIELDS})",
+    "push it as the platform's, and write for example registry.internal/node-logs:1@sha256:DIGEST",
+    lambda container: not node_access.is_given(container) or node_access.may_have_it(container.get("image", "")),
+    "image",
+    r"image|volumes(\[\d+\])?|ports(\[\d+\])?|securityContext(\..*)?",
 )
 _VARIABLE = "^[-._a-zA-Z][-._a-zA-Z0-9]*$"
 VARIABLE_NAMES = Rule(
@@ -265,7 +287,7 @@ PUBLIC_ADDRESSES = Rule(
     ),
     "cidr must be a range of public addresses",
     "write for example 192.88.99.0/24; only an administrator can open a private address, with a NetworkPolicy of their own",
-    lambda egress: public_range(egress["cidr"]) is not None,
+    lambda egress: "cidr" not in egress or public_range(egress["cidr"]) is not None,
     "cidr",
 )
 
@@ -273,7 +295,7 @@ PORT_RANGE = Rule(
     "!has(self.endPort) || self.endPort >= self.port",
     "endPort must not be below port",
     "raise it, or remove it for one port",
-    lambda port: port.get("endPort", port["port"]) >= port["port"],
+    lambda port: not port.keys() >= {"port", "endPort"} or port["endPort"] >= port["port"],
     "endPort",
 )
 
@@ -380,6 +402,10 @@ def _metrics(update: Manifest) -> list[Manifest]:
     return update.get("metrics") or []
 
 
+def _hooks(update: Manifest) -> list[Manifest]:
+    return update.get("hooks") or []
+
+
 def _of_metrics(cel: str, problem: str, remedy: str, holds: Callable[[Manifest], bool]) -> Rule:
     """Something that must be true of each `m` of an update's metrics."""
     return Rule(
@@ -440,6 +466,14 @@ METRICS = (
         r"metrics(\[[0-9]+\].*)?",
     ),
 )
+HOOKS = Rule(
+    "!has(self.hooks) || self.hooks.all(h, self.hooks.exists_one(other, other.name == h.name && other.when == h.when))",
+    "each of hooks must be there once for each moment",
+    "remove the second one, or give it the other `when`",
+    lambda update: len({(h.get("name"), h.get("when")) for h in _hooks(update)}) == len(_hooks(update)),
+    "hooks",
+    r"hooks(\[[0-9]+\].*)?",
+)
 STEPS = (
     Rule(
         f"!has(self.steps) || {_STEPS_ARE_COUNTS}",
@@ -483,6 +517,7 @@ UPDATE = (
     _APPROVAL,
     _DEADLINE,
     *METRICS,
+    HOOKS,
 )
 
 FLEET_UPDATE = (
@@ -498,6 +533,117 @@ FLEET_UPDATE = (
 )
 
 DISRUPTION = _count_or_percent("maxUnavailable")
+
+DAEMON_NAME = _named(40, "the names of its pods begin with it")
+DAEMON_UPDATE = (
+    Rule(
+        f"!has(self.maxUnavailable) || (type(self.maxUnavailable) == int ? self.maxUnavailable >= 1 "
+        f": string(self.maxUnavailable).matches('{_SHARE}'))",
+        'maxUnavailable must be a number of nodes from 1, or a percentage from "1%" to "100%"',
+        'write for example 1 or "10%"',
+        lambda update: _is_step(update.get("maxUnavailable", 1)),
+        "maxUnavailable",
+        r"maxUnavailable",
+    ),
+    _ZONES_ONCE,
+)
+_DUAL = "has(self.mode) && self.mode == 'Dual'"
+
+
+def _of_sharing(cel: str, field: str, allowed: str, why: str, holds: Callable[[Manifest], bool]) -> Rule:
+    """What one copy per node cannot do is the part of a sidecar."""
+    return Rule(
+        f"{cel} || ({_DUAL})",
+        f"{field} must be {allowed} for a daemon, since {why}: it must be a sidecar",
+        "write a PinSidecar, or mode: Dual with the sidecar that does this part",
+        lambda sharing: holds(sharing) or sharing.get("mode", Sharing().mode) == "Dual",
+        field,
+        r"mode",
+    )
+
+
+SHARING = (
+    _of_sharing(
+        "!has(self.tenancy) || self.tenancy == 'Shared'",
+        "tenancy",
+        "Shared",
+        "one copy serves the pods of all projects and a program that keeps projects apart needs one in each pod",
+        lambda sharing: sharing.get("tenancy", "Shared") == "Shared",
+    ),
+    _of_sharing(
+        "!has(self.dataPath) || !self.dataPath",
+        "dataPath",
+        "false",
+        "a copy that is down or busy would hold up the requests of every pod on its node",
+        lambda sharing: not sharing.get("dataPath", False),
+    ),
+    Rule(
+        f"({_DUAL}) == (has(self.sidecar) && self.sidecar != '')",
+        "sidecar must name a PinSidecar in mode Dual, and nothing in mode Daemon",
+        "write mode: Dual and sidecar: NAME, or neither",
+        lambda sharing: (sharing.get("mode", "Daemon") == "Dual") == bool(sharing.get("sidecar")),
+        "sidecar",
+        r"mode",
+    ),
+)
+"""M-44, M-107: what can be shared is a daemon, and what keeps projects apart or lies on the data path is a sidecar, or both."""
+
+
+def _different(field: str, noun: str) -> Rule:
+    """On a list of objects."""
+    return Rule(
+        f"self.all(v, self.exists_one(other, other.{field} == v.{field}))",
+        f"{field} must be different for each {noun}",
+        "change one, or remove it",
+        lambda entries: len({each.get(field) for each in entries}) == len(entries),
+    )
+
+
+DAEMON_VOLUMES = tuple(_different(field, "volume") for field in ("name", "path"))
+DAEMON_PORTS = _different("name", "port")
+_DNS_NAME = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_NODE_LABEL = f"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
+NODE_LABELS = Rule(
+    f"self.all(k, k.matches('{_NODE_LABEL}'))",
+    "every key must be the name of a label: at most 63 letters, digits, '-', '_' and '.', after a DNS name and '/' if wanted",
+    "correct the key, for example example.com/class",
+    lambda mapping: all(re.fullmatch(_NODE_LABEL, key) for key in mapping),
+)
+HOST_PATH = Rule(
+    "self.matches('^/[^:]*$') && !self.split('/').exists(part, part == '..')",
+    "must be a path of the node that begins with '/' and has no ':' and no '..'",
+    "write for example /var/log/pods",
+    lambda path: re.fullmatch("/[^:]*", path) is not None and ".." not in path.split("/"),
+)
+CAPABILITY = _matches(
+    "^[A-Z][A-Z_]{0,62}$", "must be the name of a capability, without CAP_", "write for example DAC_READ_SEARCH"
+)
+PRIVILEGES = Rule(
+    "!has(self.privileged) || !self.privileged || !has(self.capabilities) || self.capabilities.size() == 0",
+    "capabilities must not be listed for a privileged program, which has them all",
+    "remove them, or privileged",
+    lambda given: not given.get("privileged", False) or not given.get("capabilities"),
+    "capabilities",
+    r"privileged",
+)
+DAEMON_TOLERATION = (
+    Rule(
+        "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+        "value must be empty for the operator Exists, which takes any",
+        "remove it, or write operator: Equal",
+        lambda given: given.get("operator", "Exists") != "Exists" or not given.get("value"),
+        "value",
+        r"operator",
+    ),
+    Rule(
+        "!has(self.operator) || self.operator != 'Equal' || (has(self.key) && self.key != '')",
+        "key must name a taint for the operator Equal",
+        "write its key, or operator: Exists for every taint",
+        lambda given: given.get("operator", "Exists") != "Equal" or bool(given.get("key")),
+        "key",
+        r"operator",
+    ),
+)
 
 ZONES_PLACED = Rule(
     "!has(self.update) || !has(self.update.zoneOrder) || !has(self.placement) || !has(self.placement.zones) || "
@@ -572,7 +718,8 @@ def _refused(field: str, remedy: str) -> Rule:
 def _mounts_exist(where: str) -> Rule:
     return Rule(
         # collects the names of volumes once, and not for each mount
-        f"!has(self.{where}) || [has(self.volumes) ? self.volumes.map(v, v.name) : []].all(names, "
+        f"!has(self.{where}) || self.{where}.all(c, !has(c.volumeMounts)) || "
+        "[has(self.volumes) ? self.volumes.map(v, v.name) : []].all(names, "
         f"self.{where}.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, m.name in names "
         f"|| m.name.startsWith('{labels.OF_PLATFORM}'))))",
         "every name in volumeMounts must be that of a volume in volumes",
@@ -667,6 +814,112 @@ NETWORK_ANNOTATIONS = Rule(
     lambda notes: not any(key.startswith(_NETWORK_PREFIXES) for key in notes),
 )
 
+_MOST_PARTS = 64
+_PARTS_BESIDE = 32  # what the platform adds to a pod: the token of its service account, and folders of sidecars
+_PARTS_OF = ("secret", "configMap", "downwardAPI")
+
+
+def _parts_of(field: str) -> str:
+    """CEL: how many parts one of such sources brings: its items, or the whole, which counts as one."""
+    return f"(has({field}.items) && {field}.items.size() > 0 ? {field}.items.size() : 1)"
+
+
+def _parts_of_either(item: str, otherwise: str) -> str:
+    found = [f"has({item}.{kind}) ? {_parts_of(f'{item}.{kind}')}" for kind in _PARTS_OF]
+    return f"({' : '.join([*found, otherwise])})"
+
+
+def _parts(spec: Manifest) -> int:
+    volumes: list[Manifest] = spec.get("volumes") or []
+    return sum(_parts_of_volume(volume) for volume in volumes)
+
+
+def _parts_of_volume(volume: Manifest) -> int:
+    projected: Manifest = volume.get("projected") or {}
+    sources: list[Manifest] = projected.get("sources") or []
+    return sum(map(_parts_of_source, sources)) if "projected" in volume else _parts_of_source(volume, 0)
+
+
+def _parts_of_source(source: Manifest, otherwise: int = 1) -> int:
+    given: list[Manifest] = [source[kind] for kind in _PARTS_OF if kind in source]
+    return sum(len(each.get("items") or []) or 1 for each in given[:1]) if given else otherwise
+
+
+def _volume_parts(most: int) -> Rule:
+    """Each part may be as large as a whole secret, and the node's memory holds it, in the limit of no pod."""
+    projected = "has(v.projected) && has(v.projected.sources) ? v.projected.sources.map(s, PARTS).sum() : 0".replace(
+        "PARTS", _parts_of_either("s", "1")
+    )
+    return Rule(
+        f"!has(self.volumes) || self.volumes.map(v, {_parts_of_either('v', projected)}).sum() <= {most}",
+        f"volumes may have at most {most} items and sources of secrets, configs, fields and tokens together, since the node's "
+        "memory holds their files",
+        "mount a secret or config once, as a whole and without items",
+        lambda spec: _parts(spec) <= most,
+        "volumes",
+        r"volumes(\[[0-9]+\].*)?",
+    )
+
+
+_MOST_EXECS = 4  # in a second; each takes some 35 ms of CPU of the node's own programs
+_PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+_USUAL_PERIOD = 10  # seconds
+
+
+def _execs_of(probe: str) -> str:
+    """CEL: how often a probe of the container `c` runs a command, in 1000 s."""
+    period = f"has({probe}.periodSeconds) && {probe}.periodSeconds > 0 ? {probe}.periodSeconds : {_USUAL_PERIOD}"
+    return f"(has({probe}) && has({probe}.exec) ? 1000 / ({period}) : 0)"
+
+
+def _execs(spec: Manifest) -> int:
+    every = (*_containers(spec), *_containers(spec, "initContainers"))
+    probes: list[Manifest] = [container[probe] for container in every for probe in _PROBES if probe in container]
+    periods: list[int] = [probe.get("periodSeconds") or _USUAL_PERIOD for probe in probes if "exec" in probe]
+    return sum(1000 // period for period in periods)
+
+
+def _exec_probes(most: int) -> Rule:
+    return Rule(
+        "(self.containers + (has(self.initContainers) ? self.initContainers : []))"
+        f".map(c, {' + '.join(_execs_of(f'c.{probe}') for probe in _PROBES)}).sum() <= {1000 * most}",
+        f"health checks of all containers may run at most {most} commands in a second together, since each costs the node CPU "
+        "that no pod accounts for",
+        "check less often, or by HTTP, TCP or gRPC",
+        lambda spec: _execs(spec) <= 1000 * most,
+        "containers",
+        r"(containers|initContainers)(\[[0-9]+\](\.(startup|liveness|readiness)Probe(\..*)?)?)?",
+    )
+
+
+_USUAL_GRACE = 30  # seconds
+
+
+def _outlasting_hooks(spec: Manifest) -> Iterator[Fault]:
+    """Yields hooks that sleep for longer than the pod has to end: its containers have no time of their own (S-163)."""
+    grace: int = spec.get("terminationGracePeriodSeconds", _USUAL_GRACE)
+    for where in ("containers", "initContainers"):
+        for index, container in enumerate(_containers(spec, where)):
+            sleep: Manifest | None = container.get("lifecycle", {}).get("preStop", {}).get("sleep")
+            if sleep is not None and sleep.get("seconds", 0) > grace:
+                field = f"{where}[{index}].lifecycle.preStop.sleep.seconds"
+                yield Fault(field, f"must be at most the {grace} seconds in which all containers of the pod end")
+
+
+HOOKS_END = Rule(
+    "(self.containers + (has(self.initContainers) ? self.initContainers : [])).all(c, !has(c.lifecycle) || "
+    "!has(c.lifecycle.preStop) || !has(c.lifecycle.preStop.sleep) || c.lifecycle.preStop.sleep.seconds <= "
+    f"(has(self.terminationGracePeriodSeconds) ? self.terminationGracePeriodSeconds : {_USUAL_GRACE}))",
+    "a preStop hook must not sleep for longer than the pod has to end, which is one time for all of its containers",
+    "sleep for less, or raise terminationGracePeriodSeconds",
+    lambda spec: not any(_outlasting_hooks(spec)),
+    "containers",
+    r"terminationGracePeriodSeconds|(containers|initContainers)(\[[0-9]+\](\.lifecycle(\.preStop(\.sleep(\.seconds)?)?)?)?)?",
+    found=_outlasting_hooks,
+)
+VOLUME_PARTS = _volume_parts(_MOST_PARTS)
+EXEC_PROBES = _exec_probes(_MOST_EXECS)
+
 _CLASSES = ["", *map(labels.priority_class, (*labels.TIER_PRIORITIES, labels.PLACEHOLDER))]
 MEMBER_POD = (
     *NODE_CHOICE,
@@ -677,6 +930,8 @@ MEMBER_POD = (
         lambda spec: spec.get("priorityClassName", "") in _CLASSES,
         "priorityClassName",
     ),
+    _volume_parts(_MOST_PARTS + _PARTS_BESIDE),
+    _exec_probes(2 * _MOST_EXECS),  # with those of sidecars
 )
 """What Pod Security does not judge of a pod in a member, beyond single fields. A template says less: see `POD_SPEC`."""
 
@@ -704,6 +959,8 @@ def _shared_ports(spec: Manifest) -> list[Fault]:
 
 
 SHARED_PORTS = Rule(
+    # the schema itself refuses two equal ports of one container
+    "self.containers.size() == 1 && !has(self.initContainers) || "
     f"[(self.containers + (has(self.initContainers) ? self.initContainers.filter(i, {_BESIDE}) : []))"
     f".map(c, {_KEYS_OF_PORTS}).flatten()].all(every, every.size() > {_COMPARED} || "
     "[every.sort()].all(keys, keys.all(n, key, n == 0 || keys[n - 1] != key)))",
@@ -776,6 +1033,9 @@ POD_SPEC = (
         "priority",
     ),
     SHARED_PORTS,
+    VOLUME_PARTS,
+    EXEC_PROBES,
+    HOOKS_END,
 )
 
 SERVICE_POD_SPEC = (
@@ -803,10 +1063,11 @@ PORTS = Rule(
     lambda ports: len(_names(ports)) == len(set(_names(ports))),
 )
 
+_PLAIN_KEY = "^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 _WELL_FORMED = Rule(
-    "self.all(k, !format.qualifiedName().validate(k).hasValue())",
+    f"self.all(k, k.matches('{_PLAIN_KEY}') || !format.qualifiedName().validate(k).hasValue())",
     "every key must be a name of at most 63 letters, digits, '-', '_' and '.', after a DNS name and '/' if wanted",
     "correct the key, for example example.com/team",
     lambda mapping: all(_KEY.fullmatch(key) for key in mapping),
@@ -915,6 +1176,8 @@ EVERY = (
     PROJECT_NAME,
     SIDECAR_NAME,
     SIDECAR_IMAGE,
+    PROGRAM_IMAGE,
+    NODE_IMAGE,
     VARIABLE_NAMES,
     POD_FIELD,
     FOLDER,
@@ -929,6 +1192,16 @@ EVERY = (
     *UPDATE,
     *FLEET_UPDATE,
     DISRUPTION,
+    DAEMON_NAME,
+    *DAEMON_UPDATE,
+    *SHARING,
+    *DAEMON_VOLUMES,
+    DAEMON_PORTS,
+    NODE_LABELS,
+    HOST_PATH,
+    CAPABILITY,
+    PRIVILEGES,
+    *DAEMON_TOLERATION,
     *SERVICE,
     *POD_SPEC,
     TOLERATION,

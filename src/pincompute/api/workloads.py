@@ -16,9 +16,11 @@ OnFailure: TypeAlias = Literal["Hold", "Rollback"]
 Approval: TypeAlias = Literal["Never", "FirstStep", "EveryStep"]
 MetricFunction: TypeAlias = Literal["Rate", "Ratio", "Average", "Maximum", "Quantile"]
 MetricState: TypeAlias = Literal["Holds", "Broken", "Unknown"]
+HookMoment: TypeAlias = Literal["BeforeStep", "AfterStep"]
+HookState: TypeAlias = Literal["Unknown", "Waiting", "Accepted", "Refused"]
 RolloutState: TypeAlias = Literal["Progressing", "AwaitingApproval", "Complete", "RollingBack", "RolledBack"]
 UNDOING: tuple[RolloutState, ...] = ("RollingBack", "RolledBack")  # states in which the stable revision is the target
-ENDED: tuple[RolloutState, ...] = ("Complete", "RolledBack")  # states that only another rollout ends
+TERMINAL_STATES: tuple[RolloutState, ...] = ("Complete", "RolledBack")  # states that only another rollout ends
 
 
 ZoneName: TypeAlias = Annotated[str, doc("A zone.", minLength=1, maxLength=15)]
@@ -76,6 +78,31 @@ class HealthMetric(Struct):
     max: Annotated[float | None, doc("Its value must be at most this.")] = None
 
 
+class UpdateHook(Struct):
+    """An outside service that is asked about each step of an update. Its address is in the federation's settings."""
+
+    name: Annotated[
+        str,
+        doc(
+            "Name of the service, as an administrator has given it in the federation's settings.",
+            pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            maxLength=63,
+        ),
+    ]
+    when: Annotated[
+        HookMoment,
+        doc(
+            "BeforeStep: no replica of the step changes before it agrees. AfterStep: the step is complete only when it agrees."
+        ),
+    ]
+    timeout_seconds: Annotated[
+        int, doc("How long its verdict may take. A step without a verdict has failed then.", minimum=10, maximum=604800)
+    ] = 300
+
+
+DRAIN_SECONDS = 3  # within which kube-proxy and others follow the endpoints of a Service
+
+
 class Update(Struct):
     """How a change of the template reaches running pods."""
 
@@ -131,6 +158,14 @@ class Update(Struct):
             maxItems=4,
         ),
     ] = ()
+    hooks: Annotated[
+        tuple[UpdateHook, ...],
+        doc(
+            "Outside services that are asked before or after each step. One that refuses, or gives no verdict in time, fails "
+            "the step.",
+            maxItems=4,
+        ),
+    ] = ()
     approval: Annotated[
         Approval,
         doc(
@@ -151,6 +186,15 @@ class Update(Struct):
     min_ready_seconds: Annotated[
         int, doc("For how long a new pod must be ready before it counts as available.", minimum=0, maximum=86400)
     ] = 0
+    connection_drain_seconds: Annotated[
+        int,
+        doc(
+            "For how long a replica that listens on a port is out of traffic before a container of it restarts in place. What "
+            "routes requests to it has to follow within this time.",
+            minimum=0,
+            maximum=300,
+        ),
+    ] = DRAIN_SECONDS
 
 
 class RolloutControl(Struct):
@@ -244,23 +288,44 @@ class Score(Struct):
     parts: Annotated[dict[str, int], doc("What each scorer contributed.")] = {}
 
 
+class CountedSidecar(Struct):
+    """A sidecar of the platform in each replica, and what it requests there."""
+
+    name: Annotated[str, doc("Name of the PinSidecar.")]
+    cpu: Annotated[int | str, doc("CPU that it requests.")]
+    memory: Annotated[int | str, doc("Memory that it requests.")]
+
+
 class Scheduling(Struct):
     """The last scheduling decision, kept so that it can be explained. `generation` is the one it was made for.
 
     `passed_over` names clusters that got nothing only because they were temporarily unavailable: unreachable, not ready, or
-    without known capacity. The decision is made again when they are back.
+    without known capacity. The decision is made again when they are back. `behind` names clusters that are there and have less
+    than an even share, for lack of room or because an update was in progress. `evened_at` is when replicas last moved to such.
     """
 
     generation: Annotated[int, doc("metadata.generation the decision was made for.")]
-    demand: Annotated[str, doc("Names what the decision depends on: replicas, requests, placement rules, tier.")] = ""
+    demand: Annotated[
+        str,
+        doc("Names what the decision depends on: replicas, requests, placement rules, tier, labels that sidecars select by."),
+    ] = ""
     revision: Annotated[str, doc("Revision of the template the decision was made for.")] = ""
     placement: Annotated[tuple[ClusterReplicas, ...], doc("How many replicas each member cluster should run.")] = ()
     unplaced: Annotated[int, doc("Replicas that no member cluster has room for.")] = 0
     passed_over: Annotated[
         tuple[str, ...], doc("Clusters that got nothing only because they were temporarily unavailable.")
     ] = ()
+    behind: Annotated[
+        tuple[str, ...],
+        doc("Clusters whose zone has fewer replicas than others. Replicas move there when there is room and no update."),
+    ] = ()
+    evened_at: Annotated[datetime | None, doc("When replicas last moved between zones to even them out.")] = None
     scores: Annotated[tuple[Score, ...], doc("How the candidate clusters were ranked.")] = ()
     rejections: Annotated[tuple[Rejection, ...], doc("Why the other clusters were not candidates, or got no more.")] = ()
+    sidecars: Annotated[
+        tuple[CountedSidecar, ...],
+        doc("Sidecars of the platform that the decision counted in each replica, with their requests."),
+    ] = ()
 
 
 class EndedContainer(Struct):
@@ -327,6 +392,21 @@ class MetricStatus(Struct):
     at: Annotated[datetime | None, doc("When this value was written. A new one is written once a minute at most.")] = None
 
 
+class HookStatus(Struct):
+    """What a hook says about the present step of a rollout."""
+
+    name: Annotated[str, doc("Name of the hook.")]
+    when: Annotated[HookMoment, doc("BeforeStep or AfterStep.")]
+    state: Annotated[HookState, doc("Unknown, Waiting, Accepted or Refused. The last two are verdicts, and stay.")] = "Unknown"
+    message: Annotated[str, doc("What it says, or why its verdict is unknown.")] = ""
+    zones: Annotated[tuple[str, ...], doc("The zones in which the step changes replicas.")] = ()
+    since: Annotated[
+        datetime | None,
+        doc("Since when it has been asked; absent while the workload is paused or the platform has no room to ask."),
+    ] = None
+    at: Annotated[datetime | None, doc("When this was written. Another message is written once a minute at most.")] = None
+
+
 class RolloutStatus(Struct):
     """How far the rollout of a revision has come. `stable` is the revision that a rollback returns to."""
 
@@ -344,6 +424,8 @@ class RolloutStatus(Struct):
     restarts: Annotated[int, doc("Restarts of its containers when the bake time began.")] = 0
     failure: Annotated[str, doc("Why it failed, in a sentence.")] = ""
     metrics: Annotated[tuple[MetricStatus, ...], doc("The metrics of the health gate.")] = ()
+    begun: Annotated[bool, doc("The present step has begun: no hook of BeforeStep holds it back.")] = False
+    hooks: Annotated[tuple[HookStatus, ...], doc("The hooks that have been asked about the present step.")] = ()
     notified: Annotated[str, doc("The last stage of which the notification endpoint was told; empty when there is none.")] = ""
 
 
@@ -370,7 +452,7 @@ class WorkloadStatus(Struct):
     available_replicas: Annotated[int, doc("Pods that have been ready for minReadySeconds.")] = 0
     updated_replicas: Annotated[int, doc("Pods of the present revision.")] = 0
     unavailable_replicas: Annotated[int, doc("Pods that are wanted and not available.")] = 0
-    most_ready_replicas: Annotated[
+    peak_ready_replicas: Annotated[
         int, doc("The most pods that were ready at once, of those wanted now. Fewer than these are a loss.")
     ] = 0
     revision: Annotated[str, doc("Name of the template's present revision.")] = ""

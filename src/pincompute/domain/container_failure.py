@@ -22,6 +22,10 @@ SIGNALLED = 128  # the kubelet adds the number of a signal to this, as shells do
 IMAGE = frozenset({"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", NO_REGISTRY, "InvalidImageName"})
 START = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError"})
 MEMORY_REMEDY = "raise resources.memory, or let the program use less"
+APP_REMEDY = (
+    "an app keeps running: start the server in the foreground, or deploy a unit with `restartPolicy: Never` for work that ends"
+)
+UNIT_REMEDY = "a unit starts again when it ends: write `restartPolicy: Never` for work that ends, or OnFailure"
 AGAIN = "it is tried again by itself"
 BUILD = "build it for the platform of the nodes"
 ROOT_REMEDY = "give the image a USER that is a number and not 0, or set runAsUser in advanced.template.spec.securityContext"
@@ -62,12 +66,15 @@ _KINDS = {"secret": "secret", "configmap": "config"}
 
 @dataclass(frozen=True, slots=True)
 class ContainerFailure:
-    """`message` ends in no full stop. `final`: waiting does not help, somebody has to change something."""
+    """`message` ends in no full stop. `final`: waiting does not help, somebody has to change something. `needs_login`: the
+    registry may give the image to another project.
+    """
 
     reason: str
     message: str
     remedy: str
     final: bool
+    needs_login: bool = False
 
     @property
     def sentence(self) -> str:
@@ -108,9 +115,8 @@ def image_pull(container: str, image: str, reason: str, text: str) -> ContainerF
         return ContainerFailure("ErrImagePull", f"{what}: registry {host} says not found", _with_host(image, remedy), True)
     if found := _REFUSED.findall(judged):
         why = f"registry {host} asks for credentials ({found[0]})"
-        return ContainerFailure(
-            "ErrImagePull", f"{what}: {why}", f"give the project its login with `pin registry login {host}`", True
-        )
+        remedy = f"give the project its login with `pin registry login {host}`"
+        return ContainerFailure("ErrImagePull", f"{what}: {why}", remedy, True, needs_login=True)
     remedy = "check the image's name and tag, and the registry"
     return ContainerFailure("ErrImagePull", f"{what}: {said}" if said else what, remedy, False)
 
@@ -210,7 +216,7 @@ def _remedy_of_exit(how: ContainerStateTerminated, again: str) -> str:
     if how.reason == OUT_OF_MEMORY:
         return MEMORY_REMEDY
     if not how.exit_code:
-        return "an app keeps running: start the server in the foreground, or deploy a unit for work that ends"
+        return APP_REMEDY
     if how.exit_code == SIGNALLED + signal.SIGKILL:
         return (
             f"it was killed: its liveness check failed, or it did not end within its grace period; {again} shows its last lines"

@@ -20,7 +20,7 @@ from pincompute.api.meta import Manifest, Struct
 
 class Restarted(Struct):
     """The record of one restarted container: the image as the template names it, as it is named now, and who asked when and
-    why. An update that restarted it has no `request`.
+    why, with the id of the container that ends. An update that restarted it has no `request`.
     """
 
     image: str
@@ -28,6 +28,7 @@ class Restarted(Struct):
     by: str = ""
     why: str = ""
     request: str = ""
+    ended_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,26 @@ def decide(pod: Pod, request: ContainerRestart) -> Manifest | Impossible:
     if not alias:
         why = f"container {request.container} runs an image whose digest its node does not tell, or does not run yet"
         return Impossible(why, "restart the replica instead")
-    entry = Restarted(image=image(container, done), alias=alias, by=request.by, why=request.why, request=request.id)
+    entry = Restarted(
+        image=image(container, done),
+        alias=alias,
+        by=request.by,
+        why=request.why,
+        request=request.id,
+        ended_id=_ids(pod).get(request.container, ""),
+    )
     record = msgspec.json.encode({**before, request.container: entry}).decode()
     return {
         "metadata": {"annotations": {labels.RESTARTS: record}},
         "spec": {where: [{"name": request.container, "image": alias}]},
     }
+
+
+def is_pending(pod: Pod) -> bool:
+    """Returns whether a container still runs that a request ends."""
+    ids = _ids(pod)
+    asked = {name: made for name, made in recorded(pod).items() if made.ended_id and made.ended_id == ids.get(name)}
+    return any(c.name in asked and c.image == asked[c.name].alias for c in (*pod.spec.containers, *_sidecars(pod)))
 
 
 def other_name(pod: Pod, container: Container) -> str:
@@ -95,6 +110,10 @@ def _find(pod: Pod, name: str) -> tuple[str, Container] | None:
             if container.name == name:
                 return where, container
     return None
+
+
+def _ids(pod: Pod) -> dict[str, str]:
+    return {c.name: c.container_id for c in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
 
 
 def _sidecars(pod: Pod) -> tuple[Container, ...]:

@@ -52,6 +52,20 @@ def account(replicas: int, unavailable: int | str, surge: int | str) -> Account:
     return made if made.surge else made.without_surge()
 
 
+def waiting_sentence(account: Account, waiting: int, available: int) -> str:
+    """Returns what holds so many replicas up that wait for the account, in a sentence."""
+    replicas = "1 replica waits" if waiting == 1 else f"{waiting} replicas wait"
+    missing = max(0, account.replicas - available)
+    are = f"{missing} of {account.replicas} {'is' if missing == 1 else 'are'} unavailable"
+    if not account.unavailable:
+        why = f"{are}, and none may be" if missing else "all have to stay available, so a new one has to become available first"
+        return f"{replicas} to be changed: {why}"
+    if missing >= account.unavailable:
+        return f"{replicas} to be changed: {are}, and no more than {account.unavailable} may be"
+    turn = "its turn" if waiting == 1 else "their turn"
+    return f"{replicas} for {turn}: at most {account.unavailable} of {account.replicas} may be unavailable at a time"
+
+
 def _part(value: int | str, total: int, *, up: bool) -> int:
     """Returns a count, or a percentage of `total`."""
     if isinstance(value, int):
@@ -146,7 +160,8 @@ def _proven(parts: Iterable[Part]) -> int:
 
 def _returned(part: Part) -> Part:
     """Returns the part without the budget that nothing there waits for."""
-    if not part.can_be_raised:
+    spent = part.updating + part.unavailable
+    if not spent or not part.can_be_raised:
         return part
     return replace(
         part,
@@ -164,7 +179,7 @@ def _grown(whole: Account, parts: list[Part]) -> list[Part]:
         if free is not None:
             more = max(0, min(more, free))
             free -= more
-        made.append(replace(part, replicas=part.replicas + more))
+        made.append(replace(part, replicas=part.replicas + more) if more else part)
     return made
 
 
@@ -173,6 +188,8 @@ def _withdrawn(part: Part) -> Part:
     unspent = max(0, part.ready - part.floor) if part.can_be_raised else 0
     evictions = min(part.unavailable, unspent)
     updates = min(part.updating, unspent - evictions)
+    if not evictions + updates:
+        return part
     return replace(part, unavailable=part.unavailable - evictions, updating=part.updating - updates)
 
 

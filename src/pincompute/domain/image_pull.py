@@ -32,12 +32,12 @@ _DIGITS = 12  # hex digits that tell the pulls of a shard apart
 
 
 class PullState(Enum):
-    """`IMPOSSIBLE`: the node takes no pod, so nobody can tell whether it can pull."""
+    """`REJECTED`: the node takes no pod, so nobody can tell whether it can pull."""
 
     PULLING = "Pulling"
     PULLED = "Pulled"
     FAILING = "Failing"
-    IMPOSSIBLE = "Impossible"
+    REJECTED = "Rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class ImagePull:
     images: Mapping[str, str]
 
     @property
-    def digest(self) -> str:
+    def key(self) -> str:
         """Returns the same text for the same images of a revision on the same node."""
         named = msgspec.json.encode([self.node, self.revision, sorted(self.images.items())])
         return hashlib.sha256(named).hexdigest()[:_DIGITS]
@@ -84,10 +84,10 @@ def _container(given: Manifest, image: str) -> Manifest:
 def state(pod: Pod) -> PullState:
     """Returns how far the pod is. What its containers report after the pull, such as that they cannot start, is a success."""
     if scheduling_verdict.of(pod) is not None:
-        return PullState.IMPOSSIBLE
+        return PullState.REJECTED
     statuses = pod.status.container_statuses
     if pod.status.phase == "Failed" and not any(status.state for status in statuses):
-        return PullState.IMPOSSIBLE  # the node refused the pod, or lost it
+        return PullState.REJECTED  # the node refused the pod, or lost it
     if any(_fails(status) for status in statuses):
         return PullState.FAILING
     if statuses and all(_is_pulled(status) for status in statuses):

@@ -52,7 +52,7 @@ def patch(pod: Pod, template: Manifest, carried: PodMetadata) -> Manifest:
     images = begun | changed | renamed
     resize = pod_resize.record(pod, template)
     held = pod_resize.differs(pod, resize)
-    notes |= pod_resize.annotation(pod, msgspec.structs.replace(resize, images=images if held else {}))
+    notes |= pod_resize.annotation(pod, msgspec.structs.replace(resize, held_images=images if held else {}))
     metadata = {
         "labels": _change(pod.metadata.labels, carried.labels, _stale(pod, "labels")),
         "annotations": notes | _renamed(pod, wanted, renamed),
@@ -78,7 +78,7 @@ def held_images_patch(pod: Pod) -> Manifest:
     ids, before, present = _ids(pod), _recorded(pod), _images(pod)
     ending = {name: Replaced(ids.get(name, ""), before[name].image if name in before else present[name]) for name in held}
     notes = {labels.IN_PLACE: msgspec.json.encode({**before, **ending}).decode()}
-    notes |= pod_resize.annotation(pod, msgspec.structs.replace(pod_resize.recorded(pod), images={}))
+    notes |= pod_resize.annotation(pod, msgspec.structs.replace(pod_resize.recorded(pod), held_images={}))
     body = pod_resize.in_containers(pod, {name: {"image": image} for name, image in held.items()})
     return {"metadata": {"annotations": notes}, **body}
 

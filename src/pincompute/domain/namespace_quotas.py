@@ -2,8 +2,10 @@
 
 The gateway judges the limits first. The quotas hold for whoever reaches the API server of a member, and are never the first to
 refuse what the gateway accepted: each member's allows `HEADROOM` times the limits, or times what the project still uses of
-earlier ones (`project_limits.quota_basis`). Two quotas, because an API server writes a quota's status for each pod that the
-quota counts, and the counts of other objects would make that status larger.
+earlier ones (`project_limits.quota_basis`). Each also has room for the sidecars of the platform in the pods that have them,
+whoever pays for them, because no project asked for one that selects its pods (`Project.status.sidecarRoom`). There are two
+quotas, because an API server writes a quota's status for each pod that the quota counts, and the counts of other objects would
+make that status larger.
 
 The quota on the host counts what users with kubectl could fill its store with. It does not count workloads: an API server
 writes its status for each object that it counts, and that took 7 to 9 % more CPU for each app. Nor does it count the kinds
@@ -21,7 +23,7 @@ from pincompute.api.projects import Project
 from pincompute.api.quantity import InvalidQuantityError, Quantity
 from pincompute.api.resource_requests import CPU, MEMORY, PODS, STORAGE
 from pincompute.domain import project_limits
-from pincompute.domain.project_limits import LEAST_STORAGE, WORKLOADS
+from pincompute.domain.project_limits import LEAST_STORAGE, VOLUMES, WORKLOADS
 
 PODS_QUOTA, OBJECTS_QUOTA = "pincompute-pods", "pincompute-objects"
 LIMIT_RANGE = "pincompute"
@@ -32,6 +34,7 @@ _POD_AMOUNTS = {PODS: "pods", CPU: "requests.cpu", MEMORY: "requests.memory"}
 _INJECTED = 4
 """Sidecars of the platform in a pod. What they may write counts in no limit of a project."""
 _CLAIMS = 4  # volume claims a pod
+_CLAIMED = "requests.storage"  # what all volume claims request together, whoever makes them
 _VALUES = 2 * settings.MOST * settings.MOST_VERSIONS
 """All versions of settings of one kind that a project may have, and as many again that are being made or removed. The project's
 limit is not in it: a lowered one keeps no value that is there from a member.
@@ -64,6 +67,7 @@ _NOT_ON_HOST: Mapping[str, int] = {
     "pods": 100,
     "services": 100,
     "persistentvolumeclaims": 100,
+    _CLAIMED: 100 << 30,
     "count/endpointslices.discovery.k8s.io": 100,
 }
 """Objects of which the platform makes none on the host, where no pod runs."""
@@ -78,13 +82,15 @@ def host_quota() -> Manifest:
 def quotas(project: Project) -> tuple[Manifest, Manifest]:
     """Returns the quota of pods and the quota of other objects, with every amount as an API server writes it."""
     allowed = project_limits.quota_amounts(project)
-    pods = {key: _amount(name, HEADROOM * allowed[name]) for name, key in _POD_AMOUNTS.items()}
-    each, injected = project_limits.container_storage(project), _INJECTED * allowed[PODS]
+    room = project_limits.sidecar_room(project)
+    pods = {key: _amount(name, HEADROOM * (allowed[name] + room.get(name, 0))) for name, key in _POD_AMOUNTS.items()}
+    each, injected = project_limits.default_container_storage(project), _INJECTED * allowed[PODS]
     for kind, beside in (("requests", LEAST_STORAGE), ("limits", each)):
         pods[f"{kind}.{STORAGE}"] = _amount(STORAGE, HEADROOM * (allowed[STORAGE] + injected * beside))
     services = HEADROOM * allowed[WORKLOADS]
     growing = {
         "persistentvolumeclaims": _CLAIMS * HEADROOM * allowed[PODS],
+        _CLAIMED: HEADROOM * allowed[VOLUMES],
         "services": services,
         "count/endpointslices.discovery.k8s.io": 2 * services,
     }
@@ -100,7 +106,7 @@ def limit_range(project: Project) -> Manifest:
     """
     least = _amount(STORAGE, LEAST_STORAGE)
     requests = {"cpu": template_hash.DEFAULT_CPU, "memory": template_hash.DEFAULT_MEMORY, STORAGE: least}
-    limits = {STORAGE: _amount(STORAGE, project_limits.container_storage(project))}
+    limits = {STORAGE: _amount(STORAGE, project_limits.default_container_storage(project))}
     return {
         "apiVersion": "v1",
         "kind": "LimitRange",

@@ -9,6 +9,11 @@ from pincompute.api.workloads import ClusterReplicas, Scheduling, Score, Workloa
 from pincompute.domain import zone_text
 from pincompute.domain.score_weights import WEIGHTS
 
+EVENED_OUT = (
+    "Some zones have fewer replicas than others: replicas move there, within maxUnavailable, as soon as there is room and no "
+    "update is in progress, and 5 minutes after the last such move at the earliest."
+)
+
 
 def sentences(kind: WorkloadKind, workload: WorkloadObject, members: Collection[str]) -> Iterator[str]:
     """`members` are the clusters of the region now: a decision may name one that has left since."""
@@ -20,6 +25,8 @@ def sentences(kind: WorkloadKind, workload: WorkloadObject, members: Collection[
         return
     yield from _placement(decision)
     yield from _refusals(decision, members, status.message)
+    if decision.behind:
+        yield EVENED_OUT
     yield from _zones(status)
 
 

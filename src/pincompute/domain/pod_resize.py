@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -27,32 +27,39 @@ from pincompute.domain import pod_resources
 
 V = TypeVar("V")
 
-PATIENCE = timedelta(minutes=2)  # until a replica whose node has no room for its new amounts gets another pod
+RESIZE_TIMEOUT = timedelta(minutes=2)  # until a replica whose node has no room for its new amounts gets another pod
 _PENDING, _IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 
 
 class Resize(Struct):
-    """The record in the pod: what containers are to have, images that follow, and ids of containers that end by the resize."""
+    """The record in the pod: what containers are to have, images that are held until the node has accepted the amounts, and ids
+    of containers that restart by the resize.
+    """
 
     resources: dict[str, ResourceRequirements] = {}
-    images: dict[str, str] = {}
-    ending: dict[str, str] = {}
+    held_images: dict[str, str] = {}
+    restarting: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why the node has not resized a container yet. `final`: it never will. `since`: for how long it has not."""
+    """Why the node has not resized a container yet, and since when."""
 
+    reason: Literal["ResizeInfeasible", "ResizeDeferred", "ResizeError"]
     message: str
-    final: bool
     since: datetime | None
 
+    @property
+    def final(self) -> bool:
+        """Returns whether the node never will."""
+        return self.reason == "ResizeInfeasible"
 
-Wanted: TypeAlias = Mapping[str, ResourceRequirements]
+
+ResourcesByContainer: TypeAlias = Mapping[str, ResourceRequirements]
 """Amounts of CPU and memory by container."""
 
 
-def wanted(template: Manifest) -> Wanted:
+def template_resources(template: Manifest) -> ResourcesByContainer:
     """Returns the amounts that a pod of the template is made with."""
     spec = pod_resources.completed(template_hash.normalise(template)["spec"])
     return {
@@ -64,19 +71,19 @@ def wanted(template: Manifest) -> Wanted:
 
 def record(pod: Pod, template: Manifest) -> Resize:
     """Returns what the pod is to have as one of this template: of containers that differ, or that the pod has a record of."""
-    before, amounts = recorded(pod).resources, wanted(template)
+    before, amounts = recorded(pod).resources, template_resources(template)
     present = _present(pod)
     differ = {name: made for name, made in amounts.items() if name in present and not _same(present[name], made)}
     resources = {name: made for name, made in amounts.items() if name in differ or name in before}
     ids = {status.name: status.container_id for status in _statuses(pod)}
-    ending = {name: ids[name] for name in _restarted(template, present, differ) if ids.get(name)}
-    return Resize(resources=resources, ending=ending)
+    restarting = {name: ids[name] for name in _restarted(template, present, differ) if ids.get(name)}
+    return Resize(resources=resources, restarting=restarting)
 
 
-def refusal(pod: Pod, amounts: Wanted, room: Amounts) -> str:
+def obstacle(pod: Pod, amounts: ResourcesByContainer, allocatable: Amounts) -> str:
     """Returns why the pod, which has the template's shape, cannot get these amounts; empty where it can.
 
-    `room` is what its node has for all pods together. Containers that the platform injected count as well.
+    `allocatable` is what its node has for all pods together. Containers that the platform injected count as well.
     """
     present = _present(pod)
     if all(_same(present[name], made) for name, made in amounts.items() if name in present):
@@ -92,7 +99,7 @@ def refusal(pod: Pod, amounts: Wanted, room: Amounts) -> str:
         return "a request or limit would go"
     if _quality(pod, {}) != _quality(pod, amounts):
         return "its quality of service would change"
-    return "" if _fits(pod, amounts, room) else "its node is too small for the new amounts"
+    return "" if _fits(pod, amounts, allocatable) else "its node is too small for the new amounts"
 
 
 def recorded(pod: Pod) -> Resize:
@@ -102,9 +109,9 @@ def recorded(pod: Pod) -> Resize:
         made = msgspec.json.decode(text, type=Resize) if text else Resize()
     except (msgspec.MsgspecError, RecursionError):
         return Resize()
-    if not any(name.startswith(labels.OF_PLATFORM) for name in (*made.resources, *made.images)):
+    if not any(name.startswith(labels.OF_PLATFORM) for name in (*made.resources, *made.held_images)):
         return made
-    return msgspec.structs.replace(made, resources=_of_user(made.resources), images=_of_user(made.images))
+    return msgspec.structs.replace(made, resources=_of_user(made.resources), held_images=_of_user(made.held_images))
 
 
 def _of_user(by_container: Mapping[str, V]) -> dict[str, V]:
@@ -139,7 +146,7 @@ def resize_patch(pod: Pod) -> Manifest:
 
 def held_images(pod: Pod) -> dict[str, str]:
     """Returns the images that wait for the node, by container."""
-    images = recorded(pod).images
+    images = recorded(pod).held_images
     present = {container.name: container.image for container in _running(pod)} if images else {}
     return {name: image for name, image in images.items() if present.get(name, image) != image}
 
@@ -164,30 +171,31 @@ def is_accepted(pod: Pod) -> bool:
 
 def restarts(pod: Pod) -> bool:
     """Returns whether containers end by a resize that the pod was sent, so it serves less until that is done."""
-    return bool(recorded(pod).ending) and not is_unsent(pod)
+    return bool(recorded(pod).restarting) and not is_unsent(pod)
 
 
-def obstacle(pod: Pod) -> Obstacle | None:
+def reported_obstacle(pod: Pod) -> Obstacle | None:
     """Returns what the node says against the resize."""
     if not recorded(pod).resources or is_unsent(pod):
         return None
     pending = _true(pod, _PENDING)
     if pending is not None:
-        return Obstacle(pending.message, pending.reason == "Infeasible", pending.last_transition_time)
+        reason = "ResizeInfeasible" if pending.reason == "Infeasible" else "ResizeDeferred"
+        return Obstacle(reason, pending.message, pending.last_transition_time)
     failing = _true(pod, _IN_PROGRESS)
     if failing is not None and failing.reason == "Error":
-        return Obstacle(failing.message, False, failing.last_transition_time)
+        return Obstacle("ResizeError", failing.message, failing.last_transition_time)
     return None
 
 
 def fails_after(pod: Pod, now: datetime) -> float | None:
     """Returns the seconds until the replica needs another pod, 0 if it does now; None where nothing is against the resize."""
-    found = obstacle(pod)
+    found = reported_obstacle(pod)
     if found is None:
         return None
     if found.final or found.since is None:
         return 0.0
-    return max(0.0, (PATIENCE - (now - found.since)).total_seconds())
+    return max(0.0, (RESIZE_TIMEOUT - (now - found.since)).total_seconds())
 
 
 def _true(pod: Pod, kind: str) -> Condition | None:
@@ -212,19 +220,23 @@ def _present(pod: Pod) -> dict[str, ResourceRequirements]:
     return {c.name: _amounts(template_hash.with_defaults(msgspec.to_builtins(c.resources), shared)) for c in _running(pod)}
 
 
-def _fits(pod: Pod, amounts: Wanted, room: Amounts) -> bool:
+def _fits(pod: Pod, amounts: ResourcesByContainer, allocatable: Amounts) -> bool:
     """Returns whether the node could hold the pod if it were alone there."""
     containers = [_requests(amounts.get(c.name, c.resources)) for c in pod.spec.containers]
     init = [(c.restart_policy == "Always", _requests(amounts.get(c.name, c.resources))) for c in pod.spec.init_containers]
     needed = resource_requests.formula(containers, init, {}, resource_requests.amounts(pod.spec.overhead))
-    return all(needed.get(name, 0) <= resource_requests.amount(name, str(room[name])) for name in RESIZABLE if name in room)
+    return all(
+        needed.get(name, 0) <= resource_requests.amount(name, str(allocatable[name]))
+        for name in RESIZABLE
+        if name in allocatable
+    )
 
 
 def _requests(made: ResourceRequirements) -> resource_requests.Requests:
     return resource_requests.amounts(made.requests)
 
 
-def _restarted(template: Manifest, present: Wanted, differ: Wanted) -> Iterator[str]:
+def _restarted(template: Manifest, present: ResourcesByContainer, differ: ResourcesByContainer) -> Iterator[str]:
     """Yields the containers whose `resizePolicy` says that they restart when this resource changes."""
     for _, container in template_hash.containers(template):
         made = differ.get(container["name"])
@@ -268,7 +280,7 @@ def _keeps(present: ResourceRequirements, wanted: ResourceRequirements) -> bool:
     return all(name in after for before, after in pairs for name in RESIZABLE if name in before)
 
 
-def _quality(pod: Pod, amounts: Wanted) -> str:
+def _quality(pod: Pod, amounts: ResourcesByContainer) -> str:
     resources = [amounts.get(c.name, c.resources) for c in (*pod.spec.containers, *pod.spec.init_containers)]
     return resizable_resources.quality_of_service((made.requests, made.limits) for made in resources)
 

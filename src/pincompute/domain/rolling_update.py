@@ -93,11 +93,11 @@ def actions(
     mix: Sequence[WantedRevision],
     replicas: Sequence[ReplicaState],
     budget: MemberBudget,
-    unprepared: Collection[str] = (),
+    awaiting_image: Collection[str] = (),
 ) -> PodActions:
     """Returns the actions to take now; none when the mix is there and there are no requests.
 
-    The nodes of the replicas that are `unprepared` are still to pull an image of the revision that they take in place. They
+    The nodes of the replicas that are `awaiting_image` are still to pull an image of the revision that they take in place. They
     keep theirs until then, and request nothing.
     """
     total = sum(wanted.replicas for wanted in mix)
@@ -106,8 +106,8 @@ def actions(
     movers = surplus[excess:]
     pairs = _same_shape(movers, missing) if budget.in_place else []
     revisions = {replica.name: revision for replica, revision in pairs}
-    prepared = [replica for replica, _ in pairs if replica.name not in unprepared]
-    waiting = {name for name in unprepared if name in revisions}
+    prepared = [replica for replica, _ in pairs if replica.name not in awaiting_image]
+    waiting = {name for name in awaiting_image if name in revisions}
     gone = {replica.name for replica in surplus} - waiting  # what waits for its node can be restarted or replaced meanwhile
     restarts = [r for r in replicas if r.restart and r.name not in gone]
     replaced = [r for r in movers if r.name not in revisions and not r.waits] + [

@@ -19,10 +19,10 @@ import msgspec
 from pincompute.api import kinds, labels
 from pincompute.api.builtin import Pod
 from pincompute.api.conditions import find
-from pincompute.api.meta import Manifest, Resource
+from pincompute.api.meta import Manifest, Object, Resource
 from pincompute.api.projects import RESTRICTED, PodSecurityLevel
 from pincompute.api.shards import Shard, Share
-from pincompute.domain import pod_resources, pod_security_defaults
+from pincompute.domain import pod_resources, pod_security_defaults, traffic_gate
 
 LONGEST_NAME = 63  # a pod's name is its host name
 _DIGEST = 8  # hex digits that tell apart names cut to the same beginning (S-024)
@@ -42,12 +42,22 @@ def workload_kind(resource: Resource[Any]) -> str:
     return kinds.of_resource(resource).workload.kind
 
 
+def scales(resource: Resource[Any]) -> bool:
+    """Returns whether the pods of this kind of shard are replicas of each other."""
+    return kinds.of_resource(resource).scalable
+
+
 def names(resource: Resource[Any], shard: Shard) -> Iterator[tuple[int, str]]:
     """Yields ordinals and names that a pod of the shard may have, lowest first."""
-    stem = f"{shard.metadata.name}-{shard.spec.cluster}"
-    if not kinds.of_resource(resource).scalable:
+    stem = name_stem(shard)
+    if not scales(resource):
         return iter(((0, _fit(stem, "")),))
     return ((ordinal, _fit(stem, f"-{ordinal}")) for ordinal in itertools.count())
+
+
+def name_stem(shard: Shard) -> str:
+    """Returns what the names of all pods of the shard begin with."""
+    return f"{shard.metadata.name}-{shard.spec.cluster}"
 
 
 def name_of(workload: str, cluster: str, ordinal: int) -> str:
@@ -61,9 +71,9 @@ def free_names(resource: Resource[Any], shard: Shard, taken: Container[str], cou
     return tuple(itertools.islice(free, count))
 
 
-def pull_name(shard: Shard, digest: str) -> str:
-    """Returns the name of a pod that pulls images for the shard. No replica has it: an ordinal is a number."""
-    return _fit(f"{shard.metadata.name}-{shard.spec.cluster}", f"-pull-{digest}")
+def pull_name(stem: str, key: str) -> str:
+    """Returns the name of a pod that pulls images. No replica has it: an ordinal is a number."""
+    return _fit(stem, f"-pull-{key}")
 
 
 def _fit(stem: str, suffix: str) -> str:
@@ -79,10 +89,12 @@ def render(
     """Returns the pod of one replica, with what the project's level of Pod Security requires and with its tier's priority.
 
     Its containers can read zone and cluster through the downward API of its labels. The priority is not part of the template,
-    so another tier makes no other revision: only pods that are made later have its priority.
+    so another tier makes no other revision: only pods that are made later have its priority. The same holds for the readiness
+    gate of a kind that scales.
     """
     spec = pod_resources.completed(pod_security_defaults.filled_spec(share.template["spec"], level))
     spec.pop("priority", None)  # a template of a former version may hold one, and the API server takes only that of the class
+    gates = {"readinessGates": made} if scales(resource) and (made := traffic_gate.gates(spec)) else {}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -93,11 +105,11 @@ def render(
             "annotations": carried.annotations,
             "ownerReferences": [owner(resource, shard)],
         },
-        "spec": {**spec, "priorityClassName": labels.priority_class(shard.spec.tier)},
+        "spec": {**spec, **gates, "priorityClassName": labels.priority_class(shard.spec.tier)},
     }
 
 
-def owner(resource: Resource[Any], shard: Shard) -> Manifest:
+def owner(resource: Resource[Any], shard: Object) -> Manifest:
     """Returns the owner reference, so that what the shard created goes with it."""
     return {
         "apiVersion": resource.api_version,
@@ -160,7 +172,11 @@ def is_live(pod: Pod) -> bool:
 
 
 def ready_since(pod: Pod) -> datetime | None:
-    """Returns when it became ready; None while it is not."""
+    """Returns when it became ready; None while it is not. One that was just taken out of traffic is not, whatever its kubelet
+    still says.
+    """
+    if traffic_gate.is_out(pod):
+        return None
     condition = find(pod.status.conditions, "Ready")
     if condition is None or condition.status != "True":
         return None

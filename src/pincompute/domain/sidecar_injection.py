@@ -76,10 +76,16 @@ def _is_selected(shard: PinSidecarShard, project: str, pod_labels: Mapping[str, 
 
 def selects(selector: SidecarSelector | None, project: str, pod_labels: Mapping[str, str]) -> bool:
     """Returns whether pods with these labels get the sidecar without naming it. An empty selector selects none."""
-    if selector is None or not (selector.match_labels or selector.projects):
+    if selector is None or not selects_in(selector, project):
         return False
-    in_project = not selector.projects or project in selector.projects or "*" in selector.projects
-    return in_project and all(pod_labels.get(key) == value for key, value in selector.match_labels.items())
+    return all(pod_labels.get(key) == value for key, value in selector.match_labels.items())
+
+
+def selects_in(selector: SidecarSelector, project: str) -> bool:
+    """Returns whether the selector selects pods of the project, with some labels or any."""
+    if not selector.projects:
+        return bool(selector.match_labels)
+    return project in selector.projects or "*" in selector.projects
 
 
 def born_as(shard: PinSidecarShard) -> SidecarVersion | None:

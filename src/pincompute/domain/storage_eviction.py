@@ -1,4 +1,4 @@
-"""Says which containers of a pod wrote more than they may, when a kubelet evicted the pod for it.
+"""Says which containers of a pod wrote more than they may, when a kubelet evicted the pod for it, and which limit to raise.
 
 A kubelet names the container only where its own limit was reached. What all containers of a pod write, in volumes of the node
 too, has the sum of their limits.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-REMEDY = "raise resources.limits.storage, write less, or write to a volume that is not on the node"
+_ELSEWHERE = "write less, or write to a volume that is not on the node"
 _CONTAINER = re.compile(r'Container (?P<container>\S+) exceeded its local ephemeral storage limit "(?P<limit>[^"]+)"')
 _POD = re.compile(r"Pod ephemeral local storage usage exceeds the total limit of containers (?P<limit>\w+)")
 _VOLUME = re.compile(r'Usage of EmptyDir volume "(?P<volume>[^"]+)" exceeds the limit "(?P<limit>[^"]+)"')
@@ -32,3 +32,10 @@ def why(message: str, containers: Sequence[str]) -> str:
         who = f"container {containers[0]}" if len(containers) == 1 else f"containers {', '.join(containers)} together"
         return f"{who} wrote more than {found['limit']}, the limit of ephemeral storage, to files and emptyDir volumes"
     return ""
+
+
+def remedy(message: str) -> str:
+    """Returns what to do about it: only the limit that was reached is of use."""
+    volume = _VOLUME.search(message)
+    limit = f"the sizeLimit of volume {volume['volume']}" if volume else "resources.limits.storage"
+    return f"raise {limit}, {_ELSEWHERE}"

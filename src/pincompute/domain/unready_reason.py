@@ -33,6 +33,7 @@ from pincompute.domain import (
     pod_template_text,
     scheduling_verdict,
     storage_eviction,
+    traffic_gate,
 )
 from pincompute.domain.container_failure import OUT_OF_MEMORY, ContainerFailure, short
 
@@ -87,6 +88,8 @@ class UnreadyReason:
 
 
 STARTING = UnreadyReason(Rank.STARTING, "Starting", "replicas are starting")
+BY_GATE = "ReadinessGatesNotReady"  # the kubelet's reason
+OUT_OF_TRAFFIC = UnreadyReason(Rank.STARTING, "InPlaceRestart", f"replicas are {traffic_gate.OUT}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +118,14 @@ _KEPT_DIGEST = (
 )
 
 
-def kept_revisions(replicas: Mapping[str, int]) -> list[UnreadyReason]:
+def blocked_updates(replicas: Mapping[str, int]) -> list[UnreadyReason]:
     """Returns why replicas keep their revision where no new pods are allowed; `replicas` tells how many by obstacle."""
     return [
         UnreadyReason(Rank.UNREADY, "ImageDigestUnknown", _KEPT_DIGEST, replicas=number)
         if obstacle == DIGEST_UNKNOWN
         else UnreadyReason(
             Rank.UNREADY,
-            "ResizeImpossible",
+            "ResizeNeedsNewPod",
             f"replicas cannot get the new resources in place, because {obstacle}, and update.inPlace is Require, so they keep "
             "their revision: ask for other resources, or allow new pods with Prefer",
             replicas=number,
@@ -133,7 +136,9 @@ def kept_revisions(replicas: Mapping[str, int]) -> list[UnreadyReason]:
 
 def resizes(pods: Iterable[Pod], *, replaces: bool) -> list[UnreadyReason]:
     """Returns why pods do not have their new resources yet. `replaces`: the operator makes other pods in the end."""
-    return _folded(_of_resize(pod, found, replaces=replaces) for pod in pods if (found := pod_resize.obstacle(pod)) is not None)
+    return _folded(
+        _of_resize(pod, found, replaces=replaces) for pod in pods if (found := pod_resize.reported_obstacle(pod)) is not None
+    )
 
 
 def _of_resize(pod: Pod, found: pod_resize.Obstacle, *, replaces: bool) -> UnreadyReason:
@@ -143,10 +148,9 @@ def _of_resize(pod: Pod, found: pod_resize.Obstacle, *, replaces: bool) -> Unrea
     elif found.final:
         kept += " until a new one replaces it"
     else:
-        kept += f", and a new one replaces it unless that changes within {pod_resize.PATIENCE.seconds // 60} minutes"
+        kept += f", and a new one replaces it unless that changes within {pod_resize.RESIZE_TIMEOUT.seconds // 60} minutes"
     message = f"the node cannot give a running replica its new resources: {short(found.message)}; the replica {kept}"
-    reason = "ResizeInfeasible" if found.final else "ResizeDeferred"
-    return UnreadyReason(Rank.UNREADY, reason, message, revision=pod.metadata.labels.get(labels.REVISION, ""))
+    return UnreadyReason(Rank.UNREADY, found.reason, message, revision=pod.metadata.labels.get(labels.REVISION, ""))
 
 
 def causes(found: Iterable[UnreadyReason]) -> tuple[UnreadyCause, ...]:
@@ -208,7 +212,8 @@ def _ended(pod: Pod) -> UnreadyReason:
     why = pod.status.message or next(_exits(pod), "its containers have ended")
     reason = pod.status.reason or pod.status.phase
     if beyond := storage_eviction.why(pod.status.message, [container.name for container in pod.spec.containers]):
-        return UnreadyReason(Rank.ENDED, reason, f"a replica was evicted: {beyond}: {storage_eviction.REMEDY}; it is replaced")
+        remedy = storage_eviction.remedy(pod.status.message)
+        return UnreadyReason(Rank.ENDED, reason, f"a replica was evicted: {beyond}: {remedy}; it is replaced")
     word = "was evicted" if reason == "Evicted" else "ended"
     return UnreadyReason(Rank.ENDED, reason, f"a replica {word}: {short(why)}; it is replaced")
 
@@ -231,7 +236,7 @@ def _named(pod: Pod, container: str) -> str:
 
 def _last_run(pod: Pod, container: str) -> str:
     app = pod.metadata.labels.get(labels.APP, "NAME")
-    name = app if pod.metadata.labels.get(labels.WORKLOAD, "PinApp") == "PinApp" else f"unit/{app}"
+    name = f"unit/{app}" if _is_unit(pod) else app
     only = len(pod.spec.containers) == 1 and container == pod.spec.containers[0].name
     return f"`pin logs {name} --previous`" if only else f"`pin logs {name} --previous --container {container}`"
 
@@ -257,7 +262,7 @@ def _failing(pod: Pod, status: ContainerStatus, template: Manifest, now: datetim
             yield _pull(pod, _for_user(status, failure), now)
     elif waiting is not None and waiting.reason in container_failure.START:
         yield _failure(_for_user(status, container_failure.start(name, waiting.reason, waiting.message)))
-    elif (crash := _crash(pod, status, now)) is not None:
+    elif (crash := _crash(pod, status, now)) is not None and not _has_done_its_work(pod, crash, template):
         failure = _of_crash(pod, status, crash, template)
         lasts = crash.reason == container_failure.START_ERROR or _is_loop(pod, status, crash, now)
         yield _failure(_for_user(status, replace(failure, final=failure.final and lasts)))
@@ -292,7 +297,18 @@ def _of_crash(pod: Pod, status: ContainerStatus, crash: ContainerStateTerminated
     checks = pod_template_text.killing_checks(template, status.name, _length(crash))
     if checks and crash.reason != OUT_OF_MEMORY and crash.exit_code in ASKED_TO_END:
         return container_failure.killed(name, crash, checks, again)
-    return container_failure.ended(name, crash, again, _memory_limit(pod, status.name))
+    failure = container_failure.ended(name, crash, again, _memory_limit(pod, status.name))
+    return replace(failure, remedy=container_failure.UNIT_REMEDY) if _is_unit(pod) and not crash.exit_code else failure
+
+
+def _has_done_its_work(pod: Pod, crash: ContainerStateTerminated, template: Manifest) -> bool:
+    """Returns whether the container of a unit ended well and is not started again: its pod has not been summed up yet."""
+    spec: Manifest = template.get("spec") or {}
+    return _is_unit(pod) and not crash.exit_code and spec.get("restartPolicy", "Always") != "Always"
+
+
+def _is_unit(pod: Pod) -> bool:
+    return pod.metadata.labels.get(labels.WORKLOAD, "PinApp") != "PinApp"
 
 
 def _failure(failure: ContainerFailure) -> UnreadyReason:
@@ -320,7 +336,7 @@ def _unless_asked(pod: Pod, status: ContainerStatus, how: ContainerStateTerminat
     replaced = msgspec.json.decode(text, type=dict[str, in_place_update.Replaced]) if text else {}
     old = replaced.get(status.name)
     restarted = container_restart.recorded(pod).get(status.name)
-    resized = pod_resize.recorded(pod).ending.get(status.name)
+    resized = pod_resize.recorded(pod).restarting.get(status.name)
     asked = (
         (old is not None and old.id in (how.container_id, status.container_id))
         or (resized is not None and resized in (how.container_id, status.container_id))
@@ -466,6 +482,13 @@ def _unready(pod: Pod, status: ContainerStatus, template: Manifest, now: datetim
 def _cut_off(pod: Pod) -> Iterator[UnreadyReason]:
     """All containers are ready, the pod is not: its node does not report, or a readiness gate is closed."""
     ready = conditions.find(pod.status.conditions, "Ready")
+    by_gate = ready is None or ready.reason in ("", BY_GATE)  # and not because its node is lost
+    if traffic_gate.is_out(pod) and by_gate:
+        yield OUT_OF_TRAFFIC
+        return
+    if traffic_gate.is_new(pod) and by_gate:
+        yield STARTING
+        return
     statuses = pod.status.container_statuses
     if ready is None or not pod.spec.node_name or not statuses or not all(s.ready for s in statuses):
         return

@@ -20,9 +20,23 @@ Where: TypeAlias = Literal["host", "members", "local"]
 """The host cluster, every member, or (for an operator) the one cluster it serves."""
 
 Verb: TypeAlias = Literal[
-    "create", "apply", "patch", "resize", "update", "status", "delete", "evict", "scale", "source", "copy", "discard"
+    "create",
+    "apply",
+    "patch",
+    "resize",
+    "condition",
+    "update",
+    "status",
+    "delete",
+    "evict",
+    "scale",
+    "source",
+    "copy",
+    "discard",
 ]
-"""`source` reads the data of one object for a copy of it; `copy` and `discard` write and remove copies."""
+"""`condition` patches one condition of a status that others write. `source` reads the data of one object for a copy of it;
+`copy` and `discard` write and remove copies.
+"""
 
 AnyKey: TypeAlias = tuple[str, ...]
 """What a controller reconciles, one at a time: a named tuple of strings, so that keys sort, and print as they say.
@@ -41,13 +55,17 @@ class ReadAccess(Generic[K]):
 
     `keys` returns the controller's keys that an event of an object concerns. It gets the cluster's name and the object, which
     for a deletion is the last known one. `through` returns keys that only the caches know: those of the objects that refer to
-    this one. An unknown cache returns none; its own events will.
+    this one. An unknown cache returns none; its own events will. `part` returns all that the controller reads of the object,
+    where that is little: a change that leaves it the same concerns no key. Without it every change counts. With a `namespace`
+    of the platform the process may read this kind there only; its watch has the same scope.
     """
 
     where: Where
     resource: Resource[Any]
     keys: Callable[[str, Any], Iterable[K]]
     through: Callable[[str, Any, Views], Iterable[K]] | None = None
+    part: Callable[[Any], Any] | None = None
+    namespace: str = ""
 
     def concerned(self, cluster: str, obj: Any, views: Views) -> Iterator[K]:
         """Returns all keys that an event of the object concerns."""
@@ -61,13 +79,15 @@ class ReadAccess(Generic[K]):
 class WriteAccess:
     """A kind that the controller writes, and how. The engine refuses any other write, and the laws fail on it.
 
-    `in_projects`: the right holds in namespaces of projects only, by a RoleBinding in each of them.
+    `in_projects`: the right holds in namespaces of projects only, by a RoleBinding in each of them. `namespace`: it holds in
+    this namespace of the platform only.
     """
 
     where: Where
     resource: Resource[Any]
     verbs: tuple[Verb, ...]
     in_projects: bool = False
+    namespace: str = ""
 
 
 def _any_version(_action: Action) -> str:

@@ -140,6 +140,8 @@ def verb_of(action: Action) -> Verb | None:
             return "update"
         case Patch(subresource="resize"):
             return "resize"
+        case Patch(subresource="status"):
+            return "condition"
         case _:
             return _VERBS.get(type(action))
 

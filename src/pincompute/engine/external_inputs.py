@@ -11,9 +11,10 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from pincompute.api.meta import Object, Resource
+from pincompute.engine.fair_slots import FairSlots
 from pincompute.engine.interfaces import ConnectedClusters, Poller
 from pincompute.engine.object_backoff import ObjectBackoff
 from pincompute.kube.cache_views import Question, Unknown, View
@@ -21,8 +22,8 @@ from pincompute.kube.cache_views import Question, Unknown, View
 T = TypeVar("T", bound=Object)
 V = TypeVar("V")
 
-MOST = 1000  # questions of one type that one process asks at a time; further ones stay unknown
-AT_ONCE = 32  # of them on their way, so that a slow server holds up no question to another
+MOST = 200  # questions of one type that one process asks for one project at a time; further ones wait for room
+AT_ONCE = 32  # questions on their way to one server, of all projects in turn
 
 Pollers: TypeAlias = Mapping[type[Question[Any]], Poller]
 Asker: TypeAlias = tuple[str, tuple[str, ...]]
@@ -31,6 +32,10 @@ Asker: TypeAlias = tuple[str, tuple[str, ...]]
 
 class Unasked(Unknown):
     """This process has not asked the question to its end once, for example because it has only just started."""
+
+
+class NoRoom(Unasked):
+    """This process asks as many questions for the project as it may. It asks this one when another is settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,16 @@ class HttpStatusQuery(Question[int]):
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery(Question[float]):
-    """Asks for the one number that a PromQL query yields, by the Prometheus that an administrator has named."""
+    """Asks for the one number that a PromQL query yields, by the Prometheus that an administrator has named.
+    `awaits_approval`: somebody has to decide before anything goes on.
+    """
 
     query: str
+    awaits_approval: bool = field(default=False, compare=False)
+
+    @property
+    def can_wait(self) -> bool:
+        return self.awaits_approval
 
     def __str__(self) -> str:
         return self.query
@@ -67,6 +79,32 @@ class EventDelivery(Question[bool]):
 
 
 @dataclass(frozen=True, slots=True)
+class HookVerdict:
+    """What a hook answers: it agrees, wants to be asked again, or refuses; `text` is its own, in one line."""
+
+    state: Literal["Accepted", "Waiting", "Refused"]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HookCall(Question[HookVerdict]):
+    """Asks a hook that an administrator has named: `content` is a CloudEvent in JSON, and `id` alone identifies it. The hook
+    may get it more than once.
+    """
+
+    id: str
+    hook: str = field(compare=False)
+    content: bytes = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"the verdict on {self.id}"
+
+    @property
+    def server(self) -> str:
+        return self.hook
+
+
+@dataclass(frozen=True, slots=True)
 class ExternalInput:
     """A kind of question that a controller may ask. All times are in seconds: the engine asks every `period`, waits for an
     answer until the `deadline`, and uses the answer until it is `stale_after` old.
@@ -83,11 +121,22 @@ _Place: TypeAlias = tuple[ExternalInput, Question[Any]]
 _Shown: TypeAlias = tuple[bool, Any, bool]
 
 
+class _Room(NamedTuple):
+    """What a bound counts: the questions of one type for one project, so that nobody takes the room of others. Those that
+    `can_wait` have room of their own, so that they take none of the others.
+    """
+
+    type: type[Question[Any]]
+    project: str
+    can_wait: bool
+
+
 @dataclass(slots=True)
 class _PolledQuestion:
     """One question that the engine asks, with its last answer."""
 
     place: _Place
+    room: _Room
     wakes: dict[Asker, Callable[[], None]] = field(default_factory=dict[Asker, Callable[[], None]])
     answer: Any = None
     answered: float = float("-inf")
@@ -116,45 +165,67 @@ class ExternalInputs:
         self._clock = clock
         self._most = most
         self._lines: dict[_Place, _PolledQuestion] = {}
-        self._counts = Counter[type[Question[Any]]]()
-        self._turned_away: dict[type[Question[Any]], dict[Asker, Callable[[], None]]] = defaultdict(dict)
+        self._counts = Counter[_Room]()
+        self._turned_away: dict[_Room, dict[Asker, Callable[[], None]]] = {}
         self._asked: dict[Asker, frozenset[_Place]] = {}
-        self._slots = defaultdict[type[Question[Any]], asyncio.Semaphore](lambda: asyncio.Semaphore(AT_ONCE))
+        self._slots = defaultdict[tuple[type[Question[Any]], str], FairSlots](lambda: FairSlots(AT_ONCE))
 
     def __len__(self) -> int:
         """Returns how many questions the engine asks."""
         return len(self._lines)
 
-    def read(self, place: _Place) -> Any:
+    def read(self, place: _Place, project: str) -> Any:
+        """Returns the answer. Raises Unknown while there is none."""
         line = self._lines.get(place)
         if line is not None:
             return line.read(self._clock())
-        if self._full(place):
-            raise Unknown(f"{place[1]} is unknown: this process asks {self._most} questions already")
+        if self._full(_room(place, project)):
+            raise NoRoom(
+                f"{place[1]} is unknown: the platform asks {self._most} such questions for project {project} already, "
+                "and this one when another of them is settled"
+            )
         raise Unasked(f"{place[1]} is unknown: it has not been asked yet")
 
     def want(self, asker: Asker, places: frozenset[_Place], wake: Callable[[], None], group: asyncio.TaskGroup) -> None:
         """Starts asking what this reconciliation needs, and stops asking what only earlier ones needed."""
         before = self._asked.pop(asker, frozenset())
-        for waiting in self._turned_away.values():
-            waiting.pop(asker, None)
+        rooms = {_room(place, project_of(asker)) for place in (*before, *places)}
+        for room in rooms:
+            self._forget_turned_away(asker, room)
         for place in before - places:
             self._drop(asker, place)
         for place in places:
             self._add(asker, place, wake, group)
         if places:
             self._asked[asker] = places
+        for room in rooms:
+            self._offer(room)
 
     def _add(self, asker: Asker, place: _Place, wake: Callable[[], None], group: asyncio.TaskGroup) -> None:
-        line = self._lines.get(place)
+        line, room = self._lines.get(place), _room(place, project_of(asker))
         if line is None:
-            if self._full(place):
-                self._turned_away[place[0].question][asker] = wake
+            if self._full(room):
+                self._turned_away.setdefault(room, {})[asker] = wake
                 return
-            self._counts[place[0].question] += 1
-            line = self._lines[place] = _PolledQuestion(place)
+            self._counts[room] += 1
+            line = self._lines[place] = _PolledQuestion(place, room)
             line.task = group.create_task(self._follow(line), name=f"input {place[1]}")
+        self._move(line, room)
         line.wakes[asker] = wake
+
+    def _move(self, line: _PolledQuestion, room: _Room) -> None:
+        """Counts a question that is asked already where it belongs now, also where there is no room for another."""
+        former = line.room
+        if room != former:
+            self._leave(former)
+            self._counts[room] += 1
+            line.room = room
+            self._offer(former)
+
+    def _leave(self, room: _Room) -> None:
+        self._counts[room] -= 1
+        if not self._counts[room]:
+            del self._counts[room]
 
     def _drop(self, asker: Asker, place: _Place) -> None:
         line = self._lines.get(place)
@@ -163,15 +234,26 @@ class ExternalInputs:
         line.wakes.pop(asker, None)
         if not line.wakes and line.task is not None:
             line.task.cancel()
-            self._counts[place[0].question] -= 1
             del self._lines[place]
-            waiting = self._turned_away[place[0].question]
-            if waiting:
-                waiting.pop(next(iter(waiting)))()
+            self._leave(line.room)
 
-    def _full(self, place: _Place) -> bool:
-        """Returns whether one more question of its type is too many, so that one type never takes the room of another."""
-        return self._counts[place[0].question] >= self._most
+    def _offer(self, room: _Room) -> None:
+        """Wakes who has waited longest for room that there is now. One that needs it no more passes it on."""
+        waiting = self._turned_away.get(room)
+        if not waiting or self._full(room):
+            return
+        asker, wake = next(iter(waiting.items()))
+        self._forget_turned_away(asker, room)
+        wake()
+
+    def _forget_turned_away(self, asker: Asker, room: _Room) -> None:
+        waiting = self._turned_away.get(room, {})
+        waiting.pop(asker, None)
+        if not waiting:
+            self._turned_away.pop(room, None)
+
+    def _full(self, room: _Room) -> bool:
+        return self._counts[room] >= self._most
 
     async def _follow(self, line: _PolledQuestion) -> None:
         """Asks repeatedly until it is cancelled."""
@@ -187,7 +269,8 @@ class ExternalInputs:
     async def _ask(self, line: _PolledQuestion) -> None:
         wanted, question = line.place
         try:
-            async with self._slots[wanted.question], asyncio.timeout(wanted.deadline):
+            slots = self._slots[wanted.question, question.server]
+            async with slots.taken(line.room.project), asyncio.timeout(wanted.deadline):
                 answer = await self._pollers[wanted.question].poll(question)
         except TimeoutError:
             line.trouble = f"no answer within {wanted.deadline:g} s"
@@ -198,16 +281,22 @@ class ExternalInputs:
 
 
 class ViewsWithInputs:
-    """Implements `ObserveContext` for one reconciliation and notes its questions. `inputs` are those of the controller's card,
-    `setbacks` its objects that are backing off.
+    """Implements `ObserveContext` for one reconciliation and notes its questions. `asker` is who reconciles, `inputs` are those
+    of the controller's card, `setbacks` its objects that are backing off.
     """
 
     def __init__(
-        self, clusters: ConnectedClusters, known: ExternalInputs, inputs: tuple[ExternalInput, ...], setbacks: ObjectBackoff
+        self,
+        clusters: ConnectedClusters,
+        known: ExternalInputs,
+        asker: Asker,
+        inputs: tuple[ExternalInput, ...],
+        setbacks: ObjectBackoff,
     ) -> None:
         self.resting = setbacks.resting
         self._clusters = clusters
         self._known = known
+        self._project = project_of(asker)
         self._inputs = inputs
         self.places: set[_Place] = set()
 
@@ -223,7 +312,16 @@ class ViewsWithInputs:
     def answer(self, question: Question[V]) -> V:
         place = (of_card(self._inputs, question), question)
         self.places.add(place)
-        return self._known.read(place)
+        return self._known.read(place, self._project)
+
+
+def project_of(asker: Asker) -> str:
+    """Returns the project whose object asks; empty for an object of the cluster."""
+    return asker[1][0]
+
+
+def _room(place: _Place, project: str) -> _Room:
+    return _Room(place[0].question, project, place[1].can_wait)
 
 
 def of_card(inputs: tuple[ExternalInput, ...], question: Question[Any]) -> ExternalInput:

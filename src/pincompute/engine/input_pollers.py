@@ -1,5 +1,5 @@
-"""Polls external inputs over HTTP: a status code, a number from Prometheus, or whether an event is taken. It follows no
-redirects.
+"""Polls external inputs over HTTP: a status code, a number from Prometheus, whether an event is taken, or the verdict of a
+hook. It follows no redirects.
 """
 
 from __future__ import annotations
@@ -8,22 +8,33 @@ import logging
 import math
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
 import msgspec
 
 from pincompute import __version__
-from pincompute.engine.external_inputs import EventDelivery, HttpStatusQuery, MetricQuery, Pollers
+from pincompute.engine.external_inputs import (
+    EventDelivery,
+    HookCall,
+    HookVerdict,
+    HttpStatusQuery,
+    MetricQuery,
+    Pollers,
+)
 
 log = logging.getLogger(__name__)
 
 LONGEST = 1024 * 1024  # bytes of an answer that are read
 SHOWN = 300  # characters of its error that go into a status
+LONGEST_TEXT = 4 * SHOWN  # bytes of a hook's text that are read
+COME_AGAIN = (408, 425, 429)  # with which a server says nothing about the question
 TAKEN_WITHIN = aiohttp.ClientTimeout(total=8.0)  # shorter than the input's deadline, so that a slow endpoint is logged
 ASKED_AGAIN = 600.0  # seconds in which an event that is still to be delivered is tried again, also behind many others
 CLOUD_EVENT = "application/cloudevents+json; charset=utf-8"
@@ -165,6 +176,60 @@ class EventPoller:
             del self._refused[oldest]
 
 
+class HookPoller:
+    """Answers HookCall by a POST of its event, as `EventPoller` does. The status code is the verdict, and the body its text.
+
+    Its messages reach users, so they do not name the server. An unusable authority of a certificate is an error at the start.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, endpoints: Mapping[str, HttpEndpoint]) -> None:
+        self._session = session
+        self._endpoints = {name: (endpoint, endpoint.tls()) for name, endpoint in endpoints.items()}
+
+    async def poll(self, question: HookCall) -> HookVerdict:
+        if question.hook not in self._endpoints:
+            raise NoAnswer("the federation's settings do not name it")
+        endpoint, tls = self._endpoints[question.hook]
+        try:
+            headers = {"Content-Type": CLOUD_EVENT, **endpoint.headers()}
+            async with self._session.post(
+                endpoint.url, data=question.content, headers=headers, ssl=tls, allow_redirects=False
+            ) as response:
+                return verdict(response.status, await _beginning(response))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise NoAnswer(f"it does not answer ({type(error).__name__})") from error
+
+
+def verdict(status: int, body: bytes) -> HookVerdict:
+    """Returns the verdict of an answer. Raises NoAnswer where it is none."""
+    text = _one_line(body)
+    if status == HTTPStatus.ACCEPTED:
+        return HookVerdict("Waiting", text)
+    if status // 100 == 2:
+        return HookVerdict("Accepted", text)
+    if status // 100 == 4 and status not in COME_AGAIN:
+        return HookVerdict("Refused", text)
+    raise NoAnswer(f"it answers with HTTP status {status}")
+
+
+def _one_line(body: bytes) -> str:
+    """Returns the text without anything that a terminal may obey, and not too long."""
+    text = "".join(letter if letter.isprintable() else " " for letter in body.decode("utf-8", "replace"))
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """Reads no more of the answer than is shown of it."""
+    found = bytearray()
+    async for piece in response.content.iter_any():
+        found += piece
+        if len(found) >= LONGEST_TEXT:
+            response.close()
+            break
+    return bytes(found[:LONGEST_TEXT])
+
+
 async def _content(response: aiohttp.ClientResponse) -> bytes:
     """Reads the whole answer: one read gives what has arrived. Raises ValueError for more than LONGEST."""
     found = bytearray()
@@ -202,16 +267,20 @@ def _only(data: _Data) -> float:
 
 @asynccontextmanager
 async def over_http(
-    prometheus: HttpEndpoint | None = None, notifications: HttpEndpoint | None = None
+    prometheus: HttpEndpoint | None = None,
+    notifications: HttpEndpoint | None = None,
+    hooks: Mapping[str, HttpEndpoint] = MappingProxyType({}),
 ) -> AsyncGenerator[Pollers]:
-    """Returns the pollers of a process, with the base of Prometheus' HTTP API and where notifications go. Deadlines are those
-    of the inputs.
+    """Returns the pollers of a process, with the base of Prometheus' HTTP API, where notifications go, and the hooks by name.
+    Deadlines are those of the inputs.
     """
     tls = prometheus.tls() if prometheus is not None else True
     headers: dict[str, Any] = {"User-Agent": f"pincompute/{__version__}"}
-    async with aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    connector = aiohttp.TCPConnector(limit=0)  # the engine bounds requests per server; a common bound would join the servers
+    async with aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield {
             HttpStatusQuery: HttpPoller(session),
             MetricQuery: PrometheusPoller(session, prometheus, tls),
             EventDelivery: EventPoller(session, notifications),
+            HookCall: HookPoller(session, hooks),
         }

@@ -13,7 +13,7 @@ from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.kube.cache_views import Views
 
 Subresource = Literal["", "status"]
-PatchSubresource = Literal["", "resize"]
+PatchSubresource = Literal["", "resize", "status"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
@@ -84,8 +84,12 @@ class ChangeListener(Protocol):
 class ConnectedClusters(Views, Protocol):
     """The clusters that a process is connected to. Listeners are called in the event loop and must not block."""
 
-    def listen(self, where: str, resource: Resource[Any], listener: ChangeListener) -> None:
-        """Registers for events of one kind on the host, in all members (present and future) or in the local cluster."""
+    def listen(
+        self, where: str, resource: Resource[Any], listener: ChangeListener, part: Callable[[Any], Any] | None = None
+    ) -> None:
+        """Registers for events of one kind on the host, in all members (present and future) or in the local cluster. Changes
+        of an object that leave its `part` the same are not told.
+        """
         ...
 
     def on_contact(self, listener: Callable[[str], None]) -> None:

@@ -57,7 +57,8 @@ class Apply:
 class Patch:
     """Sends a merge patch (strategic for built-in kinds) with the resource version that it was decided from.
 
-    The resources of a running pod's containers change only through its subresource `resize`, which changes nothing else.
+    The resources of a running pod's containers change only through its subresource `resize`, which changes nothing else, and
+    a condition of a pod only through `status`.
     """
 
     ref: Ref
@@ -65,7 +66,7 @@ class Patch:
     uid: str
     resource_version: str
     why: str
-    subresource: Literal["", "resize"] = ""
+    subresource: Literal["", "resize", "status"] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from pincompute.api import violation_condition
 from pincompute.api.builtin import NAMESPACES, PODS, ROLEBINDINGS, SECRETS
 from pincompute.api.labels import (
     AUDIT_HEADS,
+    DAEMONS_NAMESPACE,
     FEDERATION,
     GATEWAY,
+    IN_PLACE_READY,
     MANAGED_BY,
     OPERATOR,
     PINCOMPUTE,
@@ -45,7 +48,7 @@ def written(cards: Iterable[Card[Any]], where: Where) -> list[tuple[Resource[Any
     found: dict[Resource[Any], set[str]] = {}
     for card in cards:
         for writes in card.writes:
-            if writes.where == where and writes.resource.namespaced:
+            if writes.where == where and writes.resource.namespaced and not writes.namespace:  # which a Role confines
                 found.setdefault(writes.resource, set()).update(_part(writes.resource, verb) for verb in writes.verbs)
     return sorted(found.items(), key=lambda item: (item[0].group, item[0].plural))
 
@@ -66,6 +69,8 @@ def in_members(cards: Sequence[Card[Any]], listed: Mapping[Resource[Any], Sequen
         *_secret_types(),
         *_namespaces_of_projects(),
         *_only_restart_requests(),
+        *_shard_specs(_changed_kinds(cards)),
+        *_only_own_condition(),
     ]
 
 
@@ -93,22 +98,25 @@ def _in_projects(rules: list[Manifest], kinds: list[tuple[Resource[Any], set[str
     """Refuses every write of a process outside of projects' namespaces, and of objects without the platform's label.
 
     A binding for each reason, because the terms of one selector must all be met. An eviction and a stream have no labels; a
-    resize is sent as the pod itself.
+    resize and a condition are sent as the pod itself.
     """
-    marked = [_rule(kind, {kind.plural} | (parts & {f"{kind.plural}/resize"})) for kind, parts in kinds]
+    marked = [_rule(kind, {kind.plural} | (parts & _SENT_AS_PODS)) for kind, parts in kinds]
     policy = _policy(
         "processes-in-projects",
         rules,
         (FEDERATION, GATEWAY, OPERATOR),
         [{"expression": "false", "messageExpression": _ONLY_MANAGED, "reason": "Forbidden"}],
     )
-    policy["spec"]["matchConditions"].append(_NOT_AUDIT_HEADS)
+    policy["spec"]["matchConditions"] += [_NOT_AUDIT_HEADS, _NOT_COPIES_OF_DAEMONS]
     return [
         policy,
         _binding(policy, "processes-in-managed-namespaces", {"namespaceSelector": _NOT_OURS}),
         _binding(policy, "processes-in-projects", {"namespaceSelector": _NO_PROJECT}),
         _binding(policy, "processes-own-objects", {"objectSelector": _NOT_OURS, "resourceRules": marked}),
     ]
+
+
+_SENT_AS_PODS = {f"{PODS.plural}/resize", f"{PODS.plural}/status"}
 
 
 def _listed_objects(listed: Mapping[Resource[Any], Sequence[str]]) -> list[Manifest]:
@@ -139,6 +147,13 @@ _NOT_AUDIT_HEADS: Manifest = {  # which the gateway writes in the platform's own
     "name": "not-the-audit-heads",
     "expression": f"!(request.resource.resource == 'configmaps' && request.namespace == '{SYSTEM_NAMESPACE}' "
     f"&& request.name == '{AUDIT_HEADS}')",
+}
+
+
+_NOT_COPIES_OF_DAEMONS: Manifest = {  # which the operator replaces where they do not serve
+    "name": "not-a-copy-of-a-daemon",
+    "expression": f"!(request.resource.resource == 'pods' && request.namespace == '{DAEMONS_NAMESPACE}' "
+    f"&& request.operation == 'DELETE' && request.userInfo.username in {list(user_names(OPERATOR))})",
 }
 
 
@@ -221,6 +236,57 @@ def _only_restart_requests() -> list[Manifest]:
     return [policy, _binding(policy, "gateway-restarts", {})]
 
 
+def _changed_kinds(cards: Iterable[Card[Any]]) -> list[Resource[Any]]:
+    """Returns the platform's kinds in members of which an operator changes more than the status."""
+    writes = (access for card in cards for access in card.writes if access.where == "local" and "patch" in access.verbs)
+    found = {access.resource for access in writes if access.resource.group == GROUP}
+    return sorted(found, key=lambda kind: kind.plural)
+
+
+def _shard_specs(kinds: Sequence[Resource[Any]]) -> list[Manifest]:
+    """The spec of a shard is the federation's: the operator reports in the status, and takes its finalizer away."""
+    same = " && ".join(f"object.{part} == oldObject.{part}" for part in ("?spec", *_USERS_METADATA))
+    policy = _policy(
+        "operator-shard-specs",
+        [_rule(kind, {kind.plural}, "UPDATE") for kind in kinds],
+        (OPERATOR,),
+        [
+            {
+                "expression": same,
+                "messageExpression": "'the operator changes nothing of ' + request.resource.resource + ' but its finalizer "
+                "and the status'",
+                "reason": "Forbidden",
+            }
+        ],
+    )
+    return [policy, _binding(policy, "operator-shard-specs", {})]
+
+
+def _only_own_condition() -> list[Manifest]:
+    """Of a pod's status the operator changes nothing but the condition that takes the pod out of traffic and puts it back."""
+    same = " && ".join(f"object.{part} == oldObject.{part}" for part in ("metadata.?annotations", *_METADATA))
+    rest = "variables.after.all(k, k == 'conditions' || variables.before[?k] == optional.of(variables.after[k]))"
+    kept = "variables.before.all(k, k == 'conditions' || k in variables.after)"
+    others = [
+        f"{obj}.?status.?conditions.orValue([]).filter(c, c.type != '{IN_PLACE_READY}')" for obj in ("object", "oldObject")
+    ]
+    only = f"of a pod's status the operator changes only the condition {IN_PLACE_READY}"
+    policy = _policy(
+        "operator-pod-status",
+        [_rule(PODS, {f"{PODS.plural}/status"}, "UPDATE")],
+        (OPERATOR,),
+        [
+            {"expression": expression, "message": only, "reason": "Forbidden"}
+            for expression in (same, f"{rest} && {kept}", " == ".join(others))
+        ],
+        [
+            {"name": name, "expression": f"{obj}.?status.orValue({{}})"}
+            for name, obj in (("after", "object"), ("before", "oldObject"))
+        ],
+    )
+    return [policy, _binding(policy, "operator-pod-status", {})]
+
+
 _METADATA = ("metadata.?labels", "metadata.?finalizers", "metadata.?ownerReferences")
 _USERS_METADATA = ("metadata.?labels", "metadata.?annotations", "metadata.?ownerReferences")
 
@@ -288,7 +354,7 @@ def _policy(
         **({"variables": list(variables)} if variables else {}),
         "validations": validations,
     }
-    return _manifest("ValidatingAdmissionPolicy", name, spec)
+    return _manifest("ValidatingAdmissionPolicy", name, violation_condition.add(spec))
 
 
 def _binding(policy: Manifest, name: str, match: Manifest) -> Manifest:

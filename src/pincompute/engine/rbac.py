@@ -17,6 +17,7 @@ NEEDS: dict[Verb, tuple[str, ...]] = {
     "apply": ("get", "create", "patch"),
     "patch": ("patch",),
     "resize": ("patch",),
+    "condition": ("patch",),
     "update": ("update",),
     "status": ("update",),
     "delete": ("delete",),
@@ -29,6 +30,7 @@ NEEDS: dict[Verb, tuple[str, ...]] = {
 SUBRESOURCES: dict[Verb, str] = {
     "status": "/status",
     "resize": "/resize",
+    "condition": "/status",
     "evict": "/eviction",
     "scale": "/scale",
 }  # verbs that stand on a subresource
@@ -39,10 +41,7 @@ def cluster_role(name: str, cards: Iterable[Card[Any]], where: Where) -> Manifes
     """Returns the ClusterRole that the process needs on the host, in members or in its local cluster."""
     verbs: dict[tuple[str, str], set[str]] = {}
     written = list(cards)
-    for card in written:
-        for reads in card.reads:
-            if reads.where == where:
-                verbs.setdefault(_target(reads.resource), set()).update(READ)
+    _add_reads(verbs, written, where)
     _add_writes(verbs, written, where, in_projects=False)
     return _role(name, verbs)
 
@@ -54,10 +53,34 @@ def project_role(name: str, cards: Iterable[Card[Any]], where: Where) -> Manifes
     return _role(name, verbs)
 
 
-def _add_writes(verbs: dict[tuple[str, str], set[str]], cards: Iterable[Card[Any]], where: Where, *, in_projects: bool) -> None:
+def namespace_role(name: str, namespace: str, cards: Iterable[Card[Any]], where: Where) -> Manifest:
+    """Returns the Role of what the process may do in this namespace of the platform only."""
+    verbs: dict[tuple[str, str], set[str]] = {}
+    written = list(cards)
+    _add_reads(verbs, written, where, namespace)
+    _add_writes(verbs, written, where, namespace=namespace)
+    made = _role(name, verbs)
+    return {**made, "kind": "Role", "metadata": {**made["metadata"], "namespace": namespace}}
+
+
+def _add_reads(verbs: dict[tuple[str, str], set[str]], cards: Iterable[Card[Any]], where: Where, namespace: str = "") -> None:
+    for card in cards:
+        for reads in card.reads:
+            if (reads.where, reads.namespace) == (where, namespace):
+                verbs.setdefault(_target(reads.resource), set()).update(READ)
+
+
+def _add_writes(
+    verbs: dict[tuple[str, str], set[str]],
+    cards: Iterable[Card[Any]],
+    where: Where,
+    *,
+    in_projects: bool = False,
+    namespace: str = "",
+) -> None:
     for card in cards:
         for writes in card.writes:
-            if writes.where == where and writes.in_projects == in_projects:
+            if (writes.where, writes.in_projects, writes.namespace) == (where, in_projects, namespace):
                 for verb in writes.verbs:
                     verbs.setdefault(_target(writes.resource, verb), set()).update(NEEDS[verb])
 

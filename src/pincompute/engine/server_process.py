@@ -10,8 +10,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pincompute.api.labels import SYSTEM_NAMESPACE
@@ -40,7 +40,8 @@ async def nothing_alongside(_clusters: Clusters) -> None:
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
     """Runs one process. `home` names the cluster (labels.HOST or labels.LOCAL) that holds the lease and must be synced to be
-    ready. `prometheus` answers the metric queries of its controllers, and `notifications` takes their events.
+    ready. `prometheus` answers the metric queries of its controllers, `notifications` takes their events, and `hooks` are those
+    that they may call, by name.
     """
 
     name: str
@@ -52,12 +53,13 @@ class ServerProcess:
     on_trouble: OnTrouble = ignore_trouble
     prometheus: HttpEndpoint | None = None
     notifications: HttpEndpoint | None = None
+    hooks: Mapping[str, HttpEndpoint] = field(default_factory=dict[str, HttpEndpoint])
 
     async def run(self, clusters: Clusters) -> None:
         """Runs until it is stopped. `clusters` already knows what to watch beyond what the cards declare."""
         metrics = Metrics()
         stop = stopping()
-        async with clusters, input_pollers.over_http(self.prometheus, self.notifications) as asked:
+        async with clusters, input_pollers.over_http(self.prometheus, self.notifications, self.hooks) as asked:
             lease = _DeferredLease(clusters, self.home, Key(SYSTEM_NAMESPACE, self.name))
             engine = Engine(self.controllers, clusters, lease, metrics=metrics, on_trouble=self.on_trouble, pollers=asked)
             await clusters.add(self.home, self.config)

@@ -88,6 +88,7 @@ class Worker(Generic[K]):
         self._clusters = clusters
         self._plan_executor = plan_executor
         self._metrics = metrics
+        self._duration, self._latency = (metric.labels(self.card.name) for metric in (metrics.duration, metrics.latency))
         self._on_trouble = on_trouble
         self._now = now
         self._setbacks = ObjectBackoff(clock=clock, rng=rng)
@@ -102,7 +103,7 @@ class Worker(Generic[K]):
 
     def listen(self) -> None:
         for reads in self.card.reads:
-            self._clusters.listen(reads.where, reads.resource, _Listener(self, reads))
+            self._clusters.listen(reads.where, reads.resource, _Listener(self, reads), reads.part)
         self._clusters.on_contact(self.on_contact)
 
     def on_change(self, reads: ReadAccess[K], cluster: str, obj: Object, *, initial: bool) -> None:
@@ -170,12 +171,13 @@ class Worker(Generic[K]):
                 await self._act(item, result, began)
 
     def _make_plan(self, key: K, group: asyncio.TaskGroup) -> ReconcileResult:
-        asking = ViewsWithInputs(self._clusters, self._inputs, self.card.inputs, self._setbacks)
+        asker = (self.card.name, key)
+        asking = ViewsWithInputs(self._clusters, self._inputs, asker, self.card.inputs, self._setbacks)
         began = self._clock()
         result = reconciler.make_plan(self._controller, key, asking, self._now())
         result = replace(result, seconds=self._clock() - began)
         if self.card.inputs:
-            self._inputs.want((self.card.name, key), frozenset(asking.places), partial(self.queue.add, key), group)
+            self._inputs.want(asker, frozenset(asking.places), partial(self.queue.add, key), group)
         return result
 
     async def _execute_aside(self, item: Item[K], result: ReconcileResult, began: float, group: asyncio.TaskGroup) -> None:
@@ -303,9 +305,9 @@ class Worker(Generic[K]):
     def _measure(self, item: Item[K], result: ReconcileResult, began: float) -> None:
         name, now = self.card.name, self._clock()
         self._metrics.reconciliations.labels(name, result.outcome).inc()
-        self._metrics.duration.labels(name).observe(now - began)
+        self._duration.observe(now - began)
         if result.outcome in _REACHED:
-            self._metrics.latency.labels(name).observe(max(0.0, now - item.since))
+            self._latency.observe(max(0.0, now - item.since))
         for done in result.done:
             verb = executor.verb_of(done.action) or "confirm"
             self._metrics.writes.labels(name, resource_of(done.action).kind, verb, done.outcome).inc()

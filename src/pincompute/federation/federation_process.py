@@ -10,13 +10,14 @@ from pincompute.api.labels import FEDERATION, HOST
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Controller
 from pincompute.engine.server_process import ServerProcess
+from pincompute.federation.daemon import daemon_controller
 from pincompute.federation.federation_settings import FederationSettings
 from pincompute.federation.member import health, removal
 from pincompute.federation.project import namespace_objects, project_controller, project_namespaces
 from pincompute.federation.scheduling import pool_controller, scheduling_queue
 from pincompute.federation.settings import setting_controller, setting_references
 from pincompute.federation.sidecar import fleet_controller, sidecar_references
-from pincompute.federation.workload import orphan_collection
+from pincompute.federation.workload import orphan_collection, update_hooks
 from pincompute.federation.workload import workload_controller as workload
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.informer import InformerScope
@@ -26,19 +27,22 @@ from pincompute.kube.member_connections import MemberConnections
 NAME = "pincompute-federation"
 
 
-def controllers(refusals: ApiRefusals, *, notifies: bool = False) -> tuple[Controller[Any, Any], ...]:
+def controllers(
+    refusals: ApiRefusals, *, notifies: bool = False, hooks: update_hooks.HookProjects = update_hooks.NO_HOOKS
+) -> tuple[Controller[Any, Any], ...]:
     """Returns all controllers of the host. The engine must report trouble to `refusals`. `notifies`: an endpoint is told of the
-    stages of rollouts.
+    stages of rollouts. `hooks` are those that updates may ask, and the projects of these.
     """
     return (
-        project_controller.CONTROLLER,
+        project_controller.controller(hooks),
         pool_controller.CONTROLLER,
-        *workload.controllers(refusals, notifies=notifies),
+        *workload.controllers(refusals, notifies=notifies, hooks=hooks),
         health.CONTROLLER,
         removal.CONTROLLER,
         orphan_collection.CONTROLLER,
         *setting_controller.controllers(refusals),
         fleet_controller.CONTROLLER,
+        daemon_controller.CONTROLLER,
     )
 
 
@@ -66,16 +70,17 @@ async def run(kubeconfig: Path, context: str, port: int, settings: FederationSet
         clusters.declare("host", kind, scope=ours)
     membership = MemberConnections(clusters, FEDERATION)
     refusals = ApiRefusals()
-    notifications = settings.notification_endpoint()
+    notifications, hooks = settings.notification_endpoint(), settings.hook_endpoints()
     process = ServerProcess(
         NAME,
         HOST,
         host,
         port,
-        controllers(refusals, notifies=notifications is not None),
+        controllers(refusals, notifies=notifications is not None, hooks=settings.hook_projects()),
         lambda _clusters: membership.run(),
         on_trouble=refusals.note,
         prometheus=settings.prometheus_endpoint(),
         notifications=notifications,
+        hooks=hooks,
     )
     await process.run(clusters)

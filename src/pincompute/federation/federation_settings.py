@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import yaml
 
+from pincompute.api import allowed_values
 from pincompute.engine.input_pollers import HttpEndpoint
 
 
@@ -16,6 +18,7 @@ class FederationSettingsError(Exception):
 
 
 URL = r"^(https?://[^\s@?#]+)?$"
+HOOK_NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 
 class _Section(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -45,11 +48,23 @@ class NotificationSettings(_Section):
     ca_file: str = ""
 
 
+class HookSettings(_Section):
+    """A service that updates may ask: its URL, a file with the bearer token that it wants, one with the authority of its
+    certificate, and the projects whose updates may ask it, by default all.
+    """
+
+    url: Annotated[str, msgspec.Meta(pattern=URL, min_length=1)]
+    token_file: str = ""
+    ca_file: str = ""
+    projects: Annotated[list[str], msgspec.Meta(min_length=1)] | None = None
+
+
 class FederationSettings(_Section):
-    """Relative paths are relative to the file's folder."""
+    """`hooks` are by the names by which apps ask for them. Relative paths are relative to the file's folder."""
 
     prometheus: PrometheusSettings = PrometheusSettings()
     notifications: NotificationSettings = NotificationSettings()
+    hooks: dict[Annotated[str, msgspec.Meta(pattern=HOOK_NAME)], HookSettings] = {}
     folder: str = "."
 
     def prometheus_endpoint(self) -> HttpEndpoint | None:
@@ -60,7 +75,16 @@ class FederationSettings(_Section):
         """Returns where notifications go. Raises FederationSettingsError."""
         return self._endpoint("notifications", self.notifications)
 
-    def _endpoint(self, section: str, given: PrometheusSettings | NotificationSettings) -> HttpEndpoint | None:
+    def hook_endpoints(self) -> Mapping[str, HttpEndpoint]:
+        """Returns the hooks of updates, by name. Raises FederationSettingsError."""
+        found = {name: self._endpoint(f"hooks.{name}", given) for name, given in self.hooks.items()}
+        return {name: endpoint for name, endpoint in found.items() if endpoint is not None}
+
+    def hook_projects(self) -> Mapping[str, frozenset[str] | None]:
+        """Returns the projects that may ask each hook; None for all."""
+        return {name: frozenset(given.projects) if given.projects is not None else None for name, given in self.hooks.items()}
+
+    def _endpoint(self, section: str, given: PrometheusSettings | NotificationSettings | HookSettings) -> HttpEndpoint | None:
         if not given.url:
             return None
         return HttpEndpoint(
@@ -89,5 +113,7 @@ def load(file: Path | None) -> FederationSettings:
     except yaml.YAMLError as problem:
         raise FederationSettingsError(f"{file} is not YAML: {problem}") from None
     except msgspec.ValidationError as problem:
-        raise FederationSettingsError(f"{file}: {problem}; docs/federation.md lists the settings") from None
+        raise FederationSettingsError(
+            f"{file}: {allowed_values.told(str(problem), FederationSettings)}; docs/federation.md lists the settings"
+        ) from None
     return msgspec.structs.replace(settings, folder=str(file.parent.resolve()))

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from pincompute.api import kinds as workloads
 from pincompute.api import labels
 from pincompute.api.builtin import PODS, Pod
+from pincompute.api.daemons import PINDAEMONS
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, MemberCluster
@@ -69,6 +70,7 @@ class CacheReads:
         for kind in self.workloads:
             clusters.declare("host", kind.workload, {BY_SETTING: _settings, BY_SIDECAR: _sidecars})
         clusters.declare("host", PINSIDECARS)
+        clusters.declare("host", PINDAEMONS)
         for setting in SETTINGS:
             clusters.declare("host", setting.resource)
         clusters.declare("host", PINREVISIONS, {BY_OWNER: _owners, BY_SETTING: _settings})

@@ -61,6 +61,7 @@ RESOURCES: tuple[Resource, ...] = (
     "roles",
     "clusters",
     "sidecars",
+    "daemons",
     "audit",
     "session",
 )

@@ -51,7 +51,7 @@ from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.request_limits import RequestLimiter
 from pincompute.gateway.usage import usage_handlers
 from pincompute.gateway.usage.usage_readers import UsageReaders
-from pincompute.gateway.workloads import object_handlers, project_handlers, setting_handlers, sidecar_handlers
+from pincompute.gateway.workloads import daemon_handlers, object_handlers, project_handlers, setting_handlers, sidecar_handlers
 from pincompute.gateway.workloads.read_service import ReadService
 from pincompute.gateway.workloads.write_service import WriteService
 from pincompute.kube.cache_views import Unknown
@@ -74,6 +74,7 @@ def routes(kinds: SimpleKinds = KINDS) -> Sequence[ControllerRouterHandler]:
         *audit_handlers.ROUTES,
         *cluster_handlers.ROUTES,
         *sidecar_handlers.ROUTES,
+        *daemon_handlers.ROUTES,
         *registry_handlers.ROUTES,
         *image_handlers.ROUTES,
         *usage_handlers.routes(workloads),

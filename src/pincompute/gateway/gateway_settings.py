@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 import yaml
 
+from pincompute.api import allowed_values
+
 
 class SettingsError(Exception):
     """The file cannot be used. The message names the file, the field, and what was expected."""
@@ -181,7 +183,9 @@ def load(file: Path) -> GatewaySettings:
     except yaml.YAMLError as problem:
         raise SettingsError(f"{file} is not YAML: {problem}") from None
     except msgspec.ValidationError as problem:
-        raise SettingsError(f"{file}: {problem}; see docs/gateway.md for the settings") from None
+        raise SettingsError(
+            f"{file}: {allowed_values.told(str(problem), GatewaySettings)}; see docs/gateway.md for the settings"
+        ) from None
 
 
 def _check_names(file: Path, content: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pincompute.api.builtin import CONFIGMAPS, SECRETS
+from pincompute.api.daemons import PINDAEMONS
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import GATEWAY, MANAGED_BY, PINCOMPUTE, pods_role, settings_role
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
@@ -25,10 +26,10 @@ _WRITE = (*_LOOK, "create", "update", "patch", "delete")
 
 
 def on_host(kinds: Kinds = KINDS) -> Manifest:
-    written_kinds = (*(k.workload for k in kinds), PROJECTS, PINSIDECARS, *(kind.resource for kind in SETTINGS))
+    written_kinds = (*(k.workload for k in kinds), PROJECTS, PINSIDECARS, PINDAEMONS, *(kind.resource for kind in SETTINGS))
     written = [_rule(resource.group, resource.plural, _WRITE) for resource in written_kinds]
     members = _rule(PROJECTS.group, f"{PROJECTS.plural}/members", ("update",))  # no subresource: what an admission policy asks
-    return _role(NAME, *written, members, _looks(PINREVISIONS), _looks(MEMBERCLUSTERS), _rule("", "events", _LOOK))
+    return _role(NAME, *written, members, _looks(PINREVISIONS), _looks(MEMBERCLUSTERS))
 
 
 def in_projects_on_host() -> Manifest:

@@ -30,8 +30,10 @@ def integer(text: str, least: int, most: int) -> int | None:
 
 
 def span(text: str) -> int | None:
-    """Seconds of a duration such as 90s, 1h30m, 2w; None for another text. What is longer than LONGEST_SPAN is that long."""
-    found = _SPAN.fullmatch(text)
+    """Seconds of a duration such as 90s, 1h30m, 2w, or 90, which is in seconds as for every option of `pin`; None for another
+    text. What is longer than LONGEST_SPAN is that long.
+    """
+    found = _SPAN.fullmatch(f"{text}s" if text.isdecimal() else text)
     if found is None:
         return None
     total = 0

@@ -1,6 +1,7 @@
 """Admits requests within the limits of their project, computes how much of each is used, and limits the projects of a user.
 
-The caches add up what the workloads of each project take, event by event, so a request costs two look-ups and no scan. What a
+The caches add up what the workloads of each project take, event by event, so a request costs two look-ups and no scan. Where
+projects pay for sidecars that select, workloads that wait for the scheduler are looked at one by one. What a
 request takes is reserved until its answer is in the cache, so requests at the same time do not pass the same limit together.
 Several gateways may together pass it by what each has reserved; the quotas of the API servers stand behind.
 """
@@ -24,7 +25,8 @@ from pincompute.api.projects import PROJECTS, Project
 from pincompute.api.resource_requests import NOTHING, Requests
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.api.settings import SETTINGS, Setting
-from pincompute.domain import project_limits, stored_documents
+from pincompute.api.sidecars import PINSIDECARS, PinSidecar
+from pincompute.domain import project_limits, sidecar_requests, stored_documents
 from pincompute.domain.project_limits import ExceededLimit
 from pincompute.gateway import problems
 from pincompute.gateway.problems import FieldError, Problem
@@ -34,6 +36,8 @@ from pincompute.kube.indexer import IndexEntry, Sum
 
 BY_CREATOR = "creator"  # index over projects: the user who created it
 BY_PROJECT = "project"  # sum over workloads and settings: what they take of the limits of their project
+
+UNDECIDED = "undecided"  # index over workloads: the project of those that the scheduler has not decided yet
 
 _View: TypeAlias = View[Any]
 
@@ -51,6 +55,7 @@ class WrittenDocument:
     annotations. `kept` are the revisions of the workload, the newest first.
     """
 
+    name: str
     kind: WorkloadKind
     before: WorkloadObject | None
     spec: Manifest
@@ -66,11 +71,13 @@ class ProjectLimitAdmission:
         self._reserved: dict[str, Requests] = {}
         self._reserved_projects: Counter[str] = Counter()
         clusters.declare("host", PROJECTS, {BY_CREATOR: _creator})
+        clusters.declare("host", PINSIDECARS)
         for kind in kinds:
-            clusters.declare("host", kind.workload, {BY_PROJECT: Sum(partial(_workload_entry, kind))})
+            clusters.declare("host", kind.workload, {BY_PROJECT: Sum(partial(_workload_entry, kind)), UNDECIDED: _undecided})
         for each in SETTINGS:
             clusters.declare("host", each.resource, {BY_PROJECT: Sum(_setting_entry)})
         clusters.declare("host", PINREVISIONS, {BY_PROJECT: Sum(_revision_entry)})
+        self._kinds = kinds
         self._counted = (*(kind.workload for kind in kinds), PINREVISIONS, *(each.resource for each in SETTINGS))
 
     def used(self, project: str) -> Requests:
@@ -78,7 +85,26 @@ class ProjectLimitAdmission:
         found: Requests = NOTHING
         for resource in self._counted:
             found = resource_requests.plus(found, self._view(resource).total(BY_PROJECT, project))
-        return project_limits.with_container_storage(found, project_limits.container_storage(self._project(project)))
+        return self._complete(project, resource_requests.plus(found, self._selected_since(project)))
+
+    def _selected_since(self, project: str) -> Requests:
+        """Returns what the project pays for sidecars that select workloads of which no decision has counted them yet."""
+        paid = [each for each in self._paid() if sidecar_requests.may_select_in(project, each)]
+        found: Requests = NOTHING
+        for kind in self._kinds if paid else ():
+            for obj in self._view(kind.workload).by(UNDECIDED, project):
+                names = (each.name for each in sidecar_requests.counted(kind, obj, paid))
+                found = resource_requests.plus(found, project_limits.of_selected(kind, obj, names))
+        return found
+
+    def _paid(self) -> list[PinSidecar]:
+        return [each for each in self._view(PINSIDECARS).list() if each.spec.paid_by == "Project"]
+
+    def _complete(self, project: str, amounts: Requests) -> Requests:
+        """Returns amounts with those that follow from the project, and from the sidecars of the region."""
+        each = project_limits.default_container_storage(self._project(project))
+        stored = project_limits.with_default_container_storage(amounts, each)
+        return project_limits.with_sidecars(stored, self._view(PINSIDECARS).list())
 
     def allowed(self, project: str) -> dict[str, int]:
         """What each limit of the project allows, by resource."""
@@ -86,13 +112,13 @@ class ProjectLimitAdmission:
 
     @contextmanager
     def reserve(
-        self, project: str, kind: WorkloadKind, before: WorkloadObject | None, spec: Manifest, *, dry_run: bool = False
+        self, project: str, kind: WorkloadKind, before: WorkloadObject, spec: Manifest, *, dry_run: bool = False
     ) -> Generator[None]:
         """Reserves what the replicas of the workload `before` take more with this spec until the block ends, if it is written.
         Raises LimitExceeded if the project's limits do not allow it. What a verb writes is not judged by its bytes.
         """
-        took = project_limits.use_of_workload(kind, before) if before is not None else NOTHING
-        takes = project_limits.use_of_workload(kind, _with_spec(kind, before, spec))
+        took = self._use(project, kind, before)
+        takes = self._use(project, kind, _with_spec(before.metadata.name, kind, before, spec))
         with self.reserve_change(project, took, takes, dry_run=dry_run):
             yield
 
@@ -100,13 +126,13 @@ class ProjectLimitAdmission:
     def reserve_document(self, project: str, written: WrittenDocument, *, dry_run: bool = False) -> Generator[None]:
         """As `reserve`, for a document that a user wrote, which takes bytes too."""
         kind, before = written.kind, written.before
-        after = _with_notes(_with_spec(kind, before, written.spec), before, written.notes)
+        after = _with_notes(_with_spec(written.name, kind, before, written.spec), before, written.notes)
         if before is None:
-            took, takes = NOTHING, {**project_limits.use_of_workload(kind, after), **stored_documents.of_workload(after)}
+            took, takes = NOTHING, {**self._use(project, kind, after), **stored_documents.of_workload(after)}
         else:
-            took = {**project_limits.use_of_workload(kind, before), **stored_documents.of_workload(before)}
+            took = {**self._use(project, kind, before), **stored_documents.of_workload(before)}
             takes = {
-                **project_limits.use_of_workload(kind, after),
+                **self._use(project, kind, after),
                 **stored_documents.after_change(before, after, written.kept),
             }
         with self.reserve_change(project, took, takes, dry_run=dry_run):
@@ -115,10 +141,13 @@ class ProjectLimitAdmission:
     @contextmanager
     def reserve_change(self, project: str, took: Requests, takes: Requests, *, dry_run: bool = False) -> Generator[None]:
         """As `reserve`, for anything that took and takes so much."""
-        each = project_limits.container_storage(self._project(project))
-        took, takes = (project_limits.with_container_storage(amounts, each) for amounts in (took, takes))
+        known = self._view(PINSIDECARS).list()
+        of_sidecars = resource_requests.plus(
+            project_limits.of_sidecars(takes, known), project_limits.of_sidecars(took, known), times=-1
+        )
+        took, takes = (self._complete(project, amounts) for amounts in (took, takes))
         used = resource_requests.plus(self.used(project), self._reserved.get(project, NOTHING))
-        exceeded = project_limits.exceeded_limits(self.allowed(project), used, took, takes)
+        exceeded = project_limits.exceeded_limits(self.allowed(project), used, took, takes, of_sidecars)
         if exceeded:
             raise refusal(project, exceeded)
         more = {name: number - took.get(name, 0) for name, number in takes.items() if number > took.get(name, 0)}
@@ -149,6 +178,18 @@ class ProjectLimitAdmission:
             yield
         finally:
             self._reserved_projects[creator] -= 1
+
+    def _use(self, project: str, kind: WorkloadKind, obj: WorkloadObject) -> Requests:
+        """Returns what the workload takes with the sidecars that its replicas would get now. It counts the same ones before and
+        after a change, so a sidecar that an administrator adds refuses no change that asks for nothing more.
+        """
+        paid = self._paid()
+        if not paid:
+            return project_limits.use_of_workload(kind, obj)
+        made: Any = obj
+        placed = msgspec.structs.replace(made, metadata=msgspec.structs.replace(obj.metadata, namespace=project))
+        selected = [each.name for each in sidecar_requests.counted(kind, placed, paid)]
+        return project_limits.use_of_workload(kind, obj, selected)
 
     def _count(self, project: str, amounts: Requests, times: int) -> None:
         counted = resource_requests.plus(self._reserved.get(project, NOTHING), amounts, times)
@@ -187,13 +228,19 @@ def _expected(each: ExceededLimit) -> str:
 
 def _sentence(project: str, each: ExceededLimit) -> str:
     allowed, used, needed = (project_limits.text(each.limit, number) for number in (each.allowed, each.used, each.needed))
-    return f"{needed} more {each.limit.name} are asked for, and project {project} uses {used} of {allowed}"
+    beside = project_limits.text(each.limit, each.of_sidecars)
+    part = f", of which {beside} for sidecars of the platform" if each.of_sidecars > 0 else ""
+    return f"{needed} more {each.limit.name} are asked for{part}, and project {project} uses {used} of {allowed}"
 
 
 def _creator(project: Project) -> Iterable[str]:
     """A project of an earlier version says nothing of its creator, and counts for nobody."""
     name = project.metadata.annotations.get(CREATED_BY)
     return (name,) if name else ()
+
+
+def _undecided(obj: WorkloadObject) -> Iterable[str]:
+    return (obj.metadata.namespace,) if obj.status.scheduling is None else ()
 
 
 def _workload_entry(kind: WorkloadKind, obj: WorkloadObject) -> Iterable[IndexEntry]:
@@ -219,7 +266,7 @@ def _with_notes(obj: WorkloadObject, before: WorkloadObject | None, patch: Manif
     return msgspec.structs.replace(made, metadata=metadata)
 
 
-def _with_spec(kind: WorkloadKind, before: WorkloadObject | None, spec: Manifest) -> WorkloadObject:
+def _with_spec(name: str, kind: WorkloadKind, before: WorkloadObject | None, spec: Manifest) -> WorkloadObject:
     """A unit that has ended stays so if its template stays the same. What is stopped runs again, whatever its status says."""
-    made: Any = msgspec.convert({"metadata": {"name": "judged"}, "spec": spec}, kind.workload.type)
+    made: Any = msgspec.convert({"metadata": {"name": name}, "spec": spec}, kind.workload.type)
     return made if before is None or before.spec.stopped else msgspec.structs.replace(made, status=before.status)

@@ -16,6 +16,8 @@ LONGEST_ENCODED = 12 * LONGEST  # characters: UTF-8 has at most 4 bytes for one,
 PATTERN = r"^([ !-$&-~]|%[0-9A-Fa-f]{2})*$"  # what a header may hold of ASCII, and the rest percent-encoded
 DESCRIPTION = f"Why, in at most {LONGEST} characters; it is kept with the record. On the wire it is percent-encoded UTF-8."
 
+NOT_ONE_LINE = ("one line of text", "has control characters")
+
 _NAME = HEADER.lower().encode()
 _PATTERN = re.compile(PATTERN)
 
@@ -31,9 +33,14 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> str:
         raise _invalid("percent-encoded UTF-8", "is not UTF-8 once it is decoded") from None
     if len(reason) > LONGEST:
         raise _invalid(f"at most {LONGEST} characters", f"has {len(reason)} characters")
-    if any(unicodedata.category(character) == "Cc" for character in reason):
-        raise _invalid("one line of text", "has control characters")
+    if not is_one_line(reason):
+        raise _invalid(*NOT_ONE_LINE)
     return reason.strip()
+
+
+def is_one_line(reason: str) -> bool:
+    """Returns whether a reason has no control characters: it stands in lines of tables and logs."""
+    return not any(unicodedata.category(character) == "Cc" for character in reason)
 
 
 def _invalid(expected: str, message: str) -> Problem:

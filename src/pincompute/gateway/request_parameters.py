@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args, get_origin
 from urllib.parse import unquote_plus
 
+from pincompute.api import allowed_values
 from pincompute.api.object_validation import nearest
 from pincompute.gateway.problems import FieldError, Problem
 
@@ -25,12 +26,13 @@ Wrong: TypeAlias = Mapping[str, Any]
 class RouteParameters:
     """`query` are the names that a query may have; `sent` says by the name in our code how a caller names a parameter.
 
-    `choices` are by that name: all values that such a parameter may have.
+    `choices` are by that name: all values that such a parameter may have. `body` is the type of the body, None without one.
     """
 
     query: frozenset[str]
     sent: Mapping[str, str]
     choices: Mapping[str, Sequence[str]]
+    body: Any = None
 
     def name(self, wrong: Wrong) -> str:
         """As the caller named it; fields of a body are named by the model already."""
@@ -42,7 +44,10 @@ class RouteParameters:
     def error(self, wrong: Wrong) -> FieldError:
         """What was expected, with the choices where there are some."""
         name, message = self.name(wrong), wrong["message"]
-        choices = self.choices.get(wrong["key"]) if wrong.get("source") != "body" else None
+        if wrong.get("source") == "body":
+            message = allowed_values.told(message, self.body, name)
+            return FieldError(name, message, message)
+        choices = self.choices.get(wrong["key"])
         if not choices:
             return FieldError(name, message, message)
         expected = f"one of {', '.join(choices)}"
@@ -56,13 +61,14 @@ def by_hand(*names: str) -> dict[str, Any]:
 
 def of(opt: Mapping[str, Any], model: Any, signatures: Iterable[Any]) -> RouteParameters:
     """Returns the parameters of a route, from what Litestar has read of its function and of those that it depends on."""
-    fields = (field for signature in signatures for field in signature.parameters.items())
+    fields = [field for signature in signatures for field in signature.parameters.items()]
     found = (*model.expected_query_params, *model.expected_header_params, *model.expected_path_params)
     query = {parameter.field_alias for parameter in model.expected_query_params}
     return RouteParameters(
         frozenset(query | opt.get(_READ_BY_HAND, frozenset())),
         {each.field_name: each.field_alias for each in found},
         {name: choices for name, field in fields if (choices := _choices(field.annotation))},
+        next((field.annotation for name, field in fields if name == "data"), None),
     )
 
 

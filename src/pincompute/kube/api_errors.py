@@ -12,7 +12,7 @@ KubeError
     ├── Invalid          422, with the fields and their causes
     ├── TooManyRequests  429
     ├── Blocked          429 to an eviction: a disruption budget does not allow it now
-    └── Unavailable      5xx
+    └── Unavailable      5xx, or 403 of an admission plugin that is not ready yet
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Blocked(Refused):
 
 
 class Unavailable(Refused):
-    """The API server, or etcd behind it, failed."""
+    """The API server, or etcd behind it, failed or is not ready yet."""
 
 
 _BY_CODE: dict[int, type[Refused]] = {
@@ -162,7 +162,11 @@ def _text(body: bytes) -> str:
     return "; ".join(failed) or text[:200].strip()
 
 
-_UNCOUNTED = "status unknown for quota"  # a new ResourceQuota: the cluster's controllers have not counted for it yet
+_NOT_READY = (
+    "status unknown for quota",  # a new ResourceQuota: the cluster's controllers have not counted for it yet
+    "not yet ready to handle request",  # an admission plugin of a server that started a moment ago has not read its policies
+)
+"""How admission refuses, with a status of 403, what it cannot judge yet."""
 
 
 def of_status(request: RequestInfo, status: ApiStatus, code: int, retry_after: str = "") -> Refused:
@@ -188,6 +192,6 @@ def _kind(status: ApiStatus, code: int) -> type[Refused]:
         return Refused  # sending it again would not help
     if code >= 500:
         return Unavailable
-    if code == 403 and _UNCOUNTED in status.message:
+    if code == 403 and any(text in status.message for text in _NOT_READY):
         return Unavailable
     return _BY_CODE.get(code, Refused)

@@ -25,6 +25,16 @@ class Question(Generic[V]):
 
     __slots__ = ()
 
+    @property
+    def server(self) -> str:
+        """Returns which server it goes to; empty where one server answers all questions of its type."""
+        return ""
+
+    @property
+    def can_wait(self) -> bool:
+        """Returns whether nothing that could go on now depends on the answer."""
+        return False
+
 
 class View(Protocol[T_co]):
     """Reads one kind in one cluster. Returned objects are shared and immutable."""

@@ -39,13 +39,17 @@ class ObjectListener(Protocol):
         ...
 
 
+Part: TypeAlias = Callable[[Any], Any]
+"""Returns what a listener reads of an object."""
+
+
 class Declared:
     """One kind to watch in one place."""
 
     def __init__(self) -> None:
         self.indexes: dict[str, Index[Any]] = {}
         self.scope = InformerScope()
-        self.listeners: list[ObjectListener] = []
+        self.listeners: list[tuple[ObjectListener, Part | None]] = []
 
 
 class Clusters:
@@ -103,9 +107,11 @@ class Clusters:
         declared.indexes.update(indexes or {})
         declared.scope = scope or declared.scope
 
-    def listen(self, where: str, resource: Resource[Any], listener: ObjectListener) -> None:
-        """Registers for events of one kind on the host, in all members (present and future) or in the local cluster."""
-        self._declare(where, resource).listeners.append(listener)
+    def listen(self, where: str, resource: Resource[Any], listener: ObjectListener, part: Part | None = None) -> None:
+        """Registers for events of one kind on the host, in all members (present and future) or in the local cluster. Changes
+        of an object that leave its `part` the same are not told.
+        """
+        self._declare(where, resource).listeners.append((listener, part))
 
     def on_contact(self, listener: Callable[[str], None]) -> None:
         """Registers for a cluster's name when contact is made or lost, when one of its kinds syncs, and when it is removed."""
@@ -217,8 +223,8 @@ class Clusters:
             cache: Informer[Any] = Informer(
                 client, resource, indexes=declared.indexes, scope=declared.scope, timing=self._timing
             )
-            for listener in declared.listeners:
-                cache.listen(partial(_tell, listener, name, cache))
+            for listener, part in declared.listeners:
+                cache.listen(partial(_tell, listener, part, name, cache))
             cache.when_synced(partial(self._news, name))
             caches[resource] = cache
         return ClusterConnection(client, caches, self._liveness, partial(self._news, name))
@@ -229,9 +235,20 @@ class Clusters:
 
 
 def _tell(
-    listener: ObjectListener, cluster: str, cache: Informer[Any], _event: Event, obj: Object, _old: Object | None
+    listener: ObjectListener,
+    part: Part | None,
+    cluster: str,
+    cache: Informer[Any],
+    event: Event,
+    obj: Object,
+    old: Object | None,
 ) -> None:
-    listener(cluster, obj, initial=not cache.synced)
+    if part is None or event != "MODIFIED" or old is None or not _same(part, old, obj):
+        listener(cluster, obj, initial=not cache.synced)
+
+
+def _same(part: Part, old: Object, obj: Object) -> bool:
+    return old.metadata.uid == obj.metadata.uid and part(old) == part(obj)
 
 
 def _where(cluster: str) -> Where:

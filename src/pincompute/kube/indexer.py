@@ -45,7 +45,26 @@ class Sum(Generic[T]):
     entries: Callable[[T], Iterable[IndexEntry]]
 
 
-Index: TypeAlias = Values[T] | Ranked[T] | Sum[T]
+def _nothing_else(_obj: Any) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class OfSpec(Generic[T]):
+    """Declares an index or sum of what the spec says, and `also`. A write that changes neither, such as most of those of a
+    status, costs nothing.
+    """
+
+    index: Values[T] | Sum[T]
+    also: Callable[[T], Any] = _nothing_else
+
+    def same(self, old: T, new: T) -> bool:
+        """Returns whether both are versions of one object that do not differ in this. Generation 0 says nothing of a spec."""
+        one, other = old.metadata, new.metadata
+        return one.uid == other.uid and 0 < one.generation == other.generation and self.also(old) == self.also(new)
+
+
+Index: TypeAlias = Values[T] | Ranked[T] | Sum[T] | OfSpec[T]
 
 
 class BuiltIndex(Generic[T]):
@@ -69,6 +88,9 @@ class BuiltIndex(Generic[T]):
 
 
 def build(index: Index[Any]) -> BuiltIndex[Any]:
+    if isinstance(index, OfSpec):
+        of_spec = cast("OfSpec[Any]", index)
+        return SpecIndex(of_spec, build(of_spec.index))
     if isinstance(index, Ranked):
         return RankedIndex(cast("Ranked[Any]", index))
     return Totals(cast("Sum[Any]", index)) if isinstance(index, Sum) else FiledIndex(index)
@@ -162,6 +184,27 @@ class _SumGroup:
                 break
             _add(found, self.amounts[position], 1)
         return found
+
+
+class SpecIndex(BuiltIndex[T]):
+    """Passes on the changes that concern an index of the spec."""
+
+    def __init__(self, of: OfSpec[T], index: BuiltIndex[T]) -> None:
+        self._of = of
+        self._index = index
+
+    def change(self, key: Key, old: T | None, new: T | None) -> None:
+        if old is None or new is None or not self._of.same(old, new):
+            self._index.change(key, old, new)
+
+    def keys(self, value: str) -> Iterable[Key]:
+        return self._index.keys(value)
+
+    def values(self) -> Iterable[str]:
+        return self._index.values()
+
+    def total(self, group: str, after: int) -> Mapping[str, int]:
+        return self._index.total(group, after)
 
 
 class Totals(BuiltIndex[T]):

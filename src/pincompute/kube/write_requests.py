@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Object)
 
 Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
 Subresource: TypeAlias = Literal["", "status"]
-PatchSubresource: TypeAlias = Literal["", "resize"]
+PatchSubresource: TypeAlias = Literal["", "resize", "status"]
 
 _UNCHECKED = {"fieldValidation": "Ignore"}  # unknown fields would only be warned of, and the body be parsed twice for that
 _DRY_RUN = {"dryRun": "All"}  # judged, and not done

@@ -31,6 +31,7 @@ def up(
     keep_build_cache: KeepBuildCache = False,
     example: Annotated[bool, Parameter(help="run examples/hello and wait until it answers")] = True,
     new_encryption_key: Annotated[bool, Parameter(help="encrypt all Secrets with new keys", negative="")] = False,
+    daemons: Annotated[bool, Parameter(help="a metrics agent and a log shipper on every node", negative="")] = False,
 ) -> None:
     """Bring the region up, or back up, or repair it; doing it twice is harmless."""
     from pincompute.api.kinds import KINDS
@@ -39,9 +40,8 @@ def up(
     _natural("--simulated-nodes", simulated_nodes or 0)
     place = home.path()
     with _reporting("the region is half up: `pincompute region up` continues, `pincompute region down` ends it") as progress:
-        answers = lifecycle.up(
-            place, lifecycle.RegionOptions(simulated_nodes, keep_build_cache, example, new_encryption_key), progress
-        )
+        options = lifecycle.RegionOptions(simulated_nodes, keep_build_cache, example, new_encryption_key, daemons)
+        answers = lifecycle.up(place, options, progress)
         for answer in answers:
             progress.say(f"zone {answer.zone}: [bold]{answer.url}[/bold] answers: {answer.text.splitlines()[0]}")
         layout = lifecycle.existing(place)
@@ -246,6 +246,20 @@ def build(
         with administrator_registry.connect(layout) as registry:
             built = platform_images.build(directory, tag, registry)
         progress.say(f"{built.reference} {'pushed' if built.built else 'was there already'} ({built.digest})")
+
+
+@images.command(name="build-daemons")
+def build_daemons() -> None:
+    """Make the images of the daemons of nodes from this installation and push them to the region's registry."""
+    from pincompute.region import home, lifecycle
+    from pincompute.region.images import administrator_registry, daemon_images
+
+    with _reporting("images that were pushed stay") as progress:
+        layout = lifecycle.running(home.path())
+        with administrator_registry.connect(layout) as registry:
+            for image in daemon_images.IMAGES:
+                built = daemon_images.build(image, registry)
+                progress.say(f"{built.reference} {'pushed' if built.built else 'was there already'} ({built.digest})")
 
 
 @contextmanager

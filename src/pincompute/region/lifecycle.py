@@ -47,6 +47,7 @@ class RegionOptions:
     keep_build_cache: bool = False
     example: bool = True
     new_encryption_key: bool = False
+    daemons: bool = False
 
 
 def up(place: Path, options: RegionOptions, progress: Progress) -> list[example_app.ZoneAnswer]:
@@ -60,7 +61,7 @@ def up(place: Path, options: RegionOptions, progress: Progress) -> list[example_
         programs = find_binaries(progress, extra_components(layout), keep_build_cache=options.keep_build_cache)
         apply(layout, programs)
         progress.say(f"region in [bold]{place}[/bold], {_described(layout)}")
-        return asyncio.run(_provision(layout, programs, progress, example=options.example))
+        return asyncio.run(_provision(layout, programs, progress, options))
 
 
 def down(place: Path) -> None:
@@ -184,12 +185,15 @@ def supervised(place: Path, command: supervisor_socket.Command) -> supervisor_so
         ) from None
 
 
-async def _provision(layout: Layout, programs: Path, progress: Progress, *, example: bool) -> list[example_app.ZoneAnswer]:
+async def _provision(
+    layout: Layout, programs: Path, progress: Progress, options: RegionOptions
+) -> list[example_app.ZoneAnswer]:
     states = ProgramStates(layout.home, progress)
     try:
         async with asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(states.poll())
-            answers = await provisioning.provision(RunningRegion(layout, programs, states, progress), example=example)
+            region = RunningRegion(layout, programs, states, progress)
+            answers = await provisioning.provision(region, example=options.example, daemons=options.daemons)
             polling.cancel()
     except BaseExceptionGroup as group:
         raise _first(group) from group

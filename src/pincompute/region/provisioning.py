@@ -11,10 +11,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pincompute.api import priority_and_fairness
+from pincompute.api import node_access, priority_and_fairness
 from pincompute.api.labels import HOST
 from pincompute.kube.api_client import ApiClient
-from pincompute.region import example_app, gateway_programs, region_programs
+from pincompute.region import example_app, gateway_programs, node_daemons, region_programs
 from pincompute.region.cluster import (
     api_server_audit,
     cluster_dns,
@@ -27,7 +27,7 @@ from pincompute.region.cluster import (
     update_type_conversion,
 )
 from pincompute.region.cluster.manifest_installer import Installer
-from pincompute.region.images import administrator_registry, image_registry, platform_images
+from pincompute.region.images import administrator_registry, daemon_images, image_registry, platform_images
 from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.network_policy import enforcer_program
 from pincompute.region.nodes import real_node, simulated_nodes
@@ -49,8 +49,8 @@ class RunningRegion:
     progress: Progress
 
 
-async def provision(region: RunningRegion, *, example: bool) -> list[example_app.ZoneAnswer]:
-    """Provision every cluster; with the example, wait until it answers."""
+async def provision(region: RunningRegion, *, example: bool, daemons: bool) -> list[example_app.ZoneAnswer]:
+    """Provision every cluster; with the example, wait until it answers; with the daemons, write them."""
     async with asyncio.TaskGroup() as tasks:
         members = {member: tasks.create_task(provision_member(region, member)) for member in region.layout.spec.members}
         tasks.create_task(_provision_host(region, members, example=example))
@@ -61,6 +61,8 @@ async def provision(region: RunningRegion, *, example: bool) -> list[example_app
         for member in region.layout.spec.members:
             tasks.create_task(_withdraw_former_rights(region, member))
     region.progress.say("definitions, members and images are in place")
+    if daemons:
+        await _write_daemons(region)
     if not example:
         return []
     return await _see_answers(region)
@@ -147,6 +149,25 @@ async def _push_images(region: RunningRegion) -> None:
     with administrator_registry.connect(region.layout) as registry:
         for folder, tag in ((PAUSE, real_node.PAUSE), (example_app.image_folder(), example_app.IMAGE)):
             await asyncio.to_thread(platform_images.build, folder, tag, registry)
+
+
+async def _write_daemons(region: RunningRegion) -> None:
+    """Makes the images of the daemons and writes the daemons; federation brings them to the nodes."""
+    if not region.layout.spec.real_nodes:
+        raise RegionError("--daemons: simulated nodes run nothing, and this region has no others; leave it out")
+    with administrator_registry.connect(region.layout) as registry:
+        built = {image: await asyncio.to_thread(daemon_images.build, image, registry) for image in daemon_images.IMAGES}
+    root = real_node.cgroup_root(region.layout)
+    wanted = [node_daemons.manifest(image, found.digest, root) for image, found in built.items()]
+    granted = node_access.grants({each["metadata"]["name"]: each["spec"]["container"] for each in wanted})
+    for member in region.layout.spec.members:
+        async with manifest_installer.client(region.layout.kubeconfig, member.name) as client:
+            await Installer(client).apply(granted)
+    async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
+        for each in wanted:
+            await Installer(client).apply(each)
+    names = " and ".join(image.name for image in built)
+    region.progress.say(f"{names} come to every node; `pin admin daemon list` shows how far they are")
 
 
 async def _see_answers(region: RunningRegion) -> list[example_app.ZoneAnswer]:

@@ -165,12 +165,15 @@ class ExitRecord(Record, frozen=True, kw_only=True, tag="exit"):
 
 
 class EventRecord(Record, frozen=True, kw_only=True, tag="event"):
-    """A Kubernetes event: `count` times from `at` to `last`. `about` is the kind of the object, `object` its name."""
+    """A Kubernetes event: `count` times from `at` to `last`. `about` is the kind of the object, `object` its name, `container`
+    the part of a pod that it is about, where that is known.
+    """
 
     searched: ClassVar[tuple[str, ...]] = ("about", "object", "reason", "message", "component")
     event_uid: str
     about: str
     object: str
+    container: str = ""
     reason: str = ""
     message: str = ""
     warning: bool = False
@@ -194,8 +197,8 @@ class EventRecord(Record, frozen=True, kw_only=True, tag="event"):
 class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
     """A user did something through the gateway. `generation` is the one that it made, 0 for none.
 
-    `outcome` is empty until it is known, then "done" or the problem's code; `detail` is what the verb was given. `changes` says
-    what a new version of a config changed: `a.conf set`.
+    `outcome` is empty until it is known, then "done" or the problem's code; `detail` is what the verb was given.
+    `updated_files` and `removed_files` are those by which a new version of a config differs from the one before.
     """
 
     searched: ClassVar[tuple[str, ...]] = ("verb", "author", "reason", "outcome", "detail", "request_id")
@@ -207,7 +210,8 @@ class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
     generation: int = 0
     detail: str = ""
     source: str = ""
-    changes: tuple[str, ...] = ()
+    updated_files: tuple[str, ...] = ()
+    removed_files: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[str | int, ...]:

@@ -27,7 +27,7 @@ from pincompute.domain import storage_eviction
 from pincompute.domain.namespace_quotas import LIMIT_RANGE
 from pincompute.region.cluster import certificates
 from pincompute.region.machine import kernel_limits
-from pincompute.region.nodes import cgroups, real_node
+from pincompute.region.nodes import cgroups, real_node, uncounted_files
 from pincompute.region.nodes.real_node import POD_PROCESSES, RealNode
 
 HOARDERS = "hoard"
@@ -66,6 +66,11 @@ kernel = ctypes.CDLL(None)
 print(sum(kernel.inotify_init() >= 0 for _ in range(int(sys.argv[1]))), flush=True)
 sys.stdin.read()
 """
+TESTAMENT = """
+n=0; while [ $n -lt 100 ]; do cat /bin/tar /bin/sh /bin/tail >>/dev/termination-log; n=$((n+1)); done
+echo written
+sleep 600
+"""
 HOARD = """
 n=0; while [ $n -lt 100 ]; do cat /bin/tar /bin/sh /bin/tail >> /hoard; n=$((n+1)); done
 sleep 600
@@ -80,17 +85,20 @@ def crowd(region: Region) -> Iterator[str]:
     project = "crowd"
     region.run("region", "image", "build", str(IMAGES / "talker"), "--tag", "talker:1")
     make_project(region, HOARDERS)
-    region.host.change(PROJECTS, "", HOARDERS, {"spec": {"limits": {"containerStorage": "32Mi"}, "podSecurity": AS_ROOT}})
+    region.host.change(
+        PROJECTS, "", HOARDERS, {"spec": {"limits": {"defaultContainerStorage": "32Mi"}, "podSecurity": AS_ROOT}}
+    )
     make_project(region, project)
     region.eventually("the limit has arrived everywhere", lambda: all(map(limits_storage, region.members.values())))
     region.apply(as_root(shell(HOARDERS, "hoard", HOARD, {})))
+    region.apply(shell(project, "testament", TESTAMENT, {}))
     region.apply(web(project, "quiet", replicas=3))
     region.apply(shell(project, "bomb", FORK, {"WANTED": str(TOO_MANY)}))
     region.apply(shell(project, "busy", FORK, {"WANTED": str(ORDINARY)}))
     region.apply(shell(project, "flood", WRITE, {"BURSTS": str(BURSTS)}))
     region.settled(project, "quiet")
     yield project
-    for name in ("quiet", "bomb", "busy", "flood"):
+    for name in ("quiet", "testament", "bomb", "busy", "flood"):
         region.delete("PinApp", project, name)
 
 
@@ -158,6 +166,16 @@ def test_who_writes_files_without_end_is_evicted(region: Region, crowd: str) -> 
 
     messages = region.eventually("its kubelet has evicted it", evictions)
     assert storage_eviction.why(messages[0], ["web"]).startswith("container web wrote more than 32Mi"), messages
+    assert_unharmed(region, crowd)
+
+
+def test_a_termination_message_without_end_takes_a_bounded_part_of_the_disk(region: Region, crowd: str) -> None:
+    """Anybody in a container may write to this file of the node, and no limit of the pod counts it."""
+    placed = only_pod(region, crowd, "testament")
+    (message,) = region.layout.home.glob(f"nodes/*/kubelet/pods/{placed.uid}/containers/hello/*")
+    region.eventually("everything is written", lambda: "written" in log(region, placed))
+    region.eventually("the rest is cut off", lambda: message.stat().st_blocks * 512 <= uncounted_files.LARGEST)
+    assert message.stat().st_size == uncounted_files.LARGEST
     assert_unharmed(region, crowd)
 
 

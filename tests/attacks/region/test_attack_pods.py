@@ -20,7 +20,7 @@ from story_manifests import web
 from story_projects import make_project
 
 from pincompute.api.builtin import NAMESPACES
-from pincompute.api.labels import POD_SECURITY, POD_SECURITY_VERSION, PROJECT
+from pincompute.api.labels import IMAGE_PULL_SHARD_UID, OPERATOR, POD_SECURITY, POD_SECURITY_VERSION, PROJECT, user_names
 from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS
 from pincompute.domain import pod_security_defaults
@@ -211,6 +211,15 @@ def test_only_the_scheduler_binds_a_pod_to_a_node(member: ClusterClient, path: s
     }
     assert "only the scheduler binds pods to nodes" in ask(member, "POST", path, body)
     assert "only the scheduler" not in ask(member, "POST", path, body, SCHEDULER)
+
+
+def test_only_the_operator_makes_pods_that_pull_images(member: ClusterClient) -> None:
+    forged = pod()
+    forged["metadata"]["labels"] = {IMAGE_PULL_SHARD_UID: "u"}
+    assert "only the platform writes pods with the label" in ask(member, "POST", PODS, forged)
+    assert "only the platform" not in ask(member, "POST", PODS, forged, user_names(OPERATOR)[0])
+    forged["metadata"]["labels"] = {f"{IMAGE_PULL_SHARD_UID}-of-mine": "u"}
+    assert ask(member, "POST", PODS, forged) == ""
 
 
 def test_a_pod_that_waits_takes_no_toleration_of_cordons_afterwards(member: ClusterClient) -> None:

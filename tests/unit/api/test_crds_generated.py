@@ -17,8 +17,8 @@ from pincompute.api.meta import Object, doc
 
 ROOT = Path(__file__).parents[3]
 DEFINITIONS = {definition["spec"]["names"]["kind"]: definition for definition in (*crds.host(), *crds.member())}
-HOST = {"PinApp", "PinPod", "MemberCluster", "Project", "PinRevision", "PinSecret", "PinConfig", "PinSidecar"}
-MEMBER = {"PinAppShard", "PinPodShard", "ClusterCapacity", "PinSidecarShard"}
+HOST = {"PinApp", "PinPod", "MemberCluster", "Project", "PinRevision", "PinSecret", "PinConfig", "PinSidecar", "PinDaemon"}
+MEMBER = {"PinAppShard", "PinPodShard", "ClusterCapacity", "PinSidecarShard", "PinDaemonShard"}
 
 
 def root_of(kind: str) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from manifest_samples import INPUTS, patched
 
-from pincompute.api import object_validation
+from pincompute.api import crds, object_validation
+from pincompute.api.kinds import KINDS
 
 
 @pytest.mark.parametrize("name", INPUTS["good"])
@@ -161,3 +163,20 @@ def test_odd_input_is_a_problem_and_no_crash() -> None:
         assert object_validation.problems(manifest, zones=["a"])
     assert object_validation.problems({})
     assert object_validation.problems(INPUTS["base"]["PinApp"] | {"metadata": 5})
+
+
+def _rules_with_their_types(schema: Any) -> Iterator[tuple[Any, Any]]:
+    """Yields each rule of a schema, with the least value of its type."""
+    least: Any = {"object": {}, "array": [], "integer": 0}.get(schema.get("type"), "")
+    yield from ((object_validation.RULES[r["rule"], r["message"]], least) for r in schema.get("x-kubernetes-validations", ()))
+    for below in (*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")):
+        if isinstance(below, dict):
+            yield from _rules_with_their_types(below)
+
+
+@pytest.mark.parametrize("definition", crds.host(KINDS), ids=lambda definition: definition["spec"]["names"]["kind"])
+def test_a_rule_counts_on_nothing_being_there_but_a_name(definition: Any):
+    """Parts that are missing or of the wrong type are reported by the schema, and left out before rules are judged."""
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for rule, least in _rules_with_their_types({**schema, "x-kubernetes-validations": []}):
+        list(rule.faults(least))

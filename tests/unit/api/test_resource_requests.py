@@ -69,6 +69,7 @@ def test_a_quantity_of_any_resource_must_be_one():
 
 
 SENTENCES = {
+    "cpu 1998.89": {"cpu": 1_998_890},
     "cpu 500m and memory 128Mi": {"memory": 128 << 20, "cpu": 500, "pods": 1},
     "nvidia.com/gpu 2": {"nvidia.com/gpu": 2, "pods": 1},
     "cpu 1, ephemeral-storage 1Gi and nvidia.com/gpu 1": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,9 @@ def test_the_lines_are_those_of_the_docstrings() -> None:
 def test_each_line_says_what_its_module_is_for() -> None:
     short = [path for path in INDEX["modules"]() if path.name != "__init__.py" and len(INDEX["purpose"](path).split()) < 3]
     assert short == []
+
+
+def test_every_file_of_tests_has_a_name_of_its_own() -> None:
+    """pytest imports a file by its name alone, so of two with one name it collects one, and only where both are collected."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if not path.name.startswith(("__", "conftest")))
+    assert [name for name, times in names.items() if times > 1] == []

@@ -161,6 +161,36 @@ def test_budgets(whole, parts, expected):
     assert allotted(whole, *parts) == expected
 
 
+WAITS = {
+    "one is being changed": (
+        Account(4, 1, 0),
+        3,
+        "3 replicas wait to be changed: 1 of 4 is unavailable, and no more than 1 may be",
+    ),
+    "some are lost": (Account(6, 1, 1), 3, "3 replicas wait to be changed: 3 of 6 are unavailable, and no more than 1 may be"),
+    "the next may be changed": (
+        Account(4, 1, 0),
+        4,
+        "3 replicas wait for their turn: at most 1 of 4 may be unavailable at a time",
+    ),
+    "none may be missing": (
+        Account(4, 0, 1),
+        5,
+        "3 replicas wait to be changed: all have to stay available, so a new one has to become available first",
+    ),
+    "none may be missing and one is": (
+        Account(4, 0, 1),
+        3,
+        "3 replicas wait to be changed: 1 of 4 is unavailable, and none may be",
+    ),
+}
+
+
+@pytest.mark.parametrize(("whole", "available", "said"), WAITS.values(), ids=WAITS.keys())
+def test_replicas_that_wait_say_what_holds_them_up(whole: Account, available: int, said: str):
+    assert disruption_account.waiting_sentence(whole, 3, available) == said
+
+
 @dataclass
 class AccountMember:
     """A member and its operator, which acts on a shard it saw some time ago and disturbs whatever it may."""

@@ -9,7 +9,7 @@ import pytest
 
 from pincompute.api import quantity, settings
 from pincompute.api.meta import ObjectMeta
-from pincompute.api.projects import Project, ProjectLimits, ProjectSpec, ProjectStatus
+from pincompute.api.projects import Project, ProjectLimits, ProjectSpec, ProjectStatus, SidecarRoom
 from pincompute.domain import namespace_quotas, project_limits
 from pincompute.domain.namespace_quotas import HEADROOM
 
@@ -32,14 +32,26 @@ AMOUNTS = [
     ({"storage": "1Gi", "pods": 0}, "requests.ephemeral-storage", "3Gi"),
     ({"storage": "1Gi", "pods": 0}, "limits.ephemeral-storage", "3Gi"),
     ({"storage": "1Gi", "pods": 10}, "requests.ephemeral-storage", "3192Mi"),  # with four sidecars of the platform in each
-    ({"storage": "1Gi", "pods": 10, "container_storage": "2Gi"}, "limits.ephemeral-storage", "243Gi"),
+    ({"storage": "1Gi", "pods": 10, "default_container_storage": "2Gi"}, "limits.ephemeral-storage", "243Gi"),
     ({"workloads": 5}, "services", "15"),
+    ({"volumes": "2Ti"}, "requests.storage", "6Ti"),
+    ({}, "requests.storage", "48Ti"),
 ]
 
 
 @pytest.mark.parametrize(("limits", "key", "amount"), AMOUNTS)
 def test_an_amount_is_the_limit_with_headroom(limits: dict[str, Any], key: str, amount: str) -> None:
     assert hard(**limits)[key] == amount
+
+
+@pytest.mark.parametrize(
+    ("room", "cpu", "memory"),
+    [(SidecarRoom(), "6", "3Gi"), (SidecarRoom(cpu="32m", memory="32Mi"), "6096m", "3168Mi")],
+    ids=["no sidecars", "sidecars"],
+)
+def test_sidecars_of_the_platform_have_room_beside_the_limits(room: SidecarRoom, cpu: str, memory: str) -> None:
+    pods, _ = namespace_quotas.quotas(limited(ProjectStatus(sidecar_room=room), pods=10, cpu=2, memory="1Gi"))
+    assert (pods["spec"]["hard"]["requests.cpu"], pods["spec"]["hard"]["requests.memory"]) == (cpu, memory)
 
 
 NEW, OLD = ProjectStatus(), ProjectStatus(observed_generation=1)  # OLD: of a version that wrote no basis
@@ -128,7 +140,7 @@ def test_every_amount_is_written_as_an_api_server_writes_it() -> None:
 )
 def test_a_container_that_says_nothing_may_write_a_bounded_amount(said: Any, filled_in: str) -> None:
     """A limit of 0 limits nothing, and the policies of members refuse less than 1Mi."""
-    (limits,) = namespace_quotas.limit_range(limited(container_storage=said))["spec"]["limits"]
+    (limits,) = namespace_quotas.limit_range(limited(default_container_storage=said))["spec"]["limits"]
     assert limits["default"] == {"ephemeral-storage": filled_in}
     assert limits["defaultRequest"]["ephemeral-storage"] == "1Mi"  # it takes no room that pods were not placed for
     assert "max" not in limits

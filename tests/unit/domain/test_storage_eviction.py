@@ -32,3 +32,9 @@ def test_a_node_that_ran_short_is_something_else() -> None:
     message = "The node was low on resource: ephemeral-storage. Container web was using 20Mi, request is 1Mi. "
     assert not storage_eviction.is_beyond_limit(message)
     assert storage_eviction.why(message, ["web"]) == ""
+
+
+@pytest.mark.parametrize("message", SAID)
+def test_the_remedy_names_the_limit_that_was_reached(message: str) -> None:
+    limit = "the sizeLimit of volume data" if "EmptyDir" in message else "resources.limits.storage"
+    assert storage_eviction.remedy(message) == f"raise {limit}, write less, or write to a volume that is not on the node"

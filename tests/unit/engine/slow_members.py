@@ -76,7 +76,7 @@ class SlowRegion:
     def reachable(self, _cluster: str) -> bool:
         return True
 
-    def listen(self, _where: str, _resource: Any, _listener: Any) -> None:
+    def listen(self, _where: str, _resource: Any, _listener: Any, _part: Any = None) -> None:
         return
 
     def on_contact(self, _listener: Callable[[str], None]) -> None:

@@ -321,6 +321,10 @@ MEANINGS: dict[str, tuple[Exception, Outcome]] = {
         refusal(403, "Forbidden", message="status unknown for quota: pincompute-pods, resources: pods"),
         Outcome.TRANSIENT,
     ),
+    "admission that is not ready yet": (
+        refusal(403, "Forbidden", message='namespaces "demo" is forbidden: not yet ready to handle request'),
+        Outcome.TRANSIENT,
+    ),
     "a quota that is used up": (refusal(403, "Forbidden", message="exceeded quota: pincompute-pods"), Outcome.REFUSED),
     "no right": (refusal(403, "Forbidden"), Outcome.REFUSED),
     "an invalid object": (refusal(422, "Invalid"), Outcome.REFUSED),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -19,7 +20,16 @@ from pincompute.engine import controller_docs, reconciler
 from pincompute.engine.controller import Card, Controller, ReadAccess, own_key
 from pincompute.engine.engine import Engine
 from pincompute.engine.error_classification import Outcome, UndeclaredAccessError
-from pincompute.engine.external_inputs import AT_ONCE, ExternalInput, ExternalInputs, HttpStatusQuery, MetricQuery
+from pincompute.engine.external_inputs import (
+    AT_ONCE,
+    ExternalInput,
+    ExternalInputs,
+    HookCall,
+    HttpStatusQuery,
+    MetricQuery,
+    NoRoom,
+    Unasked,
+)
 from pincompute.engine.plan import Plan
 from pincompute.kube.cache_views import Unknown, Views
 from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedWorld
@@ -31,6 +41,7 @@ METRIC = ExternalInput(MetricQuery, "load", period=10, deadline=2, stale_after=3
 PLACE = (METRIC, LOAD)
 WEB = ("test.scaler", ("shop", "web"))
 DB = ("test.scaler", ("shop", "db"))
+QUEUE = ("test.scaler", ("shop", "queue"))
 
 
 class Source:
@@ -69,7 +80,7 @@ class InputBench:
 
     def read(self, place: Any = PLACE) -> Any:
         try:
-            return self.inputs.read(place)
+            return self.inputs.read(place, "shop")
         except Unknown as unknown:
             return str(unknown)
 
@@ -81,7 +92,7 @@ def scene(play: Callable[[InputBench], Awaitable[None]], source: Source, most: i
         async with asyncio.TaskGroup() as group:
             bench = InputBench(group, source, most)
             await play(bench)
-            for asker in (WEB, DB):
+            for asker in (WEB, DB, QUEUE):
                 bench.want(asker)
 
     run(played())
@@ -165,7 +176,7 @@ def test_the_number_of_questions_and_of_requests_is_bounded() -> None:
         assert len(bench.inputs) == 50
         answers = [bench.read(place) for place in many]
         assert sum(answer == 1.0 for answer in answers) == 50
-        assert sum("this process asks 50 questions already" in str(answer) for answer in answers) == 10
+        assert sum("the platform asks 50 such questions for project shop already" in str(answer) for answer in answers) == 10
         assert bench.source.most <= AT_ONCE
 
     scene(play, Source(), most=50)
@@ -185,6 +196,122 @@ def test_who_found_no_room_is_woken_when_there_is_some() -> None:
         bench.want(DB, second)
         await asyncio.sleep(5)
         assert bench.read(second) == 1.0
+
+    scene(play, Source(), most=1)
+
+
+def test_who_needs_the_room_no_more_passes_it_on() -> None:
+    async def play(bench: InputBench) -> None:
+        first, others = (METRIC, MetricQuery("first")), [(METRIC, MetricQuery(name)) for name in ("second", "third")]
+        bench.want(WEB, first)
+        bench.want(DB, others[0])
+        bench.want(QUEUE, others[1])
+        bench.want(WEB)
+        assert bench.woken == ["db"]
+        bench.want(DB)
+        assert bench.woken == ["db", "queue"]
+
+    scene(play, Source(), most=1)
+
+
+def test_no_project_takes_the_room_of_another() -> None:
+    """A question without room is one that has not been asked, so no time for its answer runs."""
+
+    async def play(bench: InputBench) -> None:
+        bench.want(WEB, *((METRIC, MetricQuery(str(number))) for number in range(60)))
+        with pytest.raises(NoRoom):
+            bench.inputs.read(PLACE, "shop")
+        with pytest.raises(Unasked, match="it has not been asked yet"):
+            bench.inputs.read(PLACE, "bank")
+        bench.want(("test.scaler", ("bank", "app")), PLACE)
+        await asyncio.sleep(5)
+        assert bench.inputs.read(PLACE, "bank") == 1.0
+        bench.want(("test.scaler", ("bank", "app")))
+
+    scene(play, Source(), most=50)
+
+
+class Hooks:
+    """Hooks of which one never answers."""
+
+    async def poll(self, question: HookCall) -> str:
+        await asyncio.sleep(3600 if question.hook == "hangs" else 0.01)
+        return "yes"
+
+
+def test_a_server_that_hangs_delays_no_question_to_another() -> None:
+    wanted = ExternalInput(HookCall, "hooks", period=10, deadline=8)
+    answers, waits = (wanted, HookCall("web", "answers", b"")), range(3 * AT_ONCE)
+
+    async def play() -> None:
+        async with asyncio.TaskGroup() as group:
+            inputs = ExternalInputs({HookCall: Hooks()}, asyncio.get_running_loop().time)
+            hanging = frozenset((wanted, HookCall(str(number), "hangs", b"")) for number in waits)
+            inputs.want(DB, hanging, lambda: None, group)
+            inputs.want(WEB, frozenset({answers}), lambda: None, group)
+            await asyncio.sleep(1)
+            assert inputs.read(answers, "shop") == "yes"
+            for asker in (WEB, DB):
+                inputs.want(asker, frozenset(), lambda: None, group)
+
+    run(play())
+
+
+def test_questions_of_one_project_to_a_server_that_hangs_delay_another_project_by_one_turn() -> None:
+    """The slots of a server are shared by project, so 200 questions of one do not come before one of another."""
+    wanted = ExternalInput(HookCall, "hooks", period=10, deadline=8)
+    asked: list[float] = []
+
+    class Hook:
+        async def poll(self, question: HookCall) -> str:
+            if question.id == "web":
+                asked.append(asyncio.get_running_loop().time())
+                return "yes"
+            await asyncio.sleep(3600)
+            return ""
+
+    async def play() -> None:
+        async with asyncio.TaskGroup() as group:
+            inputs = ExternalInputs({HookCall: Hook()}, asyncio.get_running_loop().time)
+            many = frozenset((wanted, HookCall(str(number), "hangs", b"")) for number in range(6 * AT_ONCE))
+            inputs.want(DB, many, lambda: None, group)
+            other = ("test.scaler", ("bank", "web"))
+            await asyncio.sleep(1)
+            inputs.want(other, frozenset({(wanted, HookCall("web", "hangs", b""))}), lambda: None, group)
+            await asyncio.sleep(100)
+            for asker in (DB, other):
+                inputs.want(asker, frozenset(), lambda: None, group)
+
+    run(play())
+    turns = [later - earlier for earlier, later in itertools.pairwise((1.0, *asked))]
+    assert len(asked) >= 5
+    assert max(turns) <= 10 + 8 + 1  # its period, and one turn of those on their way
+
+
+def test_what_can_wait_takes_no_room_of_the_others() -> None:
+    """An update that waits for an approval, perhaps for days, holds up none that goes on."""
+
+    async def play(bench: InputBench) -> None:
+        first, second, third = (MetricQuery(name, awaits_approval=True) for name in ("first", "second", "third"))
+        bench.want(WEB, (METRIC, first), (METRIC, second))
+        bench.want(QUEUE, (METRIC, third))
+        bench.want(DB, PLACE)
+        await asyncio.sleep(5)
+        assert (bench.read(), len(bench.inputs)) == (1.0, 3)
+        approved = [(METRIC, MetricQuery(each.query)) for each in (first, second)]
+        bench.want(WEB, *approved)  # they are not asked anew
+        assert (bench.read(approved[0]), len(bench.inputs)) == (1.0, 3)
+        assert bench.woken[-1] == "queue"  # the room that they had is another's
+
+    scene(play, Source(), most=2)
+
+
+def test_room_that_a_question_leaves_for_another_asker_is_offered() -> None:
+    async def play(bench: InputBench) -> None:
+        bench.want(WEB, (METRIC, MetricQuery("shared", awaits_approval=True)))
+        bench.want(QUEUE, (METRIC, MetricQuery("other", awaits_approval=True)))
+        bench.want(DB, (METRIC, MetricQuery("shared")))
+        assert bench.woken == ["queue"]
 
     scene(play, Source(), most=1)
 

@@ -14,8 +14,18 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from pincompute.engine.external_inputs import EventDelivery, HttpStatusQuery, MetricQuery
-from pincompute.engine.input_pollers import ASKED_AGAIN, EventPoller, HttpEndpoint, NoAnswer, number, over_http
+from pincompute.engine.external_inputs import AT_ONCE, EventDelivery, HookCall, HookVerdict, HttpStatusQuery, MetricQuery
+from pincompute.engine.input_pollers import (
+    ASKED_AGAIN,
+    LONGEST_TEXT,
+    SHOWN,
+    EventPoller,
+    HttpEndpoint,
+    NoAnswer,
+    number,
+    over_http,
+    verdict,
+)
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
@@ -38,12 +48,29 @@ async def answer(request: web.Request) -> web.StreamResponse:
             assert request.headers["Content-Type"] == "application/cloudevents+json; charset=utf-8"
             assert request.headers["Authorization"] == "Bearer first"
             return web.Response(status={"taken": 202, "moved": 302, "refused": 403}[(await request.json())["id"]])
+        case "/hook":
+            assert request.headers["Content-Type"] == "application/cloudevents+json; charset=utf-8"
+            assert request.headers["Authorization"] == "Bearer first"
+            return web.Response(
+                status=(await request.json())["answer"], text="as you\n\x1b[31mwish", headers={"Location": "/ok"}
+            )
+        case "/endless":
+            return await _endless(request)
         case "/moved":
             return web.Response(status=302, headers={"Location": "/ok"})
         case "/ok":
             return web.Response(text="fine")
         case _:
             return web.Response(status=503)
+
+
+async def _endless(request: web.Request) -> web.StreamResponse:
+    parts = web.StreamResponse(status=403)
+    await parts.prepare(request)
+    with suppress(ConnectionError):
+        while True:
+            await parts.write(b"no " * 100)
+    return parts
 
 
 @pytest.fixture
@@ -93,6 +120,70 @@ async def test_an_event_is_delivered_when_the_endpoint_takes_it(server: str, tmp
         for status, event in ((302, "moved"), (403, "refused")):
             with pytest.raises(NoAnswer, match=f"HTTP status {status}"):
                 await pollers[EventDelivery].poll(EventDelivery(event, json.dumps({"id": event}).encode()))
+
+
+VERDICTS: dict[int, str] = {200: "Accepted", 204: "Accepted", 202: "Waiting", 400: "Refused", 403: "Refused", 404: "Refused"}
+NO_VERDICTS = (302, 307, 408, 425, 429, 500, 503)
+
+
+@pytest.mark.parametrize("status", [*VERDICTS, *NO_VERDICTS])
+async def test_the_status_code_of_a_hook_is_its_verdict(server: str, tmp_path: Path, status: int) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    call = HookCall("id", "gate", json.dumps({"answer": status}).encode())
+    async with over_http(hooks={"gate": HttpEndpoint(f"{server}/hook", token)}) as pollers:
+        if status in NO_VERDICTS:
+            with pytest.raises(NoAnswer, match=f"it answers with HTTP status {status}"):
+                await pollers[HookCall].poll(call)
+            return
+        found = await pollers[HookCall].poll(call)
+    assert (found.state, found.text) == (VERDICTS[status], "" if status == 204 else "as you [31mwish")
+
+
+async def test_no_more_of_what_a_hook_says_is_read_than_is_shown(server: str) -> None:
+    async with over_http(hooks={"gate": HttpEndpoint(f"{server}/endless")}) as pollers, asyncio.timeout(5):
+        found = await pollers[HookCall].poll(HookCall("id", "gate", b"{}"))
+    assert found == HookVerdict("Refused", f"{('no ' * SHOWN)[:SHOWN]}…")
+    assert verdict(403, ("ä" * LONGEST_TEXT).encode()[: LONGEST_TEXT - 1]).text == f"{'ä' * SHOWN}…"
+
+
+async def test_only_a_hook_of_the_settings_is_called_and_no_message_names_its_server(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret\nvalue")  # no header can hold it
+    nowhere = {"gate": HttpEndpoint("http://127.0.0.1:9"), "guarded": HttpEndpoint("http://127.0.0.1:9", token)}
+    async with over_http(hooks=nowhere) as pollers:
+        for name in (*nowhere, "http://127.0.0.1:9"):
+            with pytest.raises(NoAnswer) as told:
+                await pollers[HookCall].poll(HookCall("id", name, b"{}"))
+            assert "127.0.0.1" not in str(told.value)
+            assert "secret" not in str(told.value)
+
+
+async def test_a_hook_is_called_without_a_proxy_of_the_environment(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with over_http(hooks={"gate": HttpEndpoint(f"{server}/ok")}) as pollers:
+        assert (await pollers[HookCall].poll(HookCall("id", "gate", b"{}"))).state == "Accepted"
+
+
+async def test_servers_that_hang_take_no_connection_from_another(server: str) -> None:
+    """As many requests hang as the engine has on their way to four servers."""
+    opened = asyncio.Queue[asyncio.StreamWriter]()
+    hanging = await asyncio.start_server(lambda _, writer: opened.put_nowait(writer), "127.0.0.1", 0)
+    where = HttpEndpoint(f"http://127.0.0.1:{hanging.sockets[0].getsockname()[1]}")
+    async with over_http(hooks={"hangs": where, "gate": HttpEndpoint(f"{server}/ok")}) as pollers:
+        poller = pollers[HookCall]
+        waiting = [asyncio.ensure_future(poller.poll(HookCall(str(each), "hangs", b"{}"))) for each in range(4 * AT_ONCE)]
+        async with asyncio.timeout(5):
+            ends = [await opened.get() for _ in waiting]
+            assert (await poller.poll(HookCall("id", "gate", b"{}"))).state == "Accepted"
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+    hanging.close()
+    for writer in ends:
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_an_endpoint_that_takes_no_events_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

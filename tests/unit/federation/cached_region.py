@@ -15,6 +15,7 @@ from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, ClusterCapacity, ClusterCapacityStatus
 from pincompute.api.meta import Key, ObjectMeta
+from pincompute.api.sidecars import PINSIDECARS
 from pincompute.api.workloads import PINAPPS, PinApp, WorkloadStatus
 from pincompute.engine.plan import Plan, Ref, Replace
 from pincompute.federation.controller_keys import PoolKey
@@ -44,6 +45,7 @@ class CachedRegion:
 
     def __post_init__(self) -> None:
         self.stores[HOST, MEMBERCLUSTERS] = FakeCache({})
+        self.stores[HOST, PINSIDECARS] = FakeCache({})
         for kind in KINDS:
             self.stores[HOST, kind.workload] = FakeCache(
                 {**scheduling_queue.INDEXES[kind.workload], **workload_model.INDEXES[kind.workload]}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 
 import msgspec
 from federation.object_builders import NOW, cluster, member
 
 from pincompute.api import conditions
-from pincompute.api.member_clusters import MemberClusterStatus
-from pincompute.federation.member.health import DOWN_AFTER, FIRST_ANSWER, UP_AFTER, ObservedHealth, decide
+from pincompute.api.member_clusters import Capacity, MemberClusterStatus
+from pincompute.federation.member.health import DOWN_AFTER, FIRST_ANSWER, LONGEST_VERSION, UP_AFTER, ObservedHealth, decide
 
 
 def reconcile(status: MemberClusterStatus | None, *, reachable: bool, at=NOW):
@@ -71,3 +72,10 @@ def test_a_member_that_was_just_registered_may_take_a_moment_to_answer():
     assert decide(ObservedHealth(NOW, new, member("a1", reachable=True))).actions
     assert decide(ObservedHealth(NOW + FIRST_ANSWER, new, member("a1", reachable=False))).actions
     assert decide(ObservedHealth(NOW - timedelta(seconds=1), new, member("a1", reachable=False))).actions, "clocks differ (F8)"
+
+
+def test_a_version_of_any_length_stops_no_status():
+    """A member in other hands writes what it likes, and the host takes statuses of bounded size."""
+    there = dataclasses.replace(member("a1", reachable=True), capacity=Capacity(nodes=1, kubelet_version="v" * 400_000))
+    plan = decide(ObservedHealth(NOW, cluster("a1", None), there))
+    assert len(plan.actions[0].body["status"]["capacity"]["kubeletVersion"]) == LONGEST_VERSION

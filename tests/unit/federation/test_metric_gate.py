@@ -13,7 +13,7 @@ from federation.test_rollout_progress import BAKED, BEGUN, FIRST_DONE, OLD, PLAC
 from pincompute.api.workloads import HealthMetric, MetricStatus, RolloutStatus
 from pincompute.domain import metric_query
 from pincompute.domain.metric_query import UnsafeMetricError
-from pincompute.engine.external_inputs import MetricQuery, Unasked
+from pincompute.engine.external_inputs import MetricQuery, NoRoom, Unasked
 from pincompute.federation.workload import metric_gate, rollout_progress
 from pincompute.federation.workload.metric_gate import Measurement
 from pincompute.federation.workload.rollout_progress import Progress
@@ -201,14 +201,20 @@ def test_only_a_rollout_in_progress_asks() -> None:
     for state in ("Complete", "RollingBack", "RolledBack"):
         assert metric_gate.observe(app(GATED, msgspec.structs.replace(BEGUN, state=state)), asks) == ()  # pyright: ignore[reportArgumentType]
     assert metric_gate.observe(app(GATED), asks) == ()  # pyright: ignore[reportArgumentType]
+    assert metric_gate.observe(app(GATED, msgspec.structs.replace(BEGUN, begun=False)), asks) == ()  # pyright: ignore[reportArgumentType]
     assert not asks.questions
     assert metric_gate.observe(app(GATED, BEGUN), asks) == (Measurement(0.5),)  # pyright: ignore[reportArgumentType]
     assert asks.questions == [MetricQuery(query)]
+    awaiting = msgspec.structs.replace(BEGUN, state="AwaitingApproval")
+    metric_gate.observe(app(GATED, awaiting), asks)  # pyright: ignore[reportArgumentType]
+    assert [question.can_wait for question in asks.questions] == [False, True]
 
 
 def test_why_there_is_no_figure_is_said_without_the_query() -> None:
     asked = MetricQuery(metric_query.promql(ERRORS, "demo"))
     silent = Answers(Unknown(f"{asked} is unknown: no answer within 5 s"))
     assert metric_gate.observe(app(GATED, BEGUN), silent) == (SILENT,)  # pyright: ignore[reportArgumentType]
+    full = NoRoom(f"{asked} is unknown: no room")
+    assert metric_gate.observe(app(GATED, BEGUN), Answers(full)) == (Measurement(trouble="no room", asked=False),)  # pyright: ignore[reportArgumentType]
     (found,) = metric_gate.observe(app(GATED, BEGUN), Answers(Unasked("…")))  # pyright: ignore[reportArgumentType]
     assert not found.asked

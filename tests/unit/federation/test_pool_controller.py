@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from datetime import timedelta
 
+import msgspec
 import pytest
 from federation.cached_region import CachedRegion
 from federation.object_builders import NOW, capacity, template
 
 from pincompute.api.kinds import PINAPP
-from pincompute.api.workloads import ClusterStatus, Ended, Placement, WorkloadStatus
+from pincompute.api.workloads import ClusterStatus, Ended, Placement, RolloutStatus, WorkloadStatus
 from pincompute.federation.scheduling import scheduling_queue
 from pincompute.federation.scheduling.pool_controller import BATCH
 
@@ -93,6 +94,64 @@ def test_what_had_no_room_is_in_line_again_when(region: CachedRegion, change: st
     assert names(region) == []
     CHANGES[change](region)
     assert names(region) == ["late"]
+
+
+def uneven(region: CachedRegion) -> None:
+    """Six replicas; zone b has room for one of them."""
+    region.join("a1", capacity())
+    region.join("b1", capacity(nodes=1, used=3500))
+    region.submit("web", replicas=6)
+    region.reconcile()
+    assert names(region) == []
+    assert rows(region) == {"a1": 5, "b1": 1}
+
+
+def rows(region: CachedRegion) -> dict[str, int]:
+    made = region.app("web").status.scheduling
+    return {row.cluster: row.replicas for row in made.placement} if made else {}
+
+
+def test_what_is_uneven_is_in_line_again_when_the_zone_has_room(region: CachedRegion):
+    """S-135: not before, so what stays full costs nobody anything."""
+    uneven(region)
+    region.measure("a1", capacity(nodes=8))
+    assert names(region) == []
+    region.measure("b1", capacity(nodes=1))
+    assert names(region) == ["web"]
+    region.reconcile()
+    assert rows(region) == {"a1": 3, "b1": 3}
+    assert names(region) == []
+
+
+def test_what_moved_lately_is_in_line_when_it_may_move_again(region: CachedRegion):
+    """S-135: the pool wakes by itself then."""
+    uneven(region)
+    made = region.app("web").status.scheduling
+    region.report("web", scheduling=msgspec.structs.replace(made, evened_at=NOW - timedelta(minutes=2)))
+    region.measure("b1", capacity(nodes=1))
+    assert names(region) == []
+    assert region.reconcile().wake_after == 180
+    region.now += timedelta(minutes=3)
+    assert names(region) == ["web"]
+
+
+def test_an_update_keeps_what_is_uneven_out_of_the_line(region: CachedRegion):
+    """S-134: the end of the update is an event, and brings it back."""
+    uneven(region)
+    update = RolloutStatus(revision="v2", stable="v1")
+    region.report("web", rollout=update)
+    region.measure("b1", capacity(nodes=1))
+    assert names(region) == []
+    region.report("web", rollout=msgspec.structs.replace(update, state="Complete"))
+    assert names(region) == ["web"]
+
+
+def test_a_zone_that_leaves_is_behind_no_more(region: CachedRegion):
+    uneven(region)
+    region.leave("b1")
+    region.reconcile()
+    assert rows(region) == {"a1": 6}
+    assert region.app("web").status.scheduling.behind == ()
 
 
 def test_room_that_comes_free_goes_to_the_first_in_line(region: CachedRegion):

@@ -15,6 +15,7 @@ from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest
+from pincompute.api.sidecars import PINSIDECARS
 from pincompute.api.workloads import PINAPPS, PinApp
 from pincompute.engine.engine import Engine
 from pincompute.federation.scheduling import pool_controller, scheduling_queue
@@ -40,7 +41,7 @@ def placed(host: ClusterStore, name: str) -> bool:
 @asynccontextmanager
 async def region() -> AsyncIterator[MemoryServer]:
     """A host with one member that has room, and nothing of the federation but scheduling."""
-    host = ClusterStore(resources=(*(kind.workload for kind in KINDS), MEMBERCLUSTERS))
+    host = ClusterStore(resources=(*(kind.workload for kind in KINDS), MEMBERCLUSTERS, PINSIDECARS))
     member = ClusterStore(resources=(CLUSTERCAPACITIES,))
     host.create(NAMESPACES, "", {"metadata": {"name": SHOP}})
     host.create(MEMBERCLUSTERS, "", {"metadata": {"name": "a1"}, "spec": {"zone": "a", "kubeconfig": {"name": "a1"}}})

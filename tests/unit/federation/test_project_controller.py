@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from pincompute.api import template_hash
 from pincompute.api.builtin import (
     LIMITRANGES,
     NAMESPACES,
@@ -35,13 +37,16 @@ from pincompute.api.projects import (
     ProjectNetwork,
     ProjectSpec,
     ProjectStatus,
+    SidecarRoom,
 )
+from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec, SidecarContainer
 from pincompute.api.workloads import PINAPPS, PinApp, PinAppSpec
 from pincompute.domain import namespace_quotas, pod_security_defaults, project_limits, project_namespace, project_roles
 from pincompute.domain.namespace_quotas import LIMIT_RANGE, PODS_QUOTA
 from pincompute.engine.plan import Apply, Confirm, Create, Delete, Patch, Plan, Replace
 from pincompute.federation.project import namespace_objects, project_controller, project_namespaces
 from pincompute.federation.project.project_namespaces import ObservedProject, ProjectNamespace
+from pincompute.kube.object_store import ObjectStore
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 FOUNDED = NOW - timedelta(days=2)
@@ -317,7 +322,7 @@ def test_a_lowered_limit_leaves_quota_for_what_runs_until_it_falls() -> None:
 
 def storing(each: str) -> Project:
     """A project whose containers may each write so much."""
-    return msgspec.structs.replace(project(), spec=ProjectSpec(limits=ProjectLimits(container_storage=each)))
+    return msgspec.structs.replace(project(), spec=ProjectSpec(limits=ProjectLimits(default_container_storage=each)))
 
 
 PAIRS: dict[str, tuple[str, bool, set[Any]]] = {
@@ -359,6 +364,9 @@ class Uses:
 
 
 class _NoUse:
+    def list(self) -> list[Any]:
+        return []
+
     def total(self, _name: str, _group: str) -> dict[str, int]:
         return {}
 
@@ -369,6 +377,57 @@ def test_a_workload_concerns_its_project_only_when_its_quotas_change(pods: int, 
     app = PinApp(metadata=ObjectMeta(name="web", namespace="shop"), spec=PinAppSpec(template={}))
     (read,) = (read for read in project_controller.CONTROLLER.card.reads if read.resource == PINAPPS)
     assert bool(list(read.concerned(HOST, app, views))) is concerned
+
+
+class Pays:
+    """Shows a project whose apps have 5 replicas with a sidecar, and this sidecar."""
+
+    def __init__(self, of: Project, sidecar: PinSidecar) -> None:
+        self.shown: dict[Any, list[Any]] = {PROJECTS: [of], PINSIDECARS: [sidecar]}
+
+    def view(self, _cluster: str, resource: Any) -> Any:
+        used = {"pods": 5, "cpu of sidecar metrics": 5} if resource == PINAPPS else {}
+        shown = self.shown.get(resource, [])
+        return SimpleNamespace(list=lambda: shown, get=lambda _key: shown[0], total=lambda *_: used)
+
+
+ROOM = SidecarRoom(cpu="32m", memory="32Mi")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "paid_by", "recorded", "basis", "concerned"),
+    [
+        ("20m", "Platform", SidecarRoom(), 1, True),
+        ("20m", "Platform", SidecarRoom("256m", "128Mi"), 1, False),
+        ("28m", "Platform", SidecarRoom("256m", "128Mi"), 1, False),
+        ("40m", "Platform", SidecarRoom("256m", "128Mi"), 1, True),
+        ("1.6", "Project", SidecarRoom("16.384", "128Mi"), "16.384", True),
+        ("1.6", "Project", SidecarRoom("16.384", "128Mi"), "8.192", False),
+    ],
+    ids=["a new one", "the same", "a little more", "more than rounded up", "another use", "the same use"],
+)
+def test_sidecars_and_apps_that_have_them_concern_a_project_only_when_its_quotas_change(
+    cpu: str, paid_by: Any, recorded: SidecarRoom, basis: Any, concerned: bool
+) -> None:
+    of = msgspec.structs.replace(project(), spec=ProjectSpec(limits=ProjectLimits(cpu=1)))
+    before = msgspec.structs.replace(project_limits.quota_basis(of, {}), cpu=str(basis))
+    status = ProjectStatus(observed_generation=1, sidecar_room=recorded, quota_basis=before)
+    container = SidecarContainer(image="i", cpu=cpu)
+    sidecar = PinSidecar(metadata=ObjectMeta(name="metrics"), spec=PinSidecarSpec(container=container, paid_by=paid_by))
+    views: Any = Pays(msgspec.structs.replace(of, status=status), sidecar)
+    app = PinApp(metadata=ObjectMeta(name="web", namespace="shop"), spec=PinAppSpec(template={}))
+    for changed, resource in ((sidecar, PINSIDECARS), (app, PINAPPS)):
+        (read,) = (read for read in project_controller.CONTROLLER.card.reads if read.resource == resource)
+        assert bool(list(read.concerned(HOST, changed, views))) is concerned
+
+
+def test_the_quotas_of_members_follow_the_room_for_sidecars() -> None:
+    there = replace(found("a1", WHOLE), objects={LIMITS: limit_range(project())})
+    made = project_controller.decide(replace(observed(there), sidecar_room=ROOM))
+    assert status_of(made)["sidecarRoom"] == {"cpu": "32m", "memory": "32Mi"}
+    (quota,) = (a for a in made.actions if isinstance(a, Apply) and a.ref.key.name == PODS_QUOTA)
+    wanted = msgspec.structs.replace(project(), status=ProjectStatus(sidecar_room=ROOM))
+    assert quota.body["spec"] == namespace_quotas.quotas(wanted)[0]["spec"] != namespace_quotas.quotas(project())[0]["spec"]
 
 
 # -- deletion -----------------------------------------------------------------------------------------------------------------
@@ -456,6 +515,28 @@ def test_projects_that_name_another_one_are_reconciled_with_it() -> None:
     assert list(by_name(project())) == []
 
 
+STATUSES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    # a later status of the same generation, what the project uses then
+    "its end": ({"ended": {"revision": template_hash.revision({}), "phase": "Succeeded"}}, {"workloads": 1}),
+    "the sidecars of its decision": (
+        {"scheduling": {"generation": 1, "sidecars": [{"name": "metrics", "cpu": "20m", "memory": "32Mi"}]}},
+        {"workloads": 1, "pods": 2, "cpu of sidecar metrics": 2, "memory of sidecar metrics": 2},
+    ),
+    "a count of replicas": ({"replicas": 2}, {"workloads": 1, "pods": 2}),
+}
+
+
+@pytest.mark.parametrize("what", STATUSES)
+def test_the_use_of_a_project_follows_a_status(what: str) -> None:
+    status, taken = STATUSES[what]
+    store: ObjectStore[PinApp] = ObjectStore(project_namespaces.INDEXES[PINAPPS])
+    for version, said in enumerate(({}, status), 1):
+        meta = {"name": "web", "namespace": "shop", "uid": "u", "generation": 1, "resourceVersion": str(version)}
+        store.put(msgspec.convert({"metadata": meta, "spec": {"replicas": 2, "template": {}}, "status": said}, PinApp))
+    found = store.total(project_namespaces.BY_PROJECT, "shop")
+    assert {name: found[name] for name in found if name in ("workloads", "pods") or " of sidecar " in name} == taken
+
+
 def allowing(of: Project, *names: str) -> Project:
     return msgspec.structs.replace(of, spec=ProjectSpec(network=ProjectNetwork(allow_from=names)))
 
@@ -469,6 +550,13 @@ def _allowed(of: Project, uids: dict[str, str]) -> tuple[list[dict[str, str]], C
     status = status_of(project_controller.decide(replace(observed(found(HOST, WHOLE), of=of), uids=uids)))
     (told,) = [each for each in status["conditions"] if each["type"] == project_controller.NETWORK_ALLOWED]
     return list(status["allowedProjects"]), msgspec.convert(told, Condition)
+
+
+def test_a_project_says_which_hooks_its_updates_may_name() -> None:
+    """By this the gateway refuses another name when it is submitted; none is also an answer."""
+    seen = observed(found("a1", WHOLE))
+    for hooks in ((), ("board", "freeze")):
+        assert status_of(project_controller.decide(replace(seen, hooks=hooks)))["hooks"] == hooks
 
 
 # -- the objects --------------------------------------------------------------------------------------------------------------

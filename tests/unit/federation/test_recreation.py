@@ -12,7 +12,7 @@ from federation.test_rollout_progress import MEMBERS, PLACED, V1, V2, app, progr
 
 from pincompute.api.workloads import RolloutStatus, Update
 from pincompute.federation.workload import recreation
-from pincompute.federation.workload.member_shards import MemberShard, MissingSetting
+from pincompute.federation.workload.member_shards import MemberShard, MissingDependency
 from pincompute.federation.workload.rollout import PROOF, Rollout
 
 RECREATE = Update(strategy="Recreate", on_failure="Rollback")
@@ -71,7 +71,7 @@ def test_a_pause_ends_nothing():
 
 def test_nothing_ends_for_a_revision_that_cannot_start():
     old = there((0, 2), (0, 2), (0, 2))
-    lacking = (replace(old[0], unready={V2: MissingSetting("secret s does not exist")}), *old[1:])
+    lacking = (replace(old[0], unready={V2: MissingDependency("secret s does not exist")}), *old[1:])
     unprepared = (replace(old[0], lacks="its namespace"), *old[1:])
     for sites in (lacking, unprepared):
         assert replicas(decided(app(RECREATE, BEGUN), sites)) == {"a1": 2, "b1": 2, "c1": 2}

@@ -62,6 +62,15 @@ def test_each_stage_is_told_once(name: str) -> None:
     assert len(endpoint.events) == 1
 
 
+def test_what_is_undone_at_once_has_failed_first() -> None:
+    """A hook that refuses before the first step leaves nothing to take back, so nobody may hear of the time in between."""
+    record, endpoint = at(state="RolledBack", failure="a hook refuses"), Endpoint(True)
+    for mark in ("failed/0", "rolledback", ""):
+        assert told(record, endpoint) == mark
+        record = rollout_notification.marked(record, record, mark) or record
+    assert len(endpoint.events) == 2
+
+
 SILENT: dict[str, RolloutStatus | None] = {
     "there was no rollout": None,
     "it is paused": at(since=None),

@@ -84,7 +84,7 @@ def record(made: Progress) -> RolloutStatus:
     return made.record
 
 
-BEGUN = RolloutStatus(revision=V2, stable=V1, zones=("a", "b", "c"), since=NOW)
+BEGUN = RolloutStatus(revision=V2, stable=V1, zones=("a", "b", "c"), since=NOW, begun=True)
 
 
 def test_a_workload_that_never_changed_has_no_record():

@@ -11,7 +11,7 @@ from federation.cached_region import FakeCache
 from federation.object_builders import NOW, app, member, shard, template
 
 from pincompute.api.kinds import KINDS, PINAPP
-from pincompute.api.labels import COPIES_FINALIZER, HOST
+from pincompute.api.labels import COPIES_FINALIZER, HOST, SIDECARS
 from pincompute.api.meta import Key, Manifest, ObjectMeta
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.settings import (
@@ -24,6 +24,7 @@ from pincompute.api.settings import (
     SettingVersion,
 )
 from pincompute.api.shards import PINAPPSHARDS, Share
+from pincompute.api.sidecars import PINSIDECARS
 from pincompute.api.workloads import ClusterReplicas, Scheduling
 from pincompute.engine.api_refusals import ApiRefusal
 from pincompute.engine.plan import Confirm, Copy, Delete, Discard, Plan, Replace
@@ -140,6 +141,7 @@ class Caches:
         self.stores: dict[tuple[str, Any], FakeCache] = {}
         for resource, indexes in setting_references.ON_HOST.items():
             self.stores[HOST, resource] = FakeCache(indexes)
+        self.stores[HOST, PINSIDECARS] = FakeCache({})
         for kind in KINDS:
             self.stores["a1", kind.shard] = FakeCache(setting_references.IN_MEMBERS[kind.shard])
 
@@ -258,6 +260,15 @@ def test_an_app_says_which_secret_its_replicas_wait_for(
     assert [each.message[: len(says)] for each in found] == ([says] if says else [])
     stall = stalled_workload.find(wanted, judged.sites, None, "", NOW)
     assert stall.reason == ("SettingMissing" if stalls else "")
+
+
+def test_an_app_whose_project_may_not_have_a_sidecar_says_so() -> None:
+    named = naming()
+    named["metadata"] = {"annotations": {SIDECARS: "metrics"}}
+    wanted = workload(named)
+    judged = setting_readiness.judge(wanted, (MemberShard(member("a1"), None),), {}, Caches())  # type: ignore[arg-type]
+    stall = stalled_workload.find(wanted, judged.sites, None, "", NOW)
+    assert (stall.reason, stall.message.partition(":")[0]) == ("SidecarMissing", "sidecar metrics does not exist")
 
 
 def test_no_app_waits_for_what_it_does_not_ask_for() -> None:

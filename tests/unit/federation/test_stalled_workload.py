@@ -25,7 +25,7 @@ IMAGE = "image r/x:1 of container web cannot be pulled"
 
 
 def hello(**changes) -> Workload:
-    return app(**changes, replicas=3, scheduling=place(app(replicas=3), MEMBERS, {}))
+    return app(**changes, replicas=3, scheduling=place(app(replicas=3), MEMBERS, {}, now=NOW))
 
 
 def cause(of: Workload, message: str = IMAGE, *, final: bool = True, revision: str | None = None) -> UnreadyCause:
@@ -149,7 +149,7 @@ def test_a_workload_that_never_was_stalled_has_no_such_condition():
 def larger(*, since: timedelta | None = None, cpu: str = "3") -> Workload:
     """An update to a request for which no node has room now; it waits for `since`."""
     of = app(replicas=1, pod=template("registry.internal/hello:2", cpu=cpu))
-    scheduling = place(app(replicas=1), (FULL.member,), {})
+    scheduling = place(app(replicas=1), (FULL.member,), {}, now=NOW)
     waits = Condition(
         type="UpdateScheduled", status="False", last_transition_time=NOW - (since or timedelta()), reason="InsufficientCapacity"
     )

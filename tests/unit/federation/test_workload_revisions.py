@@ -106,6 +106,17 @@ def test_what_has_failed_keeps_its_note_and_the_cause_when_it_is_undone():
     assert (made.body["spec"]["note"], made.body["spec"]["failure"]) == ("the second", "it crashes")
 
 
+def test_what_serves_on_is_kept_while_the_update_has_not_begun():
+    """A hook that refuses before the first step leaves it serving: it is listed, and a rollback finds it."""
+    waiting = app(pod=IMAGES[2], status=WorkloadStatus(revision=name(1)))
+    unbegun = replace(waiting, rendered=app(pod=IMAGES[1]).rendered)
+    (made,) = revision_history.decide(unbegun, running(1), (kept(0, 1),), name(2))
+    assert isinstance(made, Create)
+    assert (made.body["spec"]["revision"], made.body["spec"]["number"]) == (name(1), 2)
+    undone = (kept(1, 2), kept(2, 3))
+    assert revision_history.decide(unbegun, running(1), undone, name(2)) == (), "what is undone does not count on"
+
+
 @pytest.mark.parametrize(("text", "told"), [("", None), (" a\tb\x1b[31m\n c ", "a b [31m c"), ("x" * 600, "x" * 500)])
 def test_a_note_is_one_line_of_bounded_length(text: str, told: str | None):
     made = revision_history.note(noted(app(), text).obj, "r")

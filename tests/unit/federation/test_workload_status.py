@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import msgspec
+import pytest
 from federation.object_builders import NOW, app, member, shard
 
 from pincompute.api import conditions
 from pincompute.api.conditions import Condition
 from pincompute.api.kinds import PINAPP
-from pincompute.api.workloads import RolloutStatus, UnreadyCause, WorkloadStatus
+from pincompute.api.workloads import MetricStatus, RolloutStatus, UnreadyCause, Update, WorkloadStatus
 from pincompute.domain.disruption_account import account
 from pincompute.engine.plan import Replace
 from pincompute.federation.scheduling import pool_controller
 from pincompute.federation.scheduling.placement import place
-from pincompute.federation.workload import workload_controller, workload_model, workload_status
+from pincompute.federation.workload import metric_gate, workload_controller, workload_model, workload_status
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Rollout
 from pincompute.federation.workload.workload_model import Workload
@@ -26,7 +29,7 @@ MEMBERS = (member("a1"), member("b1"), member("c1"))
 
 def placed_app(**changes):
     blank = app(**changes)
-    return app(**changes, scheduling=place(blank, MEMBERS, {}))
+    return app(**changes, scheduling=place(blank, MEMBERS, {}, now=NOW))
 
 
 LATER = NOW + PACE
@@ -174,6 +177,41 @@ def updating(status: WorkloadStatus, failure: str = "no image hello:9") -> Workl
     return app(status=msgspec.structs.replace(status, rollout=rollout))
 
 
+@pytest.mark.parametrize(
+    ("on_failure", "follows"),
+    [("Rollback", "the update is undone"), ("Hold", "nothing more changes until it is known")],
+)
+def test_an_unknown_metric_is_told_with_since_when_and_what_follows_at_which_time(on_failure: Any, follows: str) -> None:
+    """Also where all replicas have the new revision already, and the step only waits for its gate."""
+    hello = placed_app()
+    row = MetricStatus(name="errors", state="Unknown", bound="at most 0.01", message="no answer within 5 s", since=LATER)
+    rollout = RolloutStatus(revision="v9", stable="v1", begun=True, since=LATER, steps=1, metrics=(row,))
+    status = msgspec.structs.replace(after(hello, reports(hello)), rollout=rollout)
+    present = app(status=status).obj
+    waits = workload_model.read(
+        PINAPP,
+        msgspec.structs.replace(present, spec=msgspec.structs.replace(present.spec, update=Update(on_failure=on_failure))),
+    )
+    made = Rollout((), account(6, 1, 1))
+    (write,) = workload_status.decide(waits, reports(waits), made, LATER + PACE, record=rollout).write
+    end = LATER + timedelta(seconds=600)
+    assert waits.status.phase == "Running"
+    assert write.body["status"]["message"] == (
+        f"the update waits for metric errors, unknown since {LATER:%Y-%m-%d %H:%M:%S} UTC: no answer within 5 s; "
+        f"if this stays so, the step fails at {end:%Y-%m-%d %H:%M:%S} UTC and {follows}"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"healthy_since": LATER}, {"begun": False}, {"failure": "late"}, {"state": "AwaitingApproval"}, {"metrics": ()}]
+)
+def test_a_step_that_waits_for_no_metric_says_nothing_of_them(changes: dict[str, Any]) -> None:
+    row = MetricStatus(name="errors", state="Unknown", message="no answer within 5 s", since=LATER)
+    rollout = RolloutStatus(revision="v9", stable="v1", begun=True, since=LATER, metrics=(row,))
+    assert metric_gate.waits(rollout, Update())
+    assert metric_gate.waits(msgspec.structs.replace(rollout, **changes), Update()) == ""
+
+
 def told(workload: Workload, sites: tuple[MemberShard, ...]) -> WorkloadStatus:
     made, record = Rollout((), account(6, 1, 1)), workload.status.rollout
     writes = workload_status.decide(workload, sites, made, LATER, record=record).write
@@ -185,7 +223,7 @@ def test_a_stalled_update_that_loses_replicas_is_degraded_and_says_both():
     hello = placed_app()
     stalled = updating(after(hello, reports(hello)))
     missing_one = told(stalled, reports(stalled, a1=1))
-    assert (missing_one.phase, missing_one.most_ready_replicas) == ("Stalled", 6), "the disruption account lets one be missing"
+    assert (missing_one.phase, missing_one.peak_ready_replicas) == ("Stalled", 6), "the disruption account lets one be missing"
     degraded = told(updating(missing_one), reports(stalled, a1=0))
     assert degraded.phase == "Degraded"
     assert degraded.message == "4 of 6 replicas are ready, 6 were before; no image hello:9"
@@ -196,10 +234,10 @@ def test_replicas_that_never_came_are_no_loss():
     """It serves with three replicas and is scaled to six, for which there is no room."""
     small = placed_app(replicas=3)
     ran = after(small, tuple(MemberShard(m, shard(small, m.name, 1, 1)) for m in MEMBERS))
-    ran = msgspec.structs.replace(ran, scheduling=place(app(generation=2), MEMBERS, {}))
+    ran = msgspec.structs.replace(ran, scheduling=place(app(generation=2), MEMBERS, {}, now=NOW))
     grown = app(status=ran, generation=2)
     waiting = after(grown, reports(grown, a1=1, b1=1, c1=1))
-    assert (waiting.phase, waiting.most_ready_replicas) == ("Progressing", 3)
+    assert (waiting.phase, waiting.peak_ready_replicas) == ("Progressing", 3)
     assert after(app(status=waiting, generation=2), reports(grown, a1=1, b1=1, c1=0)).phase == "Degraded"
 
 
@@ -208,7 +246,7 @@ def test_what_has_no_place_and_cannot_get_one_is_stalled():
     never = Condition(
         type="Scheduled", status="False", reason="NoClusterMatches", message="no cluster matches; change placement"
     )
-    waiting = app(status=WorkloadStatus(scheduling=place(app(), (), {}), conditions=(never,)))
+    waiting = app(status=WorkloadStatus(scheduling=place(app(), (), {}, now=NOW), conditions=(never,)))
     status = after(waiting, tuple(MemberShard(m, None) for m in MEMBERS))
     assert (status.phase, status.message) == ("Stalled", never.message)
 

@@ -22,6 +22,7 @@ from joserfc.jwk import ECKey
 
 from pincompute.api import kinds
 from pincompute.api.builtin import NAMESPACES, SECRETS
+from pincompute.api.daemons import PINDAEMONS
 from pincompute.api.labels import AUDIT_HEADS, HOST, SYSTEM_NAMESPACE
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.projects import PROJECTS
@@ -39,7 +40,7 @@ from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.testing.apiserver.memory_server import MemoryServer
 
 WITHIN = 60.0
-OTHERS = (PINREVISIONS, PROJECTS, MEMBERCLUSTERS, CLUSTERCAPACITIES, SECRETS, PINSECRETS, PINCONFIGS, PINSIDECARS)
+OTHERS = (PINREVISIONS, PROJECTS, MEMBERCLUSTERS, CLUSTERCAPACITIES, SECRETS, PINSECRETS, PINCONFIGS, PINSIDECARS, PINDAEMONS)
 KINDS = (*(r for kind in kinds.KINDS for r in (kind.workload, kind.shard)), *OTHERS)
 ROLES = {"alice": "owner", "olga": "operator", "dan": "developer", "vera": "viewer"}
 

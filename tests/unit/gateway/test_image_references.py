@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pincompute.api.daemons import PINDAEMONS, DaemonContainer, DaemonVersion, PinDaemon, PinDaemonSpec, PinDaemonStatus
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec, SidecarContainer
@@ -30,7 +31,7 @@ class Reads:
         self.unreadable: dict[Any, tuple[Key, ...]] = {}
         self.clusters = SimpleNamespace(answers=lambda _: self.answers, trouble=lambda _: "it is away")
         self.answers = True
-        self.sidecars = list[PinSidecar]()
+        self.sidecars, self.daemons = list[PinSidecar](), list[PinDaemon]()
         self._apps = [
             SimpleNamespace(
                 metadata=SimpleNamespace(name=f"a{number}"),
@@ -42,7 +43,7 @@ class Reads:
     def host(self, resource: Any) -> Any:
         unreadable = self.unreadable.get(resource, ())
         return SimpleNamespace(
-            list=lambda *_: self.sidecars if resource is PINSIDECARS else self._apps,
+            list=lambda *_: {PINSIDECARS: self.sidecars, PINDAEMONS: self.daemons}.get(resource, self._apps),
             unreadable=lambda project: [key for key in unreadable if key.namespace == project],
         )
 
@@ -63,6 +64,15 @@ async def test_a_sidecar_of_the_platform_uses_its_image():
     container = SidecarContainer(image=f"registry.internal/shop/web0:2@{A}")
     reads.sidecars = [PinSidecar(metadata=ObjectMeta(name="meter"), spec=PinSidecarSpec(container=container))]
     assert (await image_references.of_project(reads, "shop"))["shop/web0"][A] == ("app a0", "sidecar meter")
+
+
+async def test_a_daemon_of_the_platform_uses_its_image_and_those_of_its_history():
+    reads: Any = Reads(1)
+    now, before = (DaemonContainer(image=f"registry.internal/shop/web0:{tag}") for tag in ("3", "2"))
+    status = PinDaemonStatus(history=(DaemonVersion(revision="d1", container=before),))
+    reads.daemons = [PinDaemon(metadata=ObjectMeta(name="logs"), spec=PinDaemonSpec(container=now), status=status)]
+    used = (await image_references.of_project(reads, "shop"))["shop/web0"]
+    assert (used["3"], used["2"]) == (("daemon logs",), ("daemon logs",))
 
 
 async def test_a_sidecar_that_cannot_be_read_may_use_any_image():

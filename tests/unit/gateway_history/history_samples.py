@@ -18,8 +18,8 @@ from pincompute.api.builtin import (
 )
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, Rejection, Scheduling, WorkloadStatus
-from pincompute.gateway import operation_annotation
-from pincompute.gateway.operation_annotation import OperationNote
+from pincompute.domain import operation_annotation
+from pincompute.domain.operation_annotation import OperationNote
 from pincompute.store.records import DONE, DecisionRecord, EventRecord, ExitRecord, OperationRecord, RevisionRecord, StateRecord
 
 NOW = datetime(2026, 11, 1, 10, 2, tzinfo=UTC)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from history_samples import after, event, exit_of
 
+from pincompute.domain import container_failure
 from pincompute.gateway.history import exit_reasons
 from pincompute.store.records import AnyRecord, EventRecord, ExitRecord
 
@@ -72,8 +73,8 @@ CHECKS: dict[str, tuple[ExitRecord, str]] = {
     "it ended after the last report": (exit_of(143, 45, reason="Error"), "its liveness check failed"),
     "it failed by itself": (exit_of(1, 20, reason="Error"), "exit code 1:"),
     "it took too much memory": (exit_of(137, 20, reason="OOMKilled"), "out of memory"),
-    "it ended before any check failed": (exit_of(0, 5, reason="Completed"), "it ended by itself"),
-    "another container": (exit_of(0, 20, container="log", reason="Completed"), "it ended by itself"),
+    "it ended before any check failed": (exit_of(0, 5, reason="Completed"), "an app keeps running"),
+    "another container": (exit_of(0, 20, container="log", reason="Completed"), "an app keeps running"),
 }
 
 
@@ -84,3 +85,27 @@ def test_an_exit_that_a_failing_check_made_is_not_one_of_the_programs_own(case: 
     assert isinstance(judged, ExitRecord)
     assert said in exit_reasons.sentence(judged)
     assert ("initialDelay" in exit_reasons.sentence(judged)) == ("check failed" in said)
+
+
+EVICTED = exit_of(0, 20, container="", reason="Evicted", message="Pod ephemeral local storage usage exceeds the total limit")
+ENDED: dict[str, tuple[ExitRecord, bool]] = {
+    "it was killed with its pod": (exit_of(137, 21, reason="Error"), True),
+    "it ended when it was told to": (exit_of(143, 19, reason="Error"), True),
+    "it failed by itself": (exit_of(1, 19, reason="Error"), False),
+    "it took too much memory": (exit_of(137, 19, reason="OOMKilled"), False),
+    "it ended long before": (exit_of(137, 20 - 121, reason="Error"), False),
+}
+
+
+@pytest.mark.parametrize("case", ENDED)
+def test_of_an_evicted_pod_the_eviction_is_the_cause(case: str) -> None:
+    """Its container was said to have ignored its grace period, or failed its liveness check."""
+    record, expected = ENDED[case]
+    judged = next(r for r in exit_reasons.with_causes([EVICTED, record]) if isinstance(r, ExitRecord) and r.container)
+    assert judged.expected is expected
+    assert ("grace period" in exit_reasons.remedy_of(judged)) is (case == "it ended long before")
+
+
+def test_a_unit_that_ended_well_is_not_told_to_become_a_unit() -> None:
+    said = exit_reasons.sentence(exit_of(0, reason="Completed", workload="PinUnit"))
+    assert said.endswith(container_failure.UNIT_REMEDY)

@@ -88,6 +88,22 @@ async def test_a_user_finds_who_did_what_to_a_live_app(tmp_path: Path) -> None:
         assert "olga scaled hello from 3 to 6: load test" in explained["sentences"][-1]
 
 
+async def test_a_file_that_kubectl_mounts_and_that_is_not_there_is_explained(tmp_path: Path) -> None:
+    """The replica runs, with an empty folder in place of the file, and no kubelet says so."""
+    async with served(tmp_path) as there:
+        assert (await there.ask("dan", "POST", "/v1/projects/shop/apps", DOCUMENT))[0] == 201
+        assert (await there.ask("dan", "PUT", "/v1/projects/shop/configs/conf", {"files": {"web.conf": "YQ=="}}))[0] == 200
+        mount = {"name": "conf", "mountPath": "/etc/web.conf", "subPath": "wbe.conf"}
+        container = {"name": "web", "image": "docker.io/shop/web:1", "volumeMounts": [mount]}
+        pod = {"containers": [container], "volumes": [{"name": "conf", "configMap": {"name": "conf"}}]}
+        patch = {"spec": {"template": {"spec": pod}}}
+        there.host.store.patch(PINAPPS, Key("shop", "hello"), patch, content_type="merge-patch")
+        said = (
+            "A container finds an empty folder where it mounts a file: config conf has no file wbe.conf; did you mean web.conf?"
+        )
+        await eventually(there, f"{HELLO}/explain", lambda body: any(each.startswith(said) for each in body["sentences"]))
+
+
 async def test_a_stalled_update_has_a_way_back_to_what_ran_well(tmp_path: Path) -> None:
     async with served(tmp_path) as there:
 
@@ -110,7 +126,8 @@ async def test_a_stalled_update_has_a_way_back_to_what_ran_well(tmp_path: Path) 
         assert (await there.ask("dan", "PATCH", HELLO, image))[0] == 200
         explained = await phase("Stalled")
         assert explained["state"] == "Stalled"
-        assert explained["rollback"] == f"`pin rollback hello` goes back to revision {first['revision']}, which ran well"
+        assert explained["kind"] == "app"
+        assert explained["rollback"] == {"revision": first["revision"], "ranWell": True}
         (of_all,) = (await told(there, "/v1/projects/shop/explain"))["items"]
         assert of_all["rollback"] == explained["rollback"], "with and without its name"
 

@@ -21,7 +21,7 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS, PINPODS
-from pincompute.gateway import operation_annotation
+from pincompute.domain import operation_annotation
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import HistoryRecorder
 from pincompute.kube import field_managers
@@ -103,6 +103,18 @@ class Region:
         }
         patch = {"status": {"containerStatuses": [status]}}
         self.member.store.patch(PODS, Key("demo", "hello-a1-0"), patch, content_type="merge-patch", subresource="status")
+
+    def forge_event(self, kind: str, name: str, uid: str) -> None:
+        """As a user of the project does with kubectl on the host, where no pod runs."""
+        body = {
+            "metadata": {"name": f"forged-{kind.lower()}"},
+            "involvedObject": {"kind": kind, "namespace": "demo", "name": name, "uid": uid},
+            "reason": "RolledBack",
+            "message": "admin rolled it back",
+            "source": {"component": "pincompute-federation"},
+            "firstTimestamp": "2026-11-01T10:01:00Z",
+        }
+        self.host.store.create(EVENTS, "demo", body)
 
     def event(self, pod: str, uid: str, name: str = "e1", count: int = 1) -> None:
         body = {
@@ -211,6 +223,19 @@ async def test_events_of_pods_that_are_gone_are_found_by_their_name_and_others_a
             events = await there.eventually(EventRecord, lambda found: len(found) >= 2)
     found = sorted((e.workload, e.name, e.uid) for e in events)
     assert found == [("PinApp", "hello", uid), ("PinPod", "unit", "")]
+
+
+async def test_an_event_that_a_user_writes_on_the_host_is_no_history(tmp_path: Path) -> None:
+    async with region(tmp_path) as there:
+        uid = there.make()["metadata"]["uid"]
+        pod = there.pod(uid)
+        there.forge_event("PinApp", "hello", uid)
+        there.forge_event("Pod", "hello-a1-0", pod)
+        async with gateway(there):
+            there.event("hello-a1-0", pod)
+            there.event("hello-a1-0", pod, count=2)
+            events = await there.eventually(EventRecord, lambda found: any(event.count == 2 for event in found))
+    assert {event.reason for event in events} == {"BackOff"}
 
 
 async def test_an_event_that_comes_before_its_pod_waits_for_it(tmp_path: Path) -> None:

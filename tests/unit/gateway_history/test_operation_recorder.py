@@ -39,16 +39,20 @@ async def test_what_leads_into_a_replica_is_recorded_as_what_it_is(case: str) ->
     assert [line.type for line in timeline.entries(found)] == ["access"]
 
 
-@pytest.mark.parametrize(("dry_run", "recorded"), [(False, ["ann deleted web"]), (True, [])])
-async def test_a_deletion_that_was_only_judged_is_none(dry_run: bool, recorded: list[str]) -> None:
-    """Also of an app that somebody else deletes at the same time."""
+DELETED = {"apps": "ann deleted web", "secrets": "ann deleted secret web", "configs": "ann deleted config web"}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("resource", DELETED)
+async def test_a_deletion_that_was_only_judged_is_none(resource: str, dry_run: bool) -> None:
+    """Also of an app that somebody else deletes at the same time. `pin` lets every deletion be judged before it asks for it."""
     found: list[OperationRecord] = []
     reads = SimpleNamespace(workloads=KINDS, host=lambda _: {})
     recorder = OperationRecorder(SilentAudit(), SimpleNamespace(record_operation=found.append), reads)  # type: ignore[arg-type]
-    call = Call("r-1", Caller("ann"), Operation("apps", "delete"), "shop", "web", "10.0.0.1", NOW)
+    call = Call("r-1", Caller("ann"), Operation(resource, "delete"), "shop", "web", "10.0.0.1", NOW)
     call.judged_only(dry_run)
     await recorder.record(replace(call, name="web"), allowed=True, status=202)
-    assert [timeline.operation(record) for record in found] == recorded
+    assert [timeline.operation(record) for record in found] == ([] if dry_run else [DELETED[resource]])
 
 
 SETTINGS = {
@@ -85,8 +89,9 @@ async def test_a_new_version_of_a_config_names_the_files_that_changed() -> None:
     call.changes.extend(RecordedChange(f"files[{name}]", "sha256:a", "sha256:b") for name in ("a.conf", "b.conf"))
     call.changes.append(RecordedChange("files[c.conf]", before="sha256:a"))
     await recorder.record(call, allowed=True, status=200)
-    assert found[0].changes == ("a.conf and b.conf set", "c.conf removed")
+    assert (found[0].updated_files, found[0].removed_files) == (("a.conf", "b.conf"), ("c.conf",))
     assert timeline.operation(found[0]) == ("ann set config web-conf to version 2 (a.conf and b.conf set, c.conf removed)")
     call.changes.extend(RecordedChange(f"files[{n}.conf]", after="sha256:b") for n in range(100))
     await recorder.record(call, allowed=True, status=200)
-    assert found[1].changes[0] == "a.conf, b.conf, 0.conf, 1.conf, 2.conf and 97 more set"
+    assert len(found[1].updated_files) == 102, "all are recorded, and a sentence names a few"
+    assert "(a.conf, b.conf, 0.conf, 1.conf, 2.conf and 97 more set, c.conf removed)" in timeline.operation(found[1])

@@ -11,7 +11,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.meta import ObjectMeta
 from pincompute.api.settings import PinSecret, PinSecretSpec, SettingVersion
 from pincompute.api.workloads import RolloutStatus
-from pincompute.gateway import operation_annotation
+from pincompute.domain import operation_annotation
 from pincompute.gateway.history import record_extraction
 from pincompute.gateway.history.record_extraction import KnownState, Observation
 from pincompute.gateway.settings_in_use import set_by
@@ -312,3 +312,16 @@ def test_counts_and_times_of_events(case: str) -> None:
     assert found is not None
     assert (found.count, found.at, found.last) == want
     assert (found.warning, found.about, found.object, found.name) == (True, "Pod", "hello-b1-0", "hello")
+
+
+@pytest.mark.parametrize(
+    ("part", "container"),
+    [("spec.containers{web}", "web"), ("spec.initContainers{log}", "log"), ("", ""), ("spec.volumes{web}", "")],
+)
+def test_an_event_about_a_part_of_a_pod_names_the_container(part: str, container: str) -> None:
+    owner = record_extraction.pod_owner(pod())
+    assert owner is not None
+    about = builtin.ObjectReference(kind="Pod", namespace="demo", name="hello-b1-0", uid="p1", field_path=part)
+    found = record_extraction.event_record("b1", kube_event(first_timestamp=NOW, involved_object=about), owner)
+    assert found is not None
+    assert found.container == container

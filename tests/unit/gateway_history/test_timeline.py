@@ -11,6 +11,7 @@ from msgspec import structs
 
 from pincompute.api.labels import CONTAINERS_RESTARTED_AT, RESTARTED_AT
 from pincompute.api.meta import Manifest
+from pincompute.domain import container_failure
 from pincompute.gateway.history import exit_reasons, timeline
 from pincompute.store.records import GONE, AnyRecord
 
@@ -26,6 +27,24 @@ def restarted(*notes: str) -> Manifest:
     return {**web(), "metadata": {"annotations": dict(zip(notes[::2], notes[1::2], strict=True))}}
 
 
+def secret_variable(secret: str) -> Manifest:
+    """A variable as an entry of `secrets` makes it."""
+    name = secret.upper().replace("-", "_")
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": "value"}}}
+
+
+def mounting(env: list[Manifest], files: dict[str, str], mounts: dict[str, str], **config: Any) -> Manifest:
+    """`files` are of configs, as app.yaml's field makes them; `mounts` are of emptyDir volumes."""
+    mounted: list[Manifest] = [{"name": name, "mountPath": path} for path, name in mounts.items()]
+    mounted += [{"name": f"config-{name}", "mountPath": path, "readOnly": True} for path, name in files.items()]
+    volumes: list[Manifest] = [{"name": name, "emptyDir": {}} for name in mounts.values()]
+    volumes += [{"name": f"config-{name}", "configMap": {"name": name, **config}} for name in files.values()]
+    pod = {**web(env=env, volumeMounts=mounted)["spec"], "volumes": volumes}
+    return spec(template={"spec": pod})
+
+
+BOARD = {"name": "board", "when": "BeforeStep"}
+PROOF = {"name": "proof", "when": "AfterStep"}
 UP_AGAIN = state("Running", 9)
 
 STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
@@ -100,6 +119,63 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
                 "bob changed hello (advanced.template.spec.hostname, terminationGracePeriod, volumes, "
                 "advanced.template.metadata)"
             ),
+        ],
+    ),
+    "secrets and files are told as app.yaml names them": (
+        [
+            revision(author="bob", spec=mounting([secret_variable("db-password")], {}, {})),
+            revision(2, 1, author="bob", spec=mounting([secret_variable("api-key")], {"/etc/web": "web-conf"}, {})),
+            revision(3, 2, author="bob", spec=mounting([secret_variable("api-key")], {}, {"/data": "work"})),
+        ],
+        [
+            "bob created hello: 3 replicas of hello:1",
+            "bob changed hello (secrets of web: api-key set, db-password removed, files of web: /etc/web set)",
+            "bob changed hello (files of web: /etc/web removed, mounts of web, volumes)",
+        ],
+    ),
+    "a change of how a volume is mounted is told although app.yaml has no field for it": (
+        [
+            revision(author="bob", spec=mounting([], {"/etc/web": "web-conf"}, {})),
+            revision(2, 1, author="bob", spec=mounting([], {"/etc/web": "web-conf"}, {}, defaultMode=0o400)),
+        ],
+        ["bob created hello: 3 replicas of hello:1", "bob changed hello (volumes)"],
+    ),
+    "rules are told by their fields": (
+        [
+            revision(author="bob", spec=spec(update={"inPlace": "Prefer"})),
+            revision(2, 1, author="bob", spec=spec(update={"inPlace": "Require", "maxSurge": 1}, historyLimit=3)),
+            revision(
+                3,
+                2,
+                author="bob",
+                spec=spec(
+                    update={"inPlace": "Require", "maxSurge": 1},
+                    historyLimit=3,
+                    placement={"zones": ["a"], "clusters": ["a1"]},
+                    disruption={"maxUnavailable": 1},
+                ),
+            ),
+        ],
+        [
+            "bob created hello: 3 replicas of hello:1",
+            "bob changed hello (historyLimit, update.inPlace from Prefer to Require, update.maxSurge)",
+            "bob changed hello (advanced.placement.clusters, zones, disruption.maxUnavailable)",
+        ],
+    ),
+    "hooks are told one by one": (
+        [
+            revision(author="bob", spec=spec(update={})),
+            revision(2, 1, author="bob", spec=spec(update={"hooks": [BOARD, PROOF]})),
+            revision(3, 2, author="bob", spec=spec(update={"hooks": [PROOF, {**BOARD, "timeoutSeconds": 3600}]})),
+            revision(4, 3, author="bob", spec=spec(update={"hooks": [{**BOARD, "timeoutSeconds": 3600}, PROOF]})),
+            revision(5, 4, author="bob", spec=spec(update={"hooks": [{**BOARD, "timeoutSeconds": 3600}]})),
+        ],
+        [
+            "bob created hello: 3 replicas of hello:1",
+            "bob changed hello (hook board before each step added, hook proof after each step added)",
+            "bob changed hello (timeoutSeconds of hook board before each step from 300 to 3600)",
+            "bob changed hello (update.hooks)",
+            "bob changed hello (hook proof after each step removed)",
         ],
     ),
     "a restart is one, whoever asks for it": (
@@ -178,7 +254,7 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
         [
             "hello-b1-0: container web restarts with what was changed",
             "web in hello-b1-0 (zone b) ended with exit code 0 (it had been asked to end)",
-            ("web in hello-b1-0 (zone b) ended with exit code 0: it ended by itself; a service's command should not return"),
+            (f"web in hello-b1-0 (zone b) ended with exit code 0: {container_failure.APP_REMEDY}"),
         ],
     ),
     "the end": ([state(GONE, 1, before="Deleting")], ["hello was deleted; nothing of it is left"]),
@@ -349,7 +425,7 @@ EXITS = {
     ),
     "a service that returned": (
         exit_of(0, reason="Completed"),
-        "web in hello-b1-0 (zone b) ended with exit code 0: it ended by itself; a service's command should not return",
+        f"web in hello-b1-0 (zone b) ended with exit code 0: {container_failure.APP_REMEDY}",
     ),
     "asked to end": (
         exit_of(143, reason="Error", expected=True),

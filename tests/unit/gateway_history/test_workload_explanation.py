@@ -10,8 +10,9 @@ from history_samples import after, app, event, exit_of, operation, revision, sch
 from msgspec import structs
 
 from pincompute.api.conditions import Condition
-from pincompute.api.kinds import PINAPP, PINPOD
-from pincompute.api.workloads import RolloutStatus
+from pincompute.api.kinds import PINAPP
+from pincompute.api.workloads import HookStatus, RolloutStatus
+from pincompute.federation.workload import update_hooks
 from pincompute.gateway.history import workload_explanation
 from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.gateway.operation.rollback_target import RollbackRevision
@@ -38,6 +39,13 @@ def test_what_the_status_says_is_not_said_again() -> None:
     assert len([sentence for sentence in found if "has room for 0 more" in sentence]) == 1
 
 
+def test_uneven_zones_say_when_replicas_move() -> None:
+    """S-135."""
+    even, uneven = (told(phase="Running", scheduling=structs.replace(scheduling(), behind=behind)) for behind in ((), ("c1",)))
+    (more,) = (sentence for sentence in uneven if sentence not in even)
+    assert more.startswith("Some zones have fewer replicas than others: replicas move there, within maxUnavailable, as soon as")
+
+
 def test_a_cluster_that_has_left_since_the_decision_is_not_named() -> None:
     seen = ExplainedWorkload(PINAPP, app(scheduling=scheduling(unplaced=3)), (), (), (), after(1000))
     assert not [sentence for sentence in workload_explanation.explain_present(seen) if "has room" in sentence]
@@ -56,6 +64,30 @@ def test_what_waits_for_room_is_told_how_much_there_is() -> None:
     assert "The node with the most room left now has cpu 200m." in workload_explanation.explain_present(seen)
 
 
+@pytest.mark.parametrize(
+    ("state", "observed", "waits"), [("AwaitingApproval", 1, True), ("AwaitingApproval", 0, False), ("Progressing", 1, False)]
+)
+def test_an_update_that_waits_for_an_approval_says_so(state: Any, observed: int, waits: bool) -> None:
+    """It was said to be progressing, and nothing else."""
+    rollout = RolloutStatus(revision="v2", state=state, step=1, steps=3)
+    found = told(phase="Progressing", scheduling=scheduling(), rollout=rollout, observed_generation=observed)
+    said = (
+        "Step 1 of 3 of its update is complete, and the next one waits for an approval: "
+        "`pin rollout approve hello`, or `pin rollout abort hello`."
+    )
+    assert (said in found) is waits
+
+
+def test_an_update_that_waits_for_a_hook_says_what_the_hook_says() -> None:
+    row = HookStatus(name="board", when="BeforeStep", state="Waiting", message="at noon")
+    rollout = RolloutStatus(revision="v2", state="Progressing", steps=3, hooks=(row,))
+    found = told(phase="Progressing", message=update_hooks.waits((row,)), scheduling=scheduling(), rollout=rollout)
+    assert found[0] == (
+        "hello should run 3 replicas; 0 are ready. "
+        'It is progressing: the update waits for hook board before the step, which asks it to wait: "at noon".'
+    )
+
+
 def candidate(name: str, image: str, *, ran_well: bool) -> RollbackRevision:
     return RollbackRevision(name, template(image), after(0), ran_well)
 
@@ -64,12 +96,8 @@ def test_the_way_back_is_the_newest_other_revision_that_ran_well() -> None:
     stuck = app(revision="v3")
     present = RollbackRevision("v3", stuck.spec.template, after(0), ran_well=True)
     known = [present, candidate("v2", "a:2", ran_well=False), candidate("v1", "a:1", ran_well=True)]
-    assert (
-        workload_explanation.rollback_hint(PINAPP, stuck, known)
-        == "`pin rollback hello` goes back to revision v1, which ran well"
-    )
-    assert workload_explanation.rollback_hint(PINAPP, stuck, known[:2]) == ""
-    assert workload_explanation.rollback_hint(PINPOD, stuck, known).startswith("`pin rollback unit/hello` goes back")
+    assert workload_explanation.way_back(stuck, known) == known[2]
+    assert workload_explanation.way_back(stuck, known[:2]) is None
 
 
 def test_the_way_back_passes_over_a_revision_whose_last_update_failed() -> None:
@@ -77,14 +105,13 @@ def test_the_way_back_passes_over_a_revision_whose_last_update_failed() -> None:
     stuck = app(revision="v3", observed_generation=1)
     failed = replace(candidate("v2", "a:2", ran_well=True), failure="no image a:2")
     good = candidate("v1", "a:1", ran_well=True)
-    assert "revision v1, which ran well" in workload_explanation.rollback_hint(PINAPP, stuck, [failed, good])
-    assert workload_explanation.rollback_hint(PINAPP, stuck, [failed]) == ""
+    assert workload_explanation.way_back(stuck, [failed, good]) == good
+    assert workload_explanation.way_back(stuck, [failed]) is None
 
 
 def test_a_way_back_of_which_nothing_is_known_is_not_said_to_have_run_well() -> None:
     kept = replace(candidate("v2", "a:2", ran_well=False), ran_well=None)
-    said = workload_explanation.rollback_hint(PINAPP, app(revision="v3", observed_generation=1), [kept])
-    assert said == "`pin rollback hello` goes back to revision v2, the one before; whether it ran well is not known now"
+    assert workload_explanation.way_back(app(revision="v3", observed_generation=1), [kept]) == kept
 
 
 @pytest.mark.parametrize(("state", "needed"), [("Progressing", True), ("Complete", False), ("RolledBack", False)])

@@ -9,7 +9,7 @@ import pytest
 
 from pincompute.api.labels import CHANGE_CAUSE
 from pincompute.api.workloads import PinApp
-from pincompute.gateway.model import APP, PROJECT, UNIT
+from pincompute.gateway.model import APP, PROJECT, UNIT, SimpleKind
 from pincompute.gateway.model.diff import Change, changes, text
 from pincompute.gateway.workloads import expected_effects
 from pincompute.gateway.workloads.expected_effects import SpecChange
@@ -156,6 +156,16 @@ def test_what_a_change_brings(name: str) -> None:
     obj = msgspec.convert({"metadata": {"name": "x"}, "spec": after}, PinApp)
     told = [Change(field=field, before=old, after=new) for field, old, new in found]
     assert expected_effects.change(APP, obj, SpecChange(before, after), told).startswith(says)
+
+
+@pytest.mark.parametrize(("kind", "drains"), [(APP, True), (UNIT, False)], ids=["app", "unit"])
+def test_replicas_that_listen_get_no_requests_while_they_restart(kind: SimpleKind[Any], drains: bool) -> None:
+    ports = [{"containerPort": 80}]
+    before, after = {"template": _web(ports=ports)}, {"template": _web(image="b", ports=ports)}
+    obj = msgspec.convert({"metadata": {"name": "x"}, "spec": after}, kind.resource.type)
+    told = [Change(field="containers.web.image", before="a", after="b")]
+    says = expected_effects.change(kind, obj, SpecChange(before, after), told)
+    assert ("step by step, and sends no requests to a replica while it restarts:" in says) is drains
 
 
 SURGE = "one extra replica tests the change first, if there is room; where there is none, one replica at a time is missing"

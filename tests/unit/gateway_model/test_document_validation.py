@@ -52,6 +52,19 @@ BAD = {
     "another project": ("{name: x, project: y, containers: [{name: a, image: i}]}", "project", "must be shop, as in the URL"),
     "another kind": ("{kind: Unit, name: x}", "kind", "send it to units instead"),
     "an unknown kind": ("{kind: app}", "kind", "write App"),
+    "a container's own time to end": (  # S-163: Kubernetes has one for the whole pod
+        WEB % "terminationGracePeriodSeconds: 5",
+        "containers[0].terminationGracePeriodSeconds",
+        "is not a field: write terminationGracePeriod at the top, where it holds for the whole workload",
+    ),
+    "a hook that outlasts the pod": (
+        (
+            "{name: x, containers: [{name: web, image: i}], "
+            "advanced: {template: {spec: {containers: [{name: web, lifecycle: {preStop: {sleep: {seconds: 31}}}}]}}}}"
+        ),
+        "advanced.template.spec.containers[0].lifecycle.preStop.sleep.seconds",
+        "must be at most the 30 seconds in which all containers of the replica end: sleep for less, or raise",
+    ),
     "Kubernetes' word": (WEB % "readinessProbe: {}", "containers[0].readinessProbe", "is not a field: write health"),
     "a field of units": (
         "{name: x, containers: [{name: a, image: i}], activeDeadline: 1m}",
@@ -361,6 +374,30 @@ def test_steps_of_more_than_all_replicas_are_refused_where_the_document_asks_for
     with pytest.raises(Problem) if refused else nullcontext() as found:
         read(APP, yaml.safe_load(STEPS % replicas), scope)
     assert [error.field for error in found.value.errors] == ["update.steps"] if refused else found is None
+
+
+@pytest.mark.parametrize(
+    ("named", "known", "said"),
+    [
+        ("board", {"board", "freeze"}, None),
+        ("bord", {"board", "freeze"}, 'hook "bord" does not exist: write board'),
+        ("x", {"board", "freeze"}, 'hook "x" does not exist: write one of board, freeze, or ask an administrator for it'),
+        (
+            "board",
+            set[str](),
+            'hook "board" does not exist: there is none for this project: remove it, or ask an administrator for it',
+        ),
+        ("board", None, None),
+    ],
+)
+def test_an_update_names_hooks_that_exist_for_its_project(named: str, known: set[str] | None, said: str | None) -> None:
+    hooks = [{"name": named, "when": "BeforeStep"}]
+    document = {"kind": "App", "name": "x", "containers": [{"name": "web", "image": "i"}], "update": {"hooks": hooks}}
+    with pytest.raises(Problem) if said else nullcontext() as refused:
+        read(APP, document, DocumentScope("shop", hooks=known))
+    if said and refused is not None:
+        (error,) = refused.value.errors
+        assert (error.field, error.message) == ("update.hooks[0].name", said)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from pincompute.api.kinds import PINAPP
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.workloads import PinApp, PinAppSpec, PinPod, PinPodSpec
 from pincompute.gateway.operation.replica_access import ReplicaPlace
-from pincompute.gateway.operation.replica_lookup import Replica, Where, WorkloadRef, counted, number
+from pincompute.gateway.operation.replica_lookup import Replica, Where, WorkloadRef, number
 from pincompute.kube.api_errors import RequestInfo, Unreachable
 from pincompute.kube.streams.channel_protocol import Channel, ExitStatus
 from pincompute.kube.streams.pod_logs import LogOptions
@@ -89,7 +89,7 @@ class FakeReplicas:
 
     def of(self, _target: WorkloadRef) -> tuple[Replica, ...]:
         found = [pod for _, pod in self.pods]
-        numbers = number(found, self.placed or counted(found))
+        numbers = number(found, self.placed)
         made = [Replica("web", numbers[p.metadata.uid], c, p, c not in self.away) for c, p in self.pods]
         return tuple(sorted(made, key=lambda replica: replica.number))
 

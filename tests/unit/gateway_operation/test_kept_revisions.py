@@ -12,6 +12,7 @@ from pincompute.api import labels, template_hash
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.revisions import PinRevision, PinRevisionSpec
 from pincompute.api.template_settings import Reference
+from pincompute.api.workloads import RolloutStatus
 from pincompute.gateway.model import APP
 from pincompute.gateway.operation import kept_revisions
 from pincompute.gateway.operation.kept_revisions import KeptRevision
@@ -48,6 +49,16 @@ def test_the_present_one_comes_first_with_the_next_number():
         (2, "second", False, "it crashes"),
         (1, "", False, ""),
     ]
+
+
+def test_the_present_one_says_why_its_update_failed():
+    """It serves nowhere then, and is kept as failed only when another one takes its place."""
+    of = present("c")
+    name = rows(of=of)[0].revision
+    for revision, failure in ((name, "a hook refuses"), ("another", "")):
+        record = RolloutStatus(revision=revision, state="RolledBack", failure="a hook refuses")
+        failed = msgspec.structs.replace(of, status=msgspec.structs.replace(of.status, rollout=record))
+        assert rows(kept("b", 1), of=failed)[0].failure == failure
 
 
 def test_what_came_back_stands_once():

@@ -13,8 +13,7 @@ from replica_samples import NOW, TEMPLATE, app, pod, unit
 from pincompute.api import labels, merge_patch, template_hash
 from pincompute.api.kinds import PINAPP, PINPOD
 from pincompute.api.workloads import ClusterStatus, PinApp, Update, WorkloadStatus
-from pincompute.domain import in_place_update
-from pincompute.gateway import operation_annotation
+from pincompute.domain import in_place_update, operation_annotation
 from pincompute.gateway.operation import lifecycle_rules
 from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, RollbackRevision
 from pincompute.gateway.operation.replica_lookup import Replica
@@ -60,6 +59,7 @@ REFUSALS = {
     "below zero replicas": ("scale", {}, {"replicas": -1}, "invalid", "correct these fields, then try again"),
     "replicas missing": ("scale", {}, {}, "invalid", "correct these fields, then try again"),
     "too long a reason": ("pause", {}, {"why": "x" * 2000}, "invalid", "correct these fields, then try again"),
+    "a reason of two lines": ("pause", {}, {"why": "night\nFORGED"}, "invalid", "correct these fields, then try again"),
     "no good revision": ("rollback", {}, {}, "wrong-state", "deploy a corrected version, or delete it"),
 }
 
@@ -196,6 +196,17 @@ def test_a_rollback_goes_to_the_revision_that_is_named() -> None:
     assert caught.value.remedy == f"name one of {history[1].name}"
     with pytest.raises(Problem, match="is not in the history"):
         lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to="nope"))
+
+
+def test_a_rollback_to_no_revision_names_those_that_there_are_by_their_numbers() -> None:
+    present, broken, good = _history()
+    numbered = (replace(present, number=3), replace(broken, number=2), replace(good, number=1))
+    with pytest.raises(Problem, match="99 is not in the history") as caught:
+        lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=numbered, to="99"))
+    assert [error.expected for error in caught.value.errors] == ["one of the history: 3, 2, 1"]
+    with pytest.raises(Problem, match="no earlier revision") as caught:
+        lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=numbered[:2]))
+    assert caught.value.remedy == "name one of 2"
 
 
 def test_a_rollback_to_what_has_failed_has_to_be_forced() -> None:

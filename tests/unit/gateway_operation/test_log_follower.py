@@ -262,6 +262,29 @@ async def test_the_stream_ends_with_the_workload() -> None:
     assert reader.marks == ["web does not exist any more"]
 
 
+async def test_the_stream_ends_soon_where_the_workload_goes_after_its_replicas() -> None:
+    """No change of a replica tells it: the last one has gone before."""
+    reader = two()
+    async with reading(reader, LogQuery(follow=True)):
+        await reader.until(lambda: len(reader.texts) == 6)
+        reader.fleet.change()
+        await asyncio.sleep(0.1)
+        reader.exists = False
+        await reader.until(lambda: bool(reader.marks))
+    assert reader.marks == ["web does not exist any more"]
+
+
+async def test_a_later_workload_of_the_name_is_not_followed() -> None:
+    reader = two()
+    reader.access.journals["web-a1-7"] = ScriptedLog()
+    async with reading(reader, LogQuery(follow=True)):
+        await reader.until(lambda: len(reader.texts) == 6)
+        reader.exists = False
+        reader.fleet.change(("a1", pod("a1", 7)))
+        await reader.until(lambda: bool(reader.marks))
+    assert reader.marks == ["web does not exist any more"]
+
+
 async def test_a_container_that_is_only_starting_is_waited_for_without_turning() -> None:
     """One event for all followers once let the gateway spin for ever."""
     reader = two()

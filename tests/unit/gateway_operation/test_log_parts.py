@@ -173,6 +173,7 @@ def test_a_query_is_read_whole() -> None:
     query = log_query.read(since="1h30m", tail=10, grep="e+")
     assert query.since == 5400
     assert query.tail == 10
+    assert log_query.read(since="90").since == 90, "as for --timeout"
     assert log_query.read(since="2026-11-21T14:00:00+02:00").since == "2026-11-21T12:00:00.000000Z"
     assert log_query.read(after=f"{EPOCH + 5}.1", tail=3).tail == -1
 

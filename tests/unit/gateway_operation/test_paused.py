@@ -37,20 +37,20 @@ def paused(pod: Manifest | None = None, **counts: int) -> Workload:
 
 
 def test_it_stands_by_its_last_decision_whatever_it_asks_for() -> None:
-    decision = place(paused(a1=2, b1=1), (member("a1"), member("b1"), member("c1")), {})
+    decision = place(paused(a1=2, b1=1), (member("a1"), member("b1"), member("c1")), {}, now=NOW)
     assert decision == placed(1, a1=2, b1=1)
     assert demand.stands(paused(a1=2, b1=1))
 
 
 def test_it_moves_out_of_a_cluster_that_leaves_with_as_many_replicas_as_it_had() -> None:
-    decision = place(paused(a1=2, b1=1), (member("a1", leaving=True), member("b1"), member("c1")), {})
+    decision = place(paused(a1=2, b1=1), (member("a1", leaving=True), member("b1"), member("c1")), {}, now=NOW)
     assert sum(row.replicas for row in decision.placement) == 3
     assert {row.cluster for row in decision.placement} <= {"b1", "c1"}
     assert decision.revision == "before"
 
 
 def test_what_was_never_placed_stays_so() -> None:
-    decision = place(with_spec(app(), paused=True), (member("a1"),), {})
+    decision = place(with_spec(app(), paused=True), (member("a1"),), {}, now=NOW)
     assert (decision.placement, decision.unplaced) == ((), 0)
 
 
@@ -107,7 +107,7 @@ def test_a_stopped_workload_wants_none_and_keeps_its_number() -> None:
     assert stopped.replicas == 0
     assert isinstance(stopped.obj, PinApp)
     assert stopped.obj.spec.replicas == 6
-    assert place(stopped, (member("a1"),), {}).placement == ()
+    assert place(stopped, (member("a1"),), {}, now=NOW).placement == ()
 
 
 def test_a_paused_workload_stands_by_its_last_decision_though_it_was_stopped_since() -> None:

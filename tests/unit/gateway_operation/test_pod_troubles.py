@@ -75,6 +75,14 @@ def test_a_volume_that_cannot_be_mounted_says_what_is_missing() -> None:
     assert pod_troubles.sentence(event("FailedMount", text)) == 'volume v cannot be mounted: secret "db" not found'
 
 
+@pytest.mark.parametrize("word", ["config", "secret"])
+def test_a_key_that_a_setting_lacks_is_named(word: str) -> None:
+    """`kubectl` may name one, where the gateway refuses it."""
+    text = f'MountVolume.SetUp failed for volume "v" : references non-existent {word} key: wbe.conf'
+    said = f"volume v cannot be mounted: its {word} has no key wbe.conf: correct the key, or set the {word} with it"
+    assert pod_troubles.sentence(event("FailedMount", text)) == said
+
+
 def test_the_newest_counts_and_other_events_do_not() -> None:
     found = pod_troubles.last_of(
         [
@@ -114,16 +122,17 @@ def test_what_a_former_pod_did_under_the_name_of_another_replica_is_not_told_of_
 
 RUNNING = ContainerState(running=ContainerStateRunning(started_at=NOW))
 CRASHED = ContainerState(waiting=ContainerStateWaiting(reason="CrashLoopBackOff"))
+STATUS_404 = ": the server answers with status 404"
 CHECKS = {
-    "a health check while it starts": ("Readiness", RUNNING, 29, 0, False),
-    "a health check long after the start": ("Readiness", RUNNING, 31, 0, True),
-    "a health check of a program that crashes soon": ("Readiness", RUNNING, 29, 1, False),
-    "a health check long after another start": ("Readiness", RUNNING, 31, 1, True),
-    "a health check of a program that has ended": ("Readiness", CRASHED, 31, 1, False),
-    "a health check of a container that is being made": ("Readiness", None, 31, 0, False),
-    "a liveness check while it starts": ("Liveness", RUNNING, 29, 0, False),
-    "a liveness check that restarts it": ("Liveness", RUNNING, 29, 1, True),
-    "a liveness check that ended it": ("Liveness", CRASHED, 31, 1, True),
+    "a health check while it starts": ("Readiness", RUNNING, 29, 0, "its health check does not pass so far"),
+    "a health check long after the start": ("Readiness", RUNNING, 31, 0, "its health check fails"),
+    "a health check of a program that crashes soon": ("Readiness", RUNNING, 29, 1, ""),
+    "a health check long after another start": ("Readiness", RUNNING, 31, 1, "its health check fails"),
+    "a health check of a program that has ended": ("Readiness", CRASHED, 31, 1, ""),
+    "a health check of a container that is being made": ("Readiness", None, 31, 0, ""),
+    "a liveness check while it starts": ("Liveness", RUNNING, 29, 0, "its liveness check does not pass so far"),
+    "a liveness check that restarts it": ("Liveness", RUNNING, 29, 1, "its liveness check fails"),
+    "a liveness check that ended it": ("Liveness", CRASHED, 31, 1, "its liveness check fails"),
 }
 
 
@@ -133,6 +142,7 @@ def test_a_check_counts_where_it_is_a_cause_and_not_an_effect(case: str) -> None
     status = PodStatus(container_statuses=(ContainerStatus(name="web", state=state, restart_count=restarts),))
     starting = structs.replace(pod(), status=status)
     events = [event("Unhealthy", f"{check} probe failed: HTTP probe failed with statuscode: 404", 5)]
-    assert bool(pod_troubles.last_of(events, [starting], NOW + timedelta(seconds=runs_for))) == said
+    found = pod_troubles.last_of(events, [starting], NOW + timedelta(seconds=runs_for))
+    assert found == ({"web-a1-0": said + STATUS_404} if said else {})
     events = [event("FailedMount", 'MountVolume.SetUp failed for volume "v" : secret "db" not found')]
     assert pod_troubles.last_of(events, [starting], NOW), "a volume needs no time to come"

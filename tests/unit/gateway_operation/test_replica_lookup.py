@@ -7,7 +7,7 @@ import itertools
 import pytest
 from replica_samples import TARGET, pod
 
-from pincompute.gateway.operation.replica_lookup import Replica, choose, container_of, counted, number
+from pincompute.gateway.operation.replica_lookup import Replica, choose, container_of, number
 from pincompute.gateway.problems import Problem
 
 TWO_EACH = {("a", "a1"): 2, ("b", "b1"): 2}
@@ -44,9 +44,22 @@ def test_those_beyond_the_placement_come_behind_all_others() -> None:
     assert (moved["b1-0"], moved["b1-1"]) == (0, 1)
 
 
-def test_before_it_is_placed_the_living_count() -> None:
-    found = [pod("a1", 0), pod("b1", 3), pod("b1", 1, leaving=True)]
-    assert number(found, counted(found)) == {"a1-0": 0, "b1-3": 1, "b1-1": 2}
+def test_replicas_that_stop_keep_their_numbers_while_others_go() -> None:
+    """Two frames of `pin status --watch` named one replica differently."""
+    leaving = [pod(cluster, ordinal, leaving=True) for ordinal in (0, 1, 2) for cluster in ("a1", "b1")]
+    members = (("a", "a1"), ("b", "b1"))
+    for placed in ({}, {("a", "a1"): 1}, TWO_EACH):
+        first = number(leaving, placed, members)
+        for gone in range(len(leaving)):
+            left = leaving[:gone] + leaving[gone + 1 :]
+            assert number(left, placed, members) == {uid: n for uid, n in first.items() if uid != leaving[gone].metadata.uid}
+    assert number(leaving, {}, members) == number(leaving, TWO_EACH, members), "also when all of them stop"
+
+
+def test_no_two_replicas_that_live_have_one_number() -> None:
+    found = [pod(cluster, ordinal) for ordinal in (0, 1, 3, 4) for cluster in ("a1", "b1", "c1")]
+    for placed in ({}, TWO_EACH, {("a", "a1"): 1, ("c", "c1"): 5}):
+        assert len(set(number(found, placed).values())) == len(found)
 
 
 def replicas(*pods: tuple[int, str, bool]) -> list[Replica]:

@@ -16,9 +16,9 @@ from pincompute.api.builtin import NAMESPACES, PODS, Pod
 from pincompute.api.labels import HOST, RESTARTS
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS
-from pincompute.domain import restart_requests
+from pincompute.domain import operation_annotation, restart_requests
 from pincompute.domain.restart_requests import MOST, RestartRequest
-from pincompute.gateway import kubernetes_rbac, operation_annotation
+from pincompute.gateway import kubernetes_rbac
 
 pytestmark = pytest.mark.served
 

@@ -24,6 +24,9 @@ from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.gateway_settings import GatewaySettings, ShellSettings
 from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import user_websockets
+from pincompute.gateway.operation.logs.line_buffer import BufferBudget, LineBuffer
+from pincompute.gateway.operation.logs.line_format import ENCODERS
+from pincompute.gateway.operation.logs.response_format import LogFormatter, LogStream
 from pincompute.gateway.operation.replica_access import ReplicaPlace
 from pincompute.gateway.operation.replica_streams import command_execution, file_copy, shell_transcript, tar_streams
 from pincompute.gateway.operation.replica_streams.file_copy import CopyTarget
@@ -208,6 +211,27 @@ async def test_a_shell_ends_with_the_login_it_was_opened_with() -> None:
     expired = opened(Caller("ann", expires=time.time() + 0.05))
     async with asyncio.timeout(5):
         assert await judging().until_ended(expired) == "the login has expired"
+
+
+@pytest.mark.parametrize(
+    ("expired", "resumable", "said"),
+    [(True, True, ""), (True, False, "the login has expired"), (False, True, "the permission was withdrawn")],
+)
+async def test_logs_that_a_client_resumes_with_a_renewed_login_do_not_say_that_they_end(
+    expired: bool, resumable: bool, said: str
+) -> None:
+    withdrawn, written, buffer = ScriptedAuthorizer(), list[bytes](), LineBuffer(BufferBudget())
+    withdrawn.allowed = expired
+    call = opened(Caller("ann", expires=time.time() - 1 if expired else time.time() + 60))
+    stream = LogStream(never, buffer, LogFormatter(ENCODERS["text/plain"]), call, judging(withdrawn), resumable)
+
+    async def write(piece: bytes) -> None:
+        written.append(piece)
+
+    async with asyncio.timeout(5):
+        await stream.produce(write)
+    assert said.encode() in b"".join(written)
+    assert bool(written) is bool(said)
 
 
 async def test_a_shell_that_is_cancelled_is_recorded_to_its_end(tmp_path: Path) -> None:

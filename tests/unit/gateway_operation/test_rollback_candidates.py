@@ -133,3 +133,18 @@ async def test_where_nothing_can_be_known_that_is_said() -> None:
     there: Any = Away()
     with pytest.raises(Problem, match="does not answer now, and the host keeps no earlier revision"):
         await RollbackCandidates(there, there).of(TARGET, app())
+
+
+def test_a_revision_is_as_old_as_the_deploy_that_brought_it() -> None:
+    """Its age and author were those of the last scale."""
+    made = (("a", "ann"), ("a", "ann"), ("b", "bob"), ("b", "cid"), ("a", "dan"), ("a", "eve"))  # oldest first
+    owner = {"project": "shop", "workload": "PinApp", "name": "web", "uid": "u"}
+    written = [
+        RevisionRecord(**owner, at=NOW + timedelta(seconds=n), generation=n + 1, revision=name, author=author)  # type: ignore[arg-type]
+        for n, (name, author) in enumerate(made)
+    ]
+    found = rollback_candidates.revisions(written[::-1])
+    assert [(each.name, each.at - NOW, each.author) for each in found] == [
+        ("a", timedelta(seconds=4), "dan"),
+        ("b", timedelta(seconds=2), "bob"),
+    ]

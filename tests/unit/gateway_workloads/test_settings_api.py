@@ -20,6 +20,8 @@ from pincompute.kube import api_errors, write_requests
 from pincompute.kube.api_errors import ApiStatus, RequestInfo
 
 DB = "/v1/projects/shop/secrets/db"
+CONF = "/v1/projects/shop/configs/conf"
+APPS = "/v1/projects/shop/apps"
 VALUE = base64.b64encode(b"kestrel").decode()
 
 
@@ -194,3 +196,69 @@ async def test_a_full_namespace_says_what_to_remove(gateway: Running, monkeypatc
     status, problem, _ = await gateway.ask("dan", "PUT", DB, {"data": VALUE})
     assert (status, problem["detail"]) == (409, "the namespace of project shop holds as many secrets as it may")
     assert "remove secrets that nobody uses" in problem["remedy"]
+
+
+WEB = {"kind": "App", "name": "web", "containers": [{"name": "web", "image": "docker.io/shop/web:1"}]}
+
+
+def web(**container: Any) -> dict[str, Any]:
+    return {**WEB, "containers": [{**WEB["containers"][0], **container}]}
+
+
+FILE = {"/etc/web.conf": {"config": "conf", "key": "wbe.conf"}}
+ITEMS = {"name": "conf", "configMap": {"name": "conf", "items": [{"key": "wbe.conf", "path": "web.conf"}]}}
+RESOURCE = {
+    "apiVersion": "pincompute.io/v1alpha1",
+    "kind": "PinApp",
+    "metadata": {"name": "web"},
+    "spec": {"template": {"spec": {"containers": WEB["containers"], "volumes": [ITEMS]}}},
+}
+WRONG_KEYS = [
+    (web(files=FILE), "containers[0].files[/etc/web.conf]", "config conf has no file wbe.conf; did you mean web.conf?"),
+    (web(env={"MODE": FILE["/etc/web.conf"]}), "containers[0].env.MODE", "config conf has no file wbe.conf"),
+    (web(env={"KEY": {"secret": "db", "key": "kex"}}), "containers[0].env.KEY", "secret db has no key kex: it has one, value"),
+    (RESOURCE, "spec.template.spec.volumes[0].configMap.items[0].key", "did you mean web.conf?"),
+]
+
+
+async def with_settings(gateway: Running) -> None:
+    await gateway.ask("dan", "PUT", DB, {"data": VALUE})
+    status, _, _ = await gateway.ask("dan", "PUT", CONF, {"files": {"web.conf": VALUE}})
+    assert status == 200
+
+
+@pytest.mark.parametrize(("document", "field", "said"), WRONG_KEYS)
+async def test_a_key_that_a_setting_lacks_is_refused(gateway: Running, document: Any, field: str, said: str) -> None:
+    await with_settings(gateway)
+    for query in ("", "?dryRun=true"):
+        status, problem, _ = await gateway.ask("dan", "POST", f"{APPS}{query}", document)
+        assert status == 422, problem
+        (error,) = problem["errors"]
+        assert error["field"] == field
+        assert said in error["message"]
+
+
+async def test_a_key_is_judged_by_the_version_that_is_named(gateway: Running) -> None:
+    await with_settings(gateway)
+    assert (await gateway.ask("dan", "PUT", CONF, {"files": {"other.conf": VALUE}}))[0] == 200
+    for config, key, expected in (("conf", "web.conf", 422), ("conf.1", "other.conf", 422), ("conf.1", "web.conf", 201)):
+        document = web(files={"/etc/web.conf": {"config": config, "key": key}})
+        status, answer, _ = await gateway.ask("dan", "POST", APPS, document)
+        assert status == expected, answer
+
+
+async def test_an_optional_key_may_be_missing(gateway: Running) -> None:
+    await with_settings(gateway)
+    document = web(env={"MODE": {"config": "conf", "key": "none", "optional": True}})
+    assert (await gateway.ask("dan", "POST", APPS, document))[0] == 201
+
+
+async def test_a_change_is_judged_by_the_keys_that_it_brings(gateway: Running) -> None:
+    """A key that was there when the app named it holds up no other change, and a whole document asks for it again."""
+    await with_settings(gateway)
+    document = web(files={"/etc/web.conf": {"config": "conf", "key": "web.conf"}})
+    assert (await gateway.ask("dan", "POST", APPS, document))[0] == 201
+    assert (await gateway.ask("dan", "PUT", CONF, {"files": {"other.conf": VALUE}}))[0] == 200
+    assert (await gateway.ask("dan", "PATCH", f"{APPS}/web", {"replicas": 2}))[0] == 200
+    assert (await gateway.ask("dan", "PATCH", f"{APPS}/web", {"containers": web(files=FILE)["containers"]}))[0] == 422
+    assert (await gateway.ask("dan", "PUT", f"{APPS}/web", document))[0] == 422

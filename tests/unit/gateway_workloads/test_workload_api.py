@@ -9,6 +9,7 @@ import pytest
 from workload_gateway import Running
 
 from pincompute.api.meta import Key
+from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS
 from pincompute.kube import write_requests
 
@@ -48,6 +49,19 @@ async def test_one_key_creates_one(gateway: Running):
         assert (status, problem["code"]) == (409, "key-reused")
     status, problem, _ = await gateway.ask("olga", "POST", APPS, app(), **key)
     assert (status, problem["code"]) == (409, "already-exists")
+
+
+async def test_hooks_are_those_of_the_project_as_soon_as_it_is_known_which_these_are(gateway: Running):
+    """One that an app has already stays: an administrator may have taken it away since."""
+    hooked = {"update": {"hooks": [{"name": "board", "when": "BeforeStep"}]}}
+    assert (await gateway.ask("dan", "POST", APPS, app(**hooked)))[0] == 201
+    status = {"status": {"hooks": ["freeze"]}}
+    gateway.host.store.patch(PROJECTS, Key("", "shop"), status, content_type="merge-patch", subresource="status")
+    await gateway.caught_up()
+    status, problem, _ = await gateway.ask("dan", "POST", APPS, app("other", **hooked))
+    assert (status, problem["errors"][0]["field"]) == (422, "update.hooks[0].name"), problem
+    assert "write one of freeze" in problem["errors"][0]["message"]
+    assert (await gateway.ask("dan", "PUT", f"{APPS}/hello", app(replicas=4, **hooked)))[0] == 200
 
 
 async def test_every_mistake_is_told_at_once(gateway: Running):

@@ -19,6 +19,7 @@ from gateway.served_gateway import WITHIN, free_port, populate
 from litestar import post
 
 from pincompute.api import kinds, labels
+from pincompute.api.daemons import PINDAEMONS
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key
@@ -120,7 +121,7 @@ class Running:
                 await self.clusters.cache(HOST, kind).until(newest)
 
 
-_ON_HOST = (PINAPPS, PINPODS, PINREVISIONS, PROJECTS, MEMBERCLUSTERS, PINSECRETS, PINCONFIGS, PINSIDECARS)
+_ON_HOST = (PINAPPS, PINPODS, PINREVISIONS, PROJECTS, MEMBERCLUSTERS, PINSECRETS, PINCONFIGS, PINSIDECARS, PINDAEMONS)
 
 
 @asynccontextmanager

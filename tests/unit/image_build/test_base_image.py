@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pincompute_sdk.images.build import apt_sources, base_image, tool_run
+from pincompute_sdk.images.build import apt_sources, base_image, build_context, tool_run
 from pincompute_sdk.images.image_errors import ImageError
 
 SOURCE = "deb http://user:hunter2@mirror.example/debian bookworm main"
@@ -71,3 +71,14 @@ def test_an_error_names_the_program_that_failed_and_not_the_one_that_started_it(
         tool_run.run(("sh", "-c", "echo no matching distribution; exit 3"), called="pip")
     with pytest.raises(ImageError, match=r"^sh failed with exit status 3"):
         tool_run.run(("sh", "-c", "exit 3"))
+
+
+def test_a_failed_program_repeats_only_the_last_of_the_lines_that_a_user_has_seen() -> None:
+    with pytest.raises(ImageError) as failed:
+        tool_run.run(("sh", "-c", "echo one; echo hidden; echo two; exit 3"), line=lambda text: text != "hidden")
+    assert failed.value.reason.splitlines() == ["hidden", "two"]
+
+
+@pytest.mark.parametrize(("size", "said"), [(0, ""), (49_999, ""), (50_000, ", 0.1 MB"), (24_000_000, ", 24.0 MB")])
+def test_what_rounds_to_nothing_is_left_out(size: int, said: str) -> None:
+    assert build_context.megabytes(size) == said

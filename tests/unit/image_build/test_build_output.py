@@ -118,11 +118,21 @@ def test_a_build_shows_its_commands_alone_and_verbose_shows_all(tmp_path: Path, 
     assert [*quiet, "--> 66ca51aaa94", 'time="x" level=warning msg="y"', "Copying blob sha256:1"] == verbose
 
 
-def test_a_build_that_fails_shows_all_its_last_lines(tmp_path: Path, buildah: Path) -> None:
-    _, refused = _lines(tmp_path, buildah, "echo broken >&2; exit 1", verbose=False)
+def test_a_build_that_fails_tells_its_last_line_and_those_that_were_not_shown(tmp_path: Path, buildah: Path) -> None:
+    """Its steps were printed a second time."""
+    seen, refused = _lines(tmp_path, buildah, "echo broken >&2; exit 1", verbose=False)
     assert refused.message == "Dockerfile cannot be built"
-    assert refused.reason.splitlines()[-2:] == ['time="x" level=warning msg="y"', "broken"]
+    assert seen == ["STEP 1/2: RUN make", "Copying blob of mine", "broken"]
+    assert refused.reason.splitlines() == ["--> 66ca51aaa94", 'time="x" level=warning msg="y"', "broken"]
     assert refused.remedy.endswith("`--verbose` shows all that buildah says")
+
+
+def test_a_base_that_the_platform_does_not_make_is_told_with_the_nearest(tmp_path: Path, buildah: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM pincompute/debain\n")
+    fails = "echo 'short-name \"pincompute/debain\" did not resolve to an alias'; exit 125"
+    _, refused = _lines(tmp_path, buildah, fails, verbose=False)
+    assert refused.message == "Dockerfile: there is no base pincompute/debain"
+    assert refused.remedy == "write `FROM pincompute/debian`"
 
 
 @pytest.mark.skipif(shutil.which("buildah") is None, reason="buildah is not installed")

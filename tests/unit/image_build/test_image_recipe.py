@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -173,3 +174,13 @@ def test_a_base_lies_below_whoever_builds_and_its_content_makes_another_image(
     former = made.fingerprint()
     monkeypatch.setattr(base_image, "get", lambda name, **_: SimpleNamespace(layer=bases[1]))
     assert made.fingerprint() != former
+
+
+def test_what_an_image_copies_has_the_largest_size_however_it_is_named(folder: Path) -> None:
+    """A file that the recipe names alone counts as one in a folder does."""
+    (folder / "data").write_bytes(b"x" * 3000)
+    made = image(folder, "entrypoint: [/app]\nfiles:\n- {from: app.sh, to: /app}\n- {from: data, to: /data}\n")
+    assert made.fingerprint()
+    with pytest.raises(ImageError, match="is too large for an image") as refused:
+        replace(made, largest=2999).fingerprint()
+    assert "the largest: data (2.9 KiB)" in refused.value.reason

@@ -107,7 +107,7 @@ def test_a_folder_that_is_too_large_is_refused_with_its_largest_parts(folder: Pa
     (folder / "sub" / "data").write_bytes(b"x" * 1000)
     with pytest.raises(ImageError) as refused:
         build_context.read(folder, ignore_rules.parse(""), largest=999)
-    assert "the largest: sub (0.0 GiB)" in refused.value.reason
+    assert "the largest: sub (1010 bytes)" in refused.value.reason
     assert ".dockerignore" in refused.value.remedy
     assert "--max-size" in refused.value.remedy
 
@@ -123,3 +123,17 @@ def test_a_named_file_may_not_lie_outside_by_a_link(folder: Path) -> None:
     with pytest.raises(ImageError, match="is outside"):
         build_context.inside(folder, folder / "out")
     assert build_context.inside(folder, folder / "to-file") == folder / "sub" / "tool"
+
+
+@pytest.mark.parametrize(("files", "said"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
+def test_files_are_counted_in_words(files: int, said: str) -> None:
+    assert build_context.counted(files) == said
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(1023, "1023 bytes"), (1536, "1.5 KiB"), (5 << 20, "5.0 MiB"), (3 << 30, "3.0 GiB")]
+)
+def test_what_is_too_large_is_said_in_a_readable_unit(tmp_path: Path, size: int, said: str) -> None:
+    with pytest.raises(ImageError) as refused:
+        build_context.check_size(tmp_path, 1, {"data": size}, size - 1)
+    assert refused.value.reason.startswith(f"it has 1 file with {said}; at most 200000 files with ")

@@ -169,6 +169,26 @@ async def test_listeners_hear_of_members_that_come_later(server: HostileServer) 
         await eventually(lambda: seen == [("late", "first", True), ("late", "second", False)])
 
 
+async def test_changes_that_leave_what_a_listener_reads_the_same_are_not_told(server: HostileServer) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def hear(_cluster: str, obj: Pod, *, initial: bool) -> None:
+        seen.append((obj.metadata.name, obj.spec.node_name))
+
+    async with Clusters(user_agent="pincompute-test/0.1", timing=HURRY, liveness=QUICK) as clusters:
+        clusters.listen("members", PODS, hear, lambda pod: pod.spec.node_name)
+        await clusters.add("a1", ClusterConfig(server=server.address))
+        await clusters.until_synced("a1")
+        server.put("web", nodeName="n1")
+        server.put("web", nodeName="n1", hostname="other")
+        server.put("web", nodeName="n2")
+        server.delete("web")
+        server.put("web", nodeName="n2")
+        server.put("last")
+        await eventually(lambda: ("last", "") in seen)
+    assert seen == [("web", "n1"), ("web", "n2"), ("web", "n2"), ("web", "n2"), ("last", "")]
+
+
 async def test_watches_do_not_wait_out_their_backoff_when_the_member_is_back(server: HostileServer) -> None:
     patient = replace(HURRY, pace=BackoffLimits(base=3600.0, cap=3600.0))
     server.answer = lambda _seen: status(503, "", "starting")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from itertools import islice
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pincompute.api.builtin import Container, Pod, PodSpec, ResourceRequirements
 from pincompute.api.meta import Key, ObjectMeta
-from pincompute.kube.indexer import ALWAYS, Index, IndexEntry, Ranked, Sum
+from pincompute.kube.indexer import ALWAYS, Index, IndexEntry, OfSpec, Ranked, Sum
 from pincompute.kube.object_store import ObjectStore
 
+USED: Sum[Pod] = Sum(lambda p: (IndexEntry(p.spec.node_name, position(p), {"cpu": cpu(p), "pods": 1}),))
 INDEXES: dict[str, Index[Pod]] = {
     "by name": Ranked(lambda p: (p.spec.node_name,) if p.spec.node_name else (), lambda p: (cpu(p), p.metadata.name)),
-    "used": Sum(lambda p: (IndexEntry(p.spec.node_name, position(p), {"cpu": cpu(p), "pods": 1}),)),
+    "used": USED,
 }
 
 
@@ -76,3 +78,37 @@ def test_an_object_made_anew_counts_once():
     store.bury(Key("ns", "a"), "a")
     assert store.total("used", "n1") == {}
     assert list(store.by("by name", "n1")) == []
+
+
+def versioned(version: int, generation: int, node: str, uid: str = "a", at: int = 0) -> Pod:
+    made = pod("a", version, node, at=at)
+    return msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, uid=uid, generation=generation))
+
+
+def test_an_index_of_the_spec_follows_what_it_is_of_and_nothing_else():
+    asked: list[int] = []
+
+    def node(found: Pod) -> tuple[str, ...]:
+        asked.append(int(found.metadata.resource_version))
+        return (found.spec.node_name,)
+
+    store: ObjectStore[Pod] = ObjectStore({"nodes": OfSpec(node, position), "used": OfSpec(USED, position)})
+    steps = [
+        (versioned(1, 1, "n1"), "n1", True),
+        (versioned(2, 1, "n1"), "n1", False),
+        (versioned(3, 2, "n2"), "n2", True),
+        (versioned(4, 2, "n2", at=3), "n2", True),
+        (versioned(5, 2, "n1", uid="b", at=3), "n1", True),
+        (versioned(6, 0, "n2", uid="b", at=3), "n2", True),
+        (versioned(7, 0, "n1", uid="b", at=3), "n1", True),
+    ]
+    for made, where, counts in steps:
+        before = len(asked)
+        store.put(made)
+        assert (len(asked) > before) == counts, made.metadata.resource_version
+        assert [p.metadata.resource_version for p in store.by("nodes", where)] == [made.metadata.resource_version]
+        assert store.total("used", where) == {"cpu": 1, "pods": 1}
+        assert set(store.values("nodes")) == {where}
+    store.remove(steps[-1][0])
+    assert store.total("used", "n1") == {}
+    assert set(store.values("nodes")) == set()

@@ -26,11 +26,13 @@ from pincompute.api.builtin import (
     PodDisruptionBudgetSpec,
     PodSpec,
     PodStatus,
+    ReadinessGate,
 )
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import (
     APP,
-    IMAGE_PULL,
+    IMAGE_PULL_SHARD_UID,
+    IN_PLACE_READY,
     MANAGED_BY,
     ORDINAL,
     PINCOMPUTE,
@@ -81,7 +83,7 @@ def shard(*mix: Share, generation: int = 1, created: datetime = LONG_AGO, deleti
 def pod(
     ordinal: int, of: Share, *, up: bool = True, created: datetime = LONG_AGO, since: datetime = LONG_AGO, **more: Any
 ) -> Pod:
-    """`more`: phase, reason, message, deleting, node, status (of the container), owner, conditions, start_time."""
+    """`more`: phase, reason, message, deleting, node, status (of the container), owner, conditions, start_time, gated."""
     image = template_hash.images(of.template)["web"]
     shape = template_hash.shape(pod_security_defaults.filled(of.template))
     name = f"hello-a1-{ordinal}"
@@ -99,7 +101,11 @@ def pod(
             annotations={ORDINAL: str(ordinal), SHAPE: shape} | more.get("annotations", {}),
             owner_references=(OwnerReference(kind="PinAppShard", name="hello", uid=more.get("owner", UID), controller=True),),
         ),
-        spec=PodSpec(node_name=more.get("node", "n1"), containers=(Container(name="web", image=image),)),
+        spec=PodSpec(
+            node_name=more.get("node", "n1"),
+            readiness_gates=(ReadinessGate(condition_type=IN_PLACE_READY),) if more.get("gated") else (),
+            containers=(Container(name="web", image=image),),
+        ),
         status=PodStatus(
             phase=more.get("phase", "Running"),
             reason=more.get("reason", ""),
@@ -117,10 +123,10 @@ def pulling(of: Share, state: ContainerState | None, *, node: str = "n1", condit
     pull = ImagePull(node, of.revision, images)
     return Pod(
         metadata=ObjectMeta(
-            name=f"hello-a1-pull-{pull.digest}",
+            name=f"hello-a1-pull-{pull.key}",
             namespace="demo",
             uid=f"pull-{node}",
-            labels={MANAGED_BY: PINCOMPUTE, IMAGE_PULL: UID, REVISION: of.revision},
+            labels={MANAGED_BY: PINCOMPUTE, IMAGE_PULL_SHARD_UID: UID, REVISION: of.revision},
             owner_references=(OwnerReference(kind="PinAppShard", name="hello", uid=UID, controller=True),),
         ),
         spec=PodSpec(node_name="" if conditions else node, containers=(Container(name="web", image=images["web"]),)),

@@ -7,16 +7,25 @@ import pytest
 from shard_builders import NOW, PULLED, UID, pod, pulling, seen, shard, share
 
 from pincompute.api import validation_rules
-from pincompute.api.builtin import PODS, ContainerState, ContainerStateRunning, ContainerStateWaiting, Pod, PodStatus
+from pincompute.api.builtin import (
+    PODS,
+    Container,
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateWaiting,
+    Pod,
+    PodSpec,
+    PodStatus,
+)
 from pincompute.api.conditions import Condition
-from pincompute.api.labels import IMAGE_PULL, IN_PLACE, RESTART_REQUEST
+from pincompute.api.labels import IMAGE_PULL_SHARD_UID, IN_PLACE, RESTART_REQUEST
 from pincompute.api.meta import Manifest
 from pincompute.api.shards import ShardBudget
 from pincompute.domain import image_pull
 from pincompute.domain.image_pull import ImagePull
 from pincompute.domain.restart_requests import RestartRequest
 from pincompute.engine.plan import Confirm, Create, Delete, Evict, Patch, Plan, Replace
-from pincompute.operator.replicas import image_pulls
+from pincompute.operator import image_pulls
 from pincompute.operator.replicas.replicas_controller import decide
 
 V1, V2, V3 = share("hello:1"), share("hello:2"), share("hello:3")
@@ -44,7 +53,7 @@ def test_a_replica_that_serves_waits_for_its_node():
     """It requests nothing meanwhile, because it could use no budget; the shard is confirmed before the pod is made."""
     plan = decide(seen(shard(V2), pod(0, V1), pod(1, V1)))
     body = made(plan)
-    assert body["metadata"]["labels"][IMAGE_PULL] == UID
+    assert body["metadata"]["labels"][IMAGE_PULL_SHARD_UID] == UID
     assert body["metadata"]["name"] == pulling(V2, None).metadata.name
     assert [(c["name"], c["image"]) for c in body["spec"]["containers"]] == [("web", "hello:2")]
     assert names(plan, Patch) == []
@@ -117,6 +126,15 @@ def refused_by_its_node() -> Pod:
 def test_where_a_node_takes_no_pod_the_update_does_not_hang(pull: Pod):
     plan = decide(seen(shard(V2), pod(0, V1), pod(1, V1), pulls=(pull,)))
     assert names(plan, Patch) == ["hello-a1-1"]
+
+
+@pytest.mark.parametrize("state", [PULLED, FAILING])
+def test_a_pod_that_pulls_another_image_decides_nothing(state: ContainerState):
+    made = pulling(V2, state)
+    other = msgspec.structs.replace(made, spec=PodSpec(node_name="n1", containers=(Container(name="web", image="hello:9"),)))
+    plan = decide(seen(shard(V2), pod(0, V1), pod(1, V1), pulls=(other,)))
+    assert (names(plan, Patch), names(plan, Delete)) == ([], [made.metadata.name])
+    assert told(plan).get("causes", []) == []
 
 
 def test_a_replica_that_does_not_serve_does_not_wait():

@@ -307,7 +307,7 @@ def test_observe_tells_own_pods_from_marked_ones_and_from_names_that_are_taken()
         taken=frozenset({"hello-a1-1"}),
         draining=frozenset({"n1"}),
         budget=None,
-        room={"n1": room},
+        allocatable={"n1": room},
     )
 
 

@@ -282,26 +282,29 @@ def test_what_the_node_refuses_leads_to_another_pod_where_that_is_allowed(case: 
     assert bool([a for a in plan.actions if isinstance(a, Evict | Delete)]) is replaced
     status = told(plan)
     assert said in status["message"]
+    words = {"Infeasible": "ResizeInfeasible", "Deferred": "ResizeDeferred", "Error": "ResizeError"}
+    assert [cause["reason"] for cause in status["causes"]] == [words[found.reason]]
     assert status["readyReplicas"] == 1
     assert status["disruptionRequests"].get("evictions", 0) == int(replaced)
     if case == "deferred":
         assert plan.wake_after == 120
 
 
-IMPOSSIBLE: dict[str, tuple[Pod, Share, dict[str, Any]]] = {
+NEEDS_NEW_POD: dict[str, tuple[Pod, Share, dict[str, Any]]] = {
     "a node that reports nothing, as simulated ones": (running(SMALL, reports=False), LARGE, {}),
-    "a node that is smaller": (running(SMALL), LARGE, {"room": {"n1": {"cpu": "2", "memory": "100Mi"}}}),
+    "a node that is smaller": (running(SMALL), LARGE, {"allocatable": {"n1": {"cpu": "2", "memory": "100Mi"}}}),
 }
 
 
-@pytest.mark.parametrize("case", IMPOSSIBLE)
+@pytest.mark.parametrize("case", NEEDS_NEW_POD)
 def test_where_a_node_cannot_resize_there_is_a_new_pod_or_the_replica_keeps_its_revision(case: str):
-    present, wanted, more = IMPOSSIBLE[case]
+    present, wanted, more = NEEDS_NEW_POD[case]
     plan = decide(seen(of(wanted), present, **more))
     assert [a.ref.key.name for a in plan.actions if isinstance(a, Evict)] == ["hello-a1-0"]
     plan = decide(seen(of(wanted, in_place="Require"), present, **more))
     assert [a for a in plan.actions if isinstance(a, Evict | Patch)] == []
     assert "replicas cannot get the new resources in place, because its node" in told(plan)["message"]
+    assert [cause["reason"] for cause in told(plan)["causes"]] == ["ResizeNeedsNewPod"]
 
 
 def test_a_container_that_restarts_for_its_memory_counts_as_not_serving_until_it_has():
@@ -309,7 +312,7 @@ def test_a_container_that_restarts_for_its_memory_counts_as_not_serving_until_it
     policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
     small, large = sized("64Mi", resizePolicy=policy), sized("128Mi", resizePolicy=policy)
     (update,) = written(decide(seen(of(large), running(small))))
-    assert msgspec.json.decode(update.body["metadata"]["annotations"][RESIZE])["ending"] == {"web": "id-0"}
+    assert msgspec.json.decode(update.body["metadata"]["annotations"][RESIZE])["restarting"] == {"web": "id-0"}
     half = applied(running(small), update)
     plan = decide(seen(of(large), half))
     assert (told(plan)["readyReplicas"], told(plan).get("availableReplicas", 0)) == (1, 0), "nothing has told it to end yet"
@@ -317,7 +320,7 @@ def test_a_container_that_restarts_for_its_memory_counts_as_not_serving_until_it
     assert told(decide(seen(of(large), applied(half, resize)))).get("readyReplicas", 0) == 0
     more_cpu = share("hello:1", replicas=1, resources=amounts("64Mi", "200m"), resizePolicy=policy)
     (update,) = written(decide(seen(of(more_cpu), running(small))))
-    assert "ending" not in msgspec.json.decode(update.body["metadata"]["annotations"][RESIZE])
+    assert "restarting" not in msgspec.json.decode(update.body["metadata"]["annotations"][RESIZE])
 
 
 def test_a_pod_that_was_never_resized_is_left_with_what_it_has():

@@ -16,7 +16,7 @@ from pincompute.api.builtin import (
     ContainerStatus,
 )
 from pincompute.api.conditions import Condition, find
-from pincompute.api.labels import IN_PLACE
+from pincompute.api.labels import IN_PLACE, WORKLOAD
 from pincompute.api.meta import Key
 from pincompute.api.shards import PINAPPSHARDS, PinAppShard, ShardStatus
 from pincompute.api.workloads import UnreadyCause
@@ -226,7 +226,7 @@ TROUBLES = {
         "CrashLoopBackOff",
         (
             "container web ended with exit code 0; an app keeps running: start the server in the foreground, or deploy a unit "
-            "for work that ends"
+            "with `restartPolicy: Never` for work that ends"
         ),
         True,
     ),
@@ -371,6 +371,25 @@ def test_what_ends_before_its_check_can_have_failed_has_ended_by_itself(ran, sai
     broken = pod(0, V1, status=container(terminated=how), up=False)
     found = unready_reason.find(UnreadyPods([broken], {broken.metadata.name}, {V1.revision: TEMPLATE}), NOW)
     assert said in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("Always", "container web ended with exit code 0; a unit starts again when it ends: write `restartPolicy: Never`"),
+        ("Never", ""),
+    ],
+)
+def test_a_unit_that_ends_well_is_told_how_it_stays_ended(policy, said):
+    """It was told to become a unit, which it is."""
+    ended = pod(0, V1, status=container(terminated=DONE.terminated), up=False)
+    named = msgspec.structs.replace(ended.metadata, labels={**ended.metadata.labels, WORKLOAD: "PinPod"})
+    of_unit = msgspec.structs.replace(ended, metadata=named)
+    template = {"spec": {"restartPolicy": policy, "containers": []}}
+    found = unready_reason.causes(
+        unready_reason.find(UnreadyPods([of_unit], {of_unit.metadata.name}, {V1.revision: template}), NOW)
+    )
+    assert [cause.message.startswith(said) for cause in found] == ([True] if said else [])
 
 
 def test_what_a_registry_answers_is_the_same_at_every_attempt():

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from pincompute.kube.api_client import ApiClient
-from pincompute.kube.api_errors import RequestInfo, Unreachable
+from pincompute.kube.api_errors import ApiStatus, KubeError, RequestInfo, Unreachable, of_status
 from pincompute.region import cli
 from pincompute.region.cluster import manifest_installer
 from pincompute.region.cluster.manifest_installer import Installer
@@ -17,19 +17,29 @@ NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo
 KINDS = b'{"resources": [{"name": "namespaces", "kind": "Namespace", "namespaced": false}]}'
 
 
-class SilentClient:
+REQUEST = RequestInfo("a1", "PATCH", "/")
+FAILURES = {
+    "silent": Unreachable(REQUEST, "connection timeout"),
+    "starting": of_status(
+        REQUEST, ApiStatus("Failure", 403, "Forbidden", 'namespaces "demo" is forbidden: not yet ready to handle request'), 403
+    ),
+}
+
+
+class BusyClient:
     """Answers every second request."""
 
     name = "a1"
 
-    def __init__(self) -> None:
+    def __init__(self, failure: KubeError = FAILURES["silent"]) -> None:
         self.answered: list[str] = []
+        self._failure = failure
         self._asked = 0
 
     async def request(self, verb: str, path: str, **_options: Any) -> bytes:
         self._asked += 1
         if self._asked % 2:
-            raise Unreachable(RequestInfo(self.name, verb, path), "connection timeout")
+            raise self._failure
         self.answered.append(f"{verb} {path}")
         return KINDS
 
@@ -39,22 +49,23 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_installer, "PAUSE", 0.0)
 
 
-async def test_a_request_to_which_no_answer_comes_is_repeated() -> None:
-    client = SilentClient()
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_request_that_a_busy_server_does_not_serve_is_repeated(failure: str) -> None:
+    client = BusyClient(FAILURES[failure])
     await Installer(cast("ApiClient", client)).apply(NAMESPACE)
     assert client.answered == ["GET /api/v1", "PATCH /api/v1/namespaces/demo"]
 
 
 async def test_a_server_that_stays_silent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_installer, "PATIENCE", -1.0)
-    with pytest.raises(Unreachable, match="GET /api/v1 on a1: connection timeout"):
-        await Installer(cast("ApiClient", SilentClient())).apply(NAMESPACE)
+    with pytest.raises(Unreachable, match="on a1: connection timeout"):
+        await Installer(cast("ApiClient", BusyClient())).apply(NAMESPACE)
 
 
 async def test_a_kind_that_is_not_served_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_installer, "ESTABLISHED", -1.0)
     with pytest.raises(RegionError, match="cluster a1 does not serve ConfigMap of v1"):
-        await Installer(cast("ApiClient", SilentClient())).apply({**NAMESPACE, "kind": "ConfigMap"})
+        await Installer(cast("ApiClient", BusyClient())).apply({**NAMESPACE, "kind": "ConfigMap"})
 
 
 def test_a_step_that_took_too_long_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,19 @@ def test_a_pod_that_ends_or_shares_its_nodes_network_has_no_elements(state: Poli
     assert not state.take()
 
 
+def test_an_address_is_given_up_when_its_last_pod_ends_and_no_other_has_it(state: PolicyState):
+    state.pod(Key("p7", "web-0"), pod("p7", "web-0", "10.0.7.1"))
+    state.pod(Key("p8", "next"), pod("p8", "next", "10.0.7.2"))
+    state.pod(Key("p7", "web-1"), None)
+    state.pod(Key("p7", "web-2"), None)
+    state.pod(Key("p9", "next"), pod("p9", "next", "10.0.7.3"))
+    state.pod(Key("p7", "web-3"), msgspec.structs.replace(pod("p7", "web-3", "10.0.7.4"), status=ended("10.0.7.4")))
+    assert state.take_given_up() == {"10.0.7.4"}, "the others are unchanged, shared, or taken again"
+    assert not state.take_given_up()
+    state.pod(Key("p8", "next"), None)
+    assert state.take_given_up() == {"10.0.7.2"}
+
+
 def ended(address: str) -> object:
     return msgspec.convert({"podIP": address, "phase": "Succeeded"}, type(pod("a", "b", "").status))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pincompute.region.nodes import uncounted_files
 from pincompute.region.nodes.node_init import FIRST_DELAY, LAST_DELAY, STEADY, DaemonCommand, NodeDaemon
 
 pytestmark = pytest.mark.programs
@@ -72,7 +73,8 @@ def keeper(tmp_path: Path) -> Iterator[Keeper]:
         "name": "n",
         "logs": str(tmp_path),
         "keep": [],
-        "kubelet_directory": "",
+        "kubelet_directory": str(tmp_path / "kubelet"),
+        "containerd_directory": str(tmp_path / "containerd"),
         "cgroup": "/pincompute-test/absent",
         "path": os.environ["PATH"],
         "processes": processes,
@@ -100,6 +102,15 @@ def test_daemon_waits_for_the_path_it_needs(keeper: Keeper) -> None:
     assert keeper.starts("second") == []
     (keeper.folder / "socket").touch()
     eventually(lambda: len(keeper.starts("second")) == 1, "the start of what waited")
+
+
+def test_what_a_pod_writes_to_a_file_of_the_node_is_bounded_while_the_daemons_run(keeper: Keeper) -> None:
+    (keeper.folder / "socket").touch()
+    eventually(lambda: bool(keeper.starts("first") and keeper.starts("second")), "both starts")
+    message = keeper.folder / "kubelet" / "pods" / "uid" / "containers" / "web" / "3db59d87"
+    message.parent.mkdir(parents=True)
+    message.write_bytes(b"x" * (1 << 20))
+    eventually(lambda: message.stat().st_size == uncounted_files.LARGEST, "the file is cut")
 
 
 def test_ending_it_ends_its_daemons(keeper: Keeper) -> None:

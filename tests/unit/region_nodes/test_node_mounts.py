@@ -27,11 +27,12 @@ home = Path(sys.argv[1])
 kubelet, cgroup = str(home / "kubelet"), sys.argv[2] + "/n"
 node_init.arrange(
     node_init.NodeSettings(
-        name="n", logs="", keep=(str(home),), kubelet_directory=kubelet, cgroup=cgroup, path="", processes=(),
-        pid_max=str(home / "pid_max"),
+        name="n", logs="", keep=(str(home),), kubelet_directory=kubelet, containerd_directory="", cgroup=cgroup, path="",
+        processes=(), pid_max=str(home / "pid_max"), bound={"/var/log/pods": str(home / "pods")},
     )
 )
 Path("/var/lib/kubelet/lasts").write_text("")
+Path("/var/log/pods/lasts").write_text("")
 Path("/run/vanishes").write_text("")
 seen = {name: Path("/proc/sys", name).read_text().strip() for name in node_init.KERNEL}
 print(json.dumps({
@@ -65,6 +66,7 @@ def test_node_sees_its_home_and_its_own_folders(home: Path) -> None:
     assert seen["kept"]
     assert seen["private"] == ["kubelet"]
     assert (home / "kubelet" / "lasts").exists()
+    assert (home / "pods" / "lasts").exists()
     assert not Path("/run/vanishes").exists()
     assert seen["forwards"] == "1"
     assert seen["groups"] == len(cgroups.hierarchies())

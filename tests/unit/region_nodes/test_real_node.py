@@ -48,6 +48,7 @@ def test_containerd_restricts_the_oom_score_and_uses_the_regions_runc_and_regist
     images = config["plugins"]["io.containerd.cri.v1.images"]
     assert config["version"] == 3
     assert runtime["restrict_oom_score_adj"] is True
+    assert runtime["ignore_image_defined_volumes"] is True  # kubelet counts no volume that containerd makes of itself
     assert runtime["containerd"]["runtimes"]["runc"]["options"]["BinaryName"] == "/opt/programs/runc"
     assert images["pinned_images"]["sandbox"] == f"{image_ownership.REGISTRY}/{real_node.PAUSE}"
     assert Path(images["registry"]["config_path"]) / image_ownership.REGISTRY / "hosts.toml" in real_node.configuration(
@@ -83,6 +84,25 @@ def test_kubelet_limits_what_one_pod_may_take_and_answers_nobody_it_does_not_kno
     assert (config["containerLogMaxSize"], config["containerLogMaxFiles"]) == ("10Mi", 5)
     assert config["maxParallelImagePulls"] > 1  # only without serializeImagePulls
     assert config["serializeImagePulls"] is False
+
+
+def test_kubelet_evicts_by_inodes_too_and_on_a_file_system_without_inodes_never() -> None:
+    thresholds = yaml.safe_load(files()["kubelet.yaml"])["evictionHard"]
+    signals = {"nodefs.available", "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree"}
+    assert thresholds.keys() == {*signals, "memory.available"}
+    assert all(thresholds[signal].endswith("%") for signal in signals)  # of 0 inodes that is 0, and 0 is not below 0
+
+
+def test_the_first_process_bounds_files_in_the_folders_that_kubelet_and_containerd_have() -> None:
+    settings = msgspec.json.decode(files()["init.json"], type=NodeSettings)
+    assert settings.kubelet_directory == "/srv/home/nodes/a1-node-0/kubelet"
+    assert settings.containerd_directory == tomllib.loads(files()["containerd.toml"].decode())["root"]
+
+
+def test_logs_are_where_programs_of_a_node_look_for_them() -> None:
+    settings = msgspec.json.decode(files()["init.json"], type=NodeSettings)
+    logs = yaml.safe_load(files()["kubelet.yaml"])["podLogsDir"]
+    assert settings.bound == {"/var/log/pods": logs, "/var/log/pincompute": "/srv/home/nodes/a1-node-0/project-logs"}
 
 
 def test_a_node_reads_the_limit_of_processes_of_the_machine_and_not_of_its_own_namespace() -> None:
@@ -165,7 +185,7 @@ def test_kwok_only_plays_the_nodes_that_are_marked_for_it() -> None:
 
 def test_stages_cover_a_pods_life_and_never_strip_finalizers() -> None:
     stages = {stage["metadata"]["name"]: stage["spec"] for stage in yaml.safe_load_all(simulated_nodes.STAGES.read_text())}
-    assert set(stages) == {"node-ready", "pod-running", "pod-succeeded", "pod-gone"}
+    assert set(stages) == {"node-ready", "pod-running", "pod-ready", "pod-succeeded", "pod-gone"}
     assert stages["pod-gone"]["next"] == {"delete": True}
 
 

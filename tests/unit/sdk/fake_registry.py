@@ -32,12 +32,15 @@ class FakeRegistry:
     asked: list[httpx2.Request] = field(default_factory=list)
     issued: list[Scopes] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    quiet: float = 60.0
     fails: Failure = lambda _: None
     lifetime: int = 300
 
     def client(self, siblings: Siblings = lambda _: ()) -> RegistryClient:
         http = httpx2.Client(base_url="https://registry.test", transport=httpx2.MockTransport(self._answer))
-        return RegistryClient(RegistryConnection("registry.test", http, self._issue, self.slept.append), siblings=siblings)
+        connection = RegistryConnection("registry.test", http, self._issue, self.slept.append, self.told.append, self.quiet)
+        return RegistryClient(connection, siblings=siblings)
 
     def methods(self) -> list[str]:
         return [request.method for request in self.asked]

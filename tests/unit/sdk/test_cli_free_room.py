@@ -18,7 +18,7 @@ def app(**status: Any) -> App:
 
 
 def server(room: str) -> Any:
-    answer = Explanation(name="web", project="demo", state="Pending", sentences=(), room=room)
+    answer = Explanation(kind="app", name="web", project="demo", state="Pending", sentences=(), room=room)
     return SimpleNamespace(explain=lambda project, name: answer if (project, name) == ("demo", "web") else None)
 
 

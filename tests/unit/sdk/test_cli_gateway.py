@@ -399,9 +399,11 @@ DELETED = {
         ("admin", "sidecar", "delete", "proxi"),
         "proxy",
     ),
+    "daemon": (("admin", "daemon", "apply", "-f", "daemon.yaml", "--detach"), ("admin", "daemon", "delete", "logz"), "logs"),
     "a login at a registry": (("registry", "login", "ghcr.io", "-u", "ann"), ("registry", "logout", "gcr.io"), "ghcr.io"),
     "a role": (("project", "grant", "william", "viewer", "--yes"), ("project", "revoke", "wiliam"), "william"),
 }
+DAEMON = "kind: Daemon\nname: logs\ncontainer: {image: registry.internal/logs:1}\n"
 SIDECAR = "kind: Sidecar\nname: proxy\ncontainer: {name: proxy, image: registry.internal/proxy:1}\n"
 
 
@@ -412,6 +414,7 @@ async def test_a_name_that_nothing_has_is_refused_before_the_question(
     """It gets the nearest name that there is. A terminal is not there, so a question would be another refusal."""
     made, mistyped, name = DELETED[case]
     _write("sidecar.yaml", SIDECAR)
+    _write("daemon.yaml", DAEMON)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x\n")))
     done = await pin(*made, user="root")
     assert done.code == 0, done.err
@@ -425,6 +428,7 @@ ASKED = {
     "secret": (("secret", "delete", "db-password"), "secret db-password with all its versions"),
     "config": (("config", "delete", "web-conf"), "config web-conf with all its versions"),
     "sidecar": (("admin", "sidecar", "delete", "proxy"), "sidecar proxy"),
+    "daemon": (("admin", "daemon", "delete", "logs"), "daemon logs, and end its copies on every node"),
     "project": (("project", "delete", "quarry"), "project quarry with its secrets and volumes"),
 }
 
@@ -433,13 +437,37 @@ ASKED = {
 async def test_what_may_be_deleted_is_asked_about_and_still_there(pin: Pin, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words, what = ASKED[case]
     _write("sidecar.yaml", SIDECAR)
+    _write("daemon.yaml", DAEMON)
     await pin("project", "create", "quarry", user="root")
-    for made, *_ in (DELETED["secret"], DELETED["config"], DELETED["sidecar"]):
+    for made, *_ in (DELETED["secret"], DELETED["config"], DELETED["sidecar"], DELETED["daemon"]):
         await pin(*made, user="root")
     for _ in range(2):
         said = await pin(*words, user="root")
         assert said.code == 2, said
         assert f"  reason: Delete {what}?" in said.err
+
+
+async def test_a_daemon_is_written_read_paused_and_refused_where_it_must_be_a_sidecar(pin: Pin) -> None:
+    """M-44, M-107: a program that cannot be shared by all pods of a node is refused with the field and the reason."""
+    _write("daemon.yaml", DAEMON + "sharing: {tenancy: PerProject}\n")
+    refused = await pin("admin", "daemon", "apply", "-f", "daemon.yaml", "--detach", user="root")
+    assert (refused.code, "sharing.tenancy" in refused.err, "it must be a sidecar" in refused.err) == (2, True, True), refused
+    dual = DAEMON + "sharing: {dataPath: true, mode: Dual, sidecar: NAME}\n"
+    _write("daemon.yaml", dual.replace("NAME", "absent"))
+    refused = await pin("admin", "daemon", "apply", "-f", "daemon.yaml", "--detach", user="root")
+    assert (refused.code, "sidecar absent does not exist" in refused.err) == (2, True), refused
+    _write("daemon.yaml", dual.replace("NAME", "proxy"))
+    _write("sidecar.yaml", SIDECAR)
+    for words in (("sidecar", "apply", "-f", "sidecar.yaml", "--detach"), ("daemon", "apply", "-f", "daemon.yaml", "--detach")):
+        done = await pin("admin", *words, user="root")
+        assert done.code == 0, done.err
+    assert (await pin("admin", "daemon", "list", "-o", "name", user="root")).out == "daemon/logs\n"
+    assert "is paused" in (await pin("admin", "daemon", "pause", "logs", user="root")).out
+    assert (await pin("admin", "daemon", "status", "logs", "-o", "jsonpath={.spec.paused}", user="root")).out.strip() == "true"
+    assert "is resumed" in (await pin("admin", "daemon", "resume", "logs", user="root")).out
+    none = await pin("admin", "daemon", "rollback", "logs", "--detach", user="root")
+    assert "has no such version before the present one" in none.err
+    assert (await pin("admin", "daemon", "list")).code != 0
 
 
 async def test_a_setting_in_use_is_refused_before_the_question_and_nothing_is_deleted(pin: Pin) -> None:

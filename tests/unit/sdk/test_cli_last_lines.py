@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
-from pincompute_sdk.cli import last_lines, wait
+from pincompute_sdk.cli import last_lines, list_command, logs_command, target, wait
 from pincompute_sdk.core.errors import PinError
+from pincompute_sdk.generated.kinds import KINDS
 
+Lines: TypeAlias = list[tuple[str, str]]
 APP: Any = SimpleNamespace(project="demo", name="web", status=None)
 REPLICA: Any = SimpleNamespace(
     name="web/0", state="Running", containers=(SimpleNamespace(name="main", crashed=True, restarts=1, state="Terminated"),)
@@ -16,28 +18,34 @@ REPLICA: Any = SimpleNamespace(
 
 
 class Logs:
-    """Answers with the lines of the former run, of the present one, and of the one that is the former by then."""
+    """Answers with the lines of the present run and of the former one."""
 
-    def __init__(self, *runs: list[tuple[str, str]]) -> None:
-        self._runs = list(runs)
+    def __init__(self, present: Lines, former: Lines) -> None:
+        self._runs = {None: present, True: former}
 
-    def logs(self, *_: object, **__: object) -> list[SimpleNamespace]:
-        return [SimpleNamespace(text=text, mark=mark) for text, mark in self._runs.pop(0)]
+    def logs(self, *_: object, previous: bool | None, **__: object) -> list[SimpleNamespace]:
+        return [SimpleNamespace(text=text, mark=mark) for text, mark in self._runs[previous]]
 
 
-RUNS: dict[str, tuple[list[list[tuple[str, str]]], str]] = {
-    "a former run": ([[("FATAL", "")]], "  FATAL"),
-    "the first run": ([[], [("FATAL", "")]], "  FATAL"),
-    "it restarts meanwhile": ([[("the log is gone", "trouble")], [], [("FATAL", "")]], "  FATAL"),
-    "it wrote nothing": ([[], [], []], "main in web/0 wrote nothing before it ended"),
-    "a log that is gone": (
-        [[("the log is gone", "trouble")], [], [("the log is gone", "trouble")]],
-        "the last lines of main in web/0 cannot be read now: the log is gone",
-    ),
-    "a node that is silent": (
-        [[], [("a node does not answer", "gap")], []],
-        "the last lines of main in web/0 cannot be read now: a node does not answer",
-    ),
+FATAL: Lines = [("FATAL", "")]
+GONE: Lines = [("the log is gone", "trouble")]
+SILENT: Lines = [("a node does not answer", "gap")]
+CANNOT = "the last lines of main in web/0 cannot be read now: "
+NOTHING = (
+    "main in web/0 wrote nothing before it ended, so its logs do not say why: "
+    "check its command and arguments, or let it write what it does"
+)
+RUNS: dict[str, tuple[str, Lines, Lines, str]] = {
+    "it is down": ("Terminated", FATAL, [("older", "")], "  FATAL"),
+    "it waits before the next start": ("Waiting", FATAL, FATAL, "  FATAL"),
+    "it restarts meanwhile": ("Terminated", [], FATAL, "  FATAL"),
+    "it runs again": ("Running", [("it starts", "")], FATAL, "  FATAL"),
+    "it wrote nothing": ("Terminated", [], [], NOTHING),
+    "it wrote nothing, and its node has forgotten the run before": ("Terminated", [], GONE, NOTHING),
+    "it runs again and wrote nothing": ("Running", [("it starts", "")], [], NOTHING),
+    "its log is gone": ("Terminated", GONE, GONE, CANNOT + "the log is gone"),
+    "it runs again, and the log is gone": ("Running", [], GONE, CANNOT + "the log is gone"),
+    "a node that is silent": ("Waiting", SILENT, [], CANNOT + "a node does not answer"),
 }
 
 
@@ -60,6 +68,27 @@ def test_a_log_that_cannot_be_asked_for_is_not_silence() -> None:
 
 @pytest.mark.parametrize("case", RUNS)
 def test_last_lines_are_shown_or_it_is_said_why_not(case: str) -> None:
-    runs, said = RUNS[case]
-    them: Any = Logs(*runs)
-    assert last_lines.of(them, APP, [REPLICA])[-1] == said
+    state, present, former, said = RUNS[case]
+    crashed = SimpleNamespace(name="main", crashed=True, restarts=1, state=state)
+    replica: Any = SimpleNamespace(name="web/0", state="Running", containers=(crashed,))
+    them: Any = Logs(present, former)
+    assert last_lines.of(them, APP, [replica])[-1] == said
+
+
+@pytest.mark.parametrize(
+    ("asked", "container", "said"),
+    [
+        ("web", "", "the run of app web before the last restart wrote nothing, or its node has removed its log"),
+        ("web/0", "main", "the run of app web before the last restart wrote nothing, or its node has removed its log"),
+        ("web/1", "", "there is no log of an earlier run: no container of app web that you ask for has restarted"),
+        ("web", "side", "there is no log of an earlier run: no container of app web that you ask for has restarted"),
+    ],
+)
+def test_a_run_that_wrote_nothing_is_told_from_one_that_never_was(asked: str, container: str, said: str) -> None:
+    assert logs_command.no_earlier_log([REPLICA], target.parse(asked), container) == said
+
+
+def test_a_list_that_is_filtered_does_not_say_that_there_is_nothing() -> None:
+    assert list_command.view_of(KINDS["apps"], filtered=True).nothing == "no apps match; leave the filters out to see all"
+    assert list_command.view_of(KINDS["units"], filtered=True).nothing.startswith("no units match")
+    assert list_command.view_of(KINDS["apps"]).nothing.startswith("no apps; ")

@@ -9,7 +9,16 @@ from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.status_tree import TreeLine
 from pincompute_sdk.core.websocket import ProgramExit
-from pincompute_sdk.generated.models import App, Container, ReplicaContainerStatus, ReplicaStatus, Status, ZoneStatus
+from pincompute_sdk.generated.models import (
+    App,
+    Container,
+    HookStatus,
+    ReplicaContainerStatus,
+    ReplicaStatus,
+    RolloutProgress,
+    Status,
+    ZoneStatus,
+)
 
 
 def zone(name: str, ready: int, age: str = "") -> list[TreeLine]:
@@ -87,6 +96,36 @@ def test_a_command_that_did_not_start_has_a_remedy_of_its_own(message: str, reme
     with pytest.raises(CommandError) as caught:
         remote_terminal._code(ProgramExit(None, message))
     assert remedy in caught.value.remedy
+
+
+HOOKS: dict[str, tuple[HookStatus, str, str]] = {
+    "agrees": (HookStatus(name="board", when="BeforeStep", state="Accepted"), "board, before the step: ✔ agrees", "green"),
+    "waits": (
+        HookStatus(name="board", when="BeforeStep", state="Waiting", message="at noon"),
+        'board, before the step: asks the update to wait: "at noon"',
+        "yellow",
+    ),
+    "refuses": (
+        HookStatus(name="proof", when="AfterStep", state="Refused", message="a freeze"),
+        'proof, after the step: ✘ refuses: "a freeze"',
+        "red",
+    ),
+    "is silent": (
+        HookStatus(name="proof", when="AfterStep", state="Unknown", message="no answer within 8 s"),
+        "proof, after the step: no verdict so far, because no answer within 8 s",
+        "yellow",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_each_hook_of_an_update_has_a_line(name: str) -> None:
+    hook, said, style = HOOKS[name]
+    made = RolloutProgress(state="Progressing", revision="v2", step=0, steps=3, replicas=2, hooks=(hook,))
+    drawn = status_tree.lines(msgspec.structs.replace(APP, status=Status(state="Progressing", rollout=made)), ())
+    (line,) = (line for line in drawn if hook.name in line.text)
+    assert line.parts == ((said, style),)
+    assert ("waits until the hooks below agree" in [each.text.strip() for each in drawn]) is (hook.state != "Accepted")
 
 
 def test_a_replica_that_stops_shows_no_containers() -> None:

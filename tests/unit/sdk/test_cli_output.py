@@ -186,6 +186,21 @@ def test_every_page_explains_every_argument_and_option(words: list[str], capsys:
     assert "\nExamples\n  pin " in page
 
 
+@pytest.mark.parametrize(
+    "words", [("admin", "sidecar"), ("admin", "sidecar", "pause"), ("admin", "daemon"), ("admin", "audit"), ("admin", "limits")]
+)
+def test_a_page_shows_the_examples_of_its_own_command(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    shown = capsys.readouterr().out.partition("\nExamples\n")[2].splitlines()
+    assert shown
+    assert all(line.startswith(f"  pin {' '.join(words)} ") for line in shown)
+
+
+def test_a_duration_is_called_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["delete", "--help"]) == 0
+    assert "--timeout DURATION " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", tuple(command_table.every()), ids=lambda command: command.name)
 def test_examples_are_what_the_command_takes(command: CommandEntry) -> None:
     for example in command.examples:

@@ -8,17 +8,22 @@ from typing import Any, cast
 
 from pincompute_sdk.cli import rollback_hint, status
 from pincompute_sdk.core.errors import UnreachableError
-from pincompute_sdk.generated.models import App, Explanation, Status
+from pincompute_sdk.generated.models import App, Explanation, RollbackCandidate, Status
 
 BACK = "`pin rollback web` goes back to revision v1, which ran well"
+WELL = RollbackCandidate(revision="v1", ran_well=True)
 
 
 def app(state: str, stalled: str = "ErrImagePull") -> App:
     return App(name="web", project="demo", status=Status(state=state, stalled=stalled))
 
 
-def server(rollback: str) -> Any:
-    answer = Explanation(name="web", project="demo", state="Stalled", sentences=(), rollback=rollback)
+def explanation(rollback: RollbackCandidate | None, kind: str = "app", missing: tuple[str, ...] = ()) -> Explanation:
+    return Explanation(kind=kind, name="web", project="demo", state="Stalled", sentences=(), rollback=rollback, missing=missing)
+
+
+def server(rollback: RollbackCandidate | None) -> Any:
+    answer = explanation(rollback)
     return SimpleNamespace(explain=lambda project, name: answer if (project, name) == ("demo", "web") else None)
 
 
@@ -35,17 +40,25 @@ class WatchedWorkloads:
     def replicas(self, _project: str, _name: str) -> SimpleNamespace:
         return SimpleNamespace(items=())
 
-    def explain(self, _project: str, _name: str) -> SimpleNamespace:
+    def explain(self, _project: str, _name: str) -> Explanation:
         self.asked += 1
-        return SimpleNamespace(rollback=BACK)
+        return explanation(WELL)
 
 
 def test_a_stalled_app_with_a_revision_that_ran_well_has_a_way_back() -> None:
-    assert rollback_hint.of(server(BACK), app("Stalled")) == (BACK,)
-    assert rollback_hint.of(server(BACK), app("Degraded")) == (BACK,), "it has lost replicas since"
-    assert rollback_hint.of(server(""), app("Stalled")) == ()
-    assert rollback_hint.possible(server(BACK), app("Stalled"))
-    assert not rollback_hint.possible(server(""), app("Stalled"))
+    assert rollback_hint.of(server(WELL), app("Stalled")) == (BACK,)
+    assert rollback_hint.of(server(WELL), app("Degraded")) == (BACK,), "it has lost replicas since"
+    assert rollback_hint.of(server(None), app("Stalled")) == ()
+    assert rollback_hint.possible(server(WELL), app("Stalled"))
+    assert not rollback_hint.possible(server(None), app("Stalled"))
+
+
+def test_the_sentence_says_what_is_known_of_the_revision_and_where_the_rest_stands() -> None:
+    assert rollback_hint.sentence(explanation(WELL, "unit")) == BACK.replace("web", "unit/web")
+    unknown = rollback_hint.sentence(explanation(RollbackCandidate(revision="v2")))
+    assert unknown == "`pin rollback web` goes back to revision v2, the one before; whether it ran well is not known now"
+    elsewhere = rollback_hint.sentence(explanation(None, missing=("rollback",)))
+    assert elsewhere == "`pin explain web` says which revision it can go back to, if any"
 
 
 def test_an_app_that_is_not_stalled_asks_nothing() -> None:

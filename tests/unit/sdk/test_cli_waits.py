@@ -18,10 +18,12 @@ from pincompute_sdk.generated.kinds import Workload
 from pincompute_sdk.generated.models import (
     App,
     Container,
+    Explanation,
     Health,
     KeptRevision,
     ReplicaContainerStatus,
     ReplicaStatus,
+    RollbackCandidate,
     RolloutProgress,
     Secret,
     Status,
@@ -64,7 +66,7 @@ class FakeWorkloads:
     versions: Sequence[Workload] = ()
     found: Sequence[ReplicaStatus] = ()
     kept: Sequence[KeptRevision] = ()
-    rollback: str = ""
+    rollback: RollbackCandidate | None = None
     _next: Iterator[Workload] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,8 +81,8 @@ class FakeWorkloads:
     def revisions(self, _project: str, _name: str) -> SimpleNamespace:
         return SimpleNamespace(items=self.kept)
 
-    def explain(self, *_names: str) -> SimpleNamespace:
-        return SimpleNamespace(rollback=self.rollback)
+    def explain(self, *_names: str) -> Explanation:
+        return Explanation(kind="app", name="bad", project="demo", state="Stalled", sentences=(), rollback=self.rollback)
 
 
 def fake(*versions: Workload) -> Any:
@@ -215,7 +217,7 @@ def test_a_restart_is_done_when_that_replica_or_container_is_another_run_and_rea
 
 def test_a_new_value_is_rolled_out_when_another_revision_runs_everywhere() -> None:
     """The app itself does not change, so its generation says nothing."""
-    condition = RolledOut(cast("Any", FakeWorkloads()), former="v2a")
+    condition = RolledOut(cast("Any", FakeWorkloads()), former="v2a", later=str)
     assert not condition.met(app())
     assert not condition.met(
         msgspec.structs.replace(app(ready=1), status=msgspec.structs.replace(app(1).status, revision="v2b"))
@@ -275,7 +277,12 @@ STALLS = {
 def test_what_cannot_become_what_was_asked_for_ends_the_wait_with_the_way_back(case: str) -> None:
     ready, revisions, change, message, remedy = STALLS[case]
     with pytest.raises(CommandError) as caught:
-        followed(FakeWorkloads((app(ready, stalled="NoRoom"),), kept=revisions, rollback="`pin rollback bad`"), change)
+        followed(
+            FakeWorkloads(
+                (app(ready, stalled="NoRoom"),), kept=revisions, rollback=RollbackCandidate(revision="v2a", ran_well=True)
+            ),
+            change,
+        )
     assert caught.value.message.startswith(message)
     assert caught.value.remedy.startswith(remedy)
     assert (caught.value.exit_code, caught.value.reason) == (1, "why")
@@ -322,6 +329,92 @@ def test_what_is_late_offers_only_what_is_possible(case: str) -> None:
     assert caught.value.message == "bad is not ready after -1 s: 1 of 2 replicas is ready"
     assert caught.value.remedy == f"it continues on the server when the cause is gone: `pin explain bad`{undo}"
     assert caught.value.exit_code == 6
+
+
+OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "another command": ({"args": ("y",)}, {}, "containers"),
+    "another scale": ({}, {"replicas": 1}, "replicas"),
+    "a stop": ({}, {"stopped": True}, "stopped"),
+    "another pause at the end": ({}, {"termination_grace_period": "5s"}, "terminationGracePeriod"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_change_that_another_command_replaces_is_not_said_to_run(case: str) -> None:
+    """It ended with `bad runs`, though no replica ran what it had asked for."""
+    container, more, said = OTHERS[case]
+    asked = msgspec.structs.replace(app(settled=False), generation=4, author="ann")
+    web = msgspec.structs.replace(asked.containers[0], **container)
+    other = msgspec.structs.replace(app(), generation=5, author="bob", containers=(web,), **more)
+    server = FakeWorkloads((asked, other), found=replicas(BEGAN, BEGAN))
+    with pytest.raises(CommandError, match="bad was changed again by bob while this command waited") as caught:
+        wait.follow(asked, 60, FollowedChange("the deploy"), Settled(cast("Any", server)), lambda _app: None)
+    assert (caught.value.reason, caught.value.exit_code) == (f"changed since: {said}", 1)
+
+
+def test_an_app_that_was_deleted_and_made_again_is_not_the_one_that_was_changed() -> None:
+    """It ended with `bad runs`, of an app that the command had never changed."""
+    asked = msgspec.structs.replace(app(settled=False), created=BEGAN, generation=4)
+    other = msgspec.structs.replace(app(), created=BEGAN + timedelta(minutes=1), generation=1, author="bob")
+    server = FakeWorkloads((asked, other), found=replicas(BEGAN, BEGAN))
+    told = "bad was deleted while this command waited, and another one of this name was made by bob"
+    with pytest.raises(CommandError, match=told) as caught:
+        wait.follow(asked, 60, FollowedChange("the deploy"), Settled(cast("Any", server)), lambda _app: None)
+    assert caught.value.exit_code == 1
+
+
+def test_a_value_that_a_later_one_replaces_is_not_said_to_be_rolled_out() -> None:
+    """The app runs, with another value; the setting is asked for once for each revision."""
+    asked: list[str] = []
+    status = app().status
+    assert status is not None
+    former, rolled = (
+        msgspec.structs.replace(app(), status=msgspec.structs.replace(status, revision=name)) for name in ("v2a", "v2c")
+    )
+
+    def later() -> str:
+        asked.append("secret db")
+        return "secret db was set again by bob"
+
+    server = FakeWorkloads((former, former, rolled), found=replicas(BEGAN, BEGAN))
+    condition = RolledOut(cast("Any", server), former="v2a", later=later)
+    with pytest.raises(CommandError, match="secret db was set again by bob"):
+        wait.follow(former, 60, FollowedChange("the rollout"), condition, lambda _app: None)
+    assert len(asked) == 1
+
+
+def test_a_change_of_something_else_lets_a_command_wait_on() -> None:
+    """Another one approved a step or took a note, which the generation counts as well."""
+    asked = msgspec.structs.replace(app(settled=False), generation=4)
+    done = msgspec.structs.replace(app(), generation=5, annotations={"note": "x"})
+    server = FakeWorkloads((asked, done), found=replicas(BEGAN, BEGAN))
+    condition = Settled(cast("Any", server))
+    assert wait.follow(asked, 60, FollowedChange("the deploy"), condition, lambda _app: None) is done
+
+
+def test_the_number_of_an_autoscaler_replaces_no_deploy() -> None:
+    asked = msgspec.structs.replace(app(settled=False), generation=4, author="ann")
+    done = msgspec.structs.replace(app(), generation=5, author="", replicas=app().replicas)
+    asked = msgspec.structs.replace(asked, replicas=1)
+    server = FakeWorkloads((asked, done), found=replicas(BEGAN, BEGAN))
+    assert wait.follow(asked, 60, FollowedChange("the deploy"), Settled(cast("Any", server)), lambda _app: None) is done
+
+
+NOT_PASSED = "its health check does not pass so far: the server answers with status 404"
+
+
+@pytest.mark.parametrize(("reason", "said"), [(NOT_PASSED, NOT_PASSED), ("", "web does not pass its health check yet")])
+def test_an_update_that_is_late_says_what_its_new_replicas_wait_for(reason: str, said: str) -> None:
+    """The former ones serve, so their number tells nothing."""
+    web = ReplicaContainerStatus(name="web", state="Running", reason="does not pass its health check yet")
+    new = ReplicaStatus(name="bad/2", zone="a", state="Starting", reason=reason, containers=(web,))
+    seen, old = app(ready=2), (*replicas(BEGAN, BEGAN), *replicas(None, state="Stopping"))
+    assert seen.status is not None
+    seen = msgspec.structs.replace(seen, status=msgspec.structs.replace(seen.status, updated=1, replicas=3))
+    with pytest.raises(CommandError) as caught:
+        followed(FakeWorkloads((seen,), found=(*old, new)), FollowedChange("the deploy"), seconds=-1)
+    assert caught.value.message.endswith(": 2 of 2 replicas are ready, and 1 of 2 has the present revision")
+    assert caught.value.reason == f"why\nbad/2: {said}"
 
 
 @pytest.mark.parametrize(

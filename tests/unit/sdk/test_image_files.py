@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,17 @@ def test_a_name_is_read_in_every_form():
     assert {text: str(image_name.parse(text, "shop")) for text in NAMES} == NAMES
 
 
-@pytest.mark.parametrize("text", ["", "Web:1", "web:", "web:1@sha256:1", "../web:1", "web:a b", "docker.io:80/web:1"])
+@pytest.mark.parametrize("text", ["", "Web:1", "web:", "web:1@sha256:1", "../web:1", "web:a b"])
 def test_a_name_that_is_none_is_refused(text: str):
     with pytest.raises(ImageError, match="is not the name of an image"):
         image_name.parse(text, "shop")
+
+
+@pytest.mark.parametrize("host", ["docker.io", "docker.io:80", "localhost", "localhost:5000", "127.0.0.1:5000"])
+def test_another_registry_is_told_from_a_project(host: str):
+    with pytest.raises(ImageError, match=f"names the registry {host}, and images go to the region's own") as refused:
+        image_name.parse(f"{host}/x/api:2", "shop")
+    assert refused.value.remedy == "leave the registry out: write shop/api:2"
 
 
 def test_the_image_for_the_nodes_is_chosen_of_an_index(tmp_path: Path):
@@ -47,8 +55,9 @@ def test_the_image_for_the_nodes_is_chosen_of_an_index(tmp_path: Path):
 
 def test_an_image_for_another_platform_is_refused_by_its_configuration(tmp_path: Path):
     layout = LayoutFolder(tmp_path / "layout")
-    with pytest.raises(ImageError, match="it is not for linux/amd64"):
+    with pytest.raises(ImageError, match="it is not for linux/amd64") as refused:
         open_layout(layout.write(layout.image(architecture="arm64"))).image()
+    assert refused.value.remedy.startswith("`pin image build` builds for that, or `docker build --platform linux/amd64`")
 
 
 def test_a_layout_that_lacks_a_part_is_refused(tmp_path: Path):
@@ -57,6 +66,20 @@ def test_a_layout_that_lacks_a_part_is_refused(tmp_path: Path):
     layout.root.joinpath("blobs", "sha256", image.blobs[0].digest.removeprefix("sha256:")).unlink()
     with pytest.raises(ImageError, match="lacks the blob"):
         image.open(image.blobs[0].digest)
+
+
+def test_what_an_archive_lacks_is_said_of_the_archive(tmp_path: Path):
+    """It is unpacked into a folder that nobody knows."""
+    layout = LayoutFolder(tmp_path / "layout")
+    described = layout.image()
+    layout.write(described)
+    layout.root.joinpath("blobs", "sha256", described["digest"].removeprefix("sha256:")).unlink()
+    file = tmp_path / "web.tar"
+    with tarfile.open(file, "w") as archive:
+        archive.add(layout.root, arcname=".")
+    with pytest.raises(ImageError) as refused:
+        image_archive.unpack(file, tmp_path).images()
+    assert refused.value.message == f"{file} lacks the blob {described['digest']}"
 
 
 def test_what_docker_saved_before_it_wrote_layouts_is_converted(tmp_path: Path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +137,31 @@ def test_a_registry_that_stays_away_is_named(image: LayoutImage):
     with registry.client() as client, pytest.raises(ImageError, match="is busy or fails"):
         client.push(image, NAME)
     assert len(registry.slept) == 4  # between five attempts
+    assert registry.told[0] == "the registry registry.test is busy or fails (503): trying again in 0 s, attempt 2 of 5"
+    assert [text.rpartition(" attempt ")[2] for text in registry.told] == ["2 of 5", "3 of 5", "4 of 5", "5 of 5"]
+
+
+def test_a_registry_that_does_not_answer_is_told_while_it_is_waited_for(image: LayoutImage):
+    """A push was mute for minutes."""
+    registry = FakeRegistry(quiet=0.05)
+    told = threading.Event()
+
+    def fails(_request: httpx2.Request) -> None:
+        if not told.is_set():
+            assert _soon(lambda: registry.told)
+            told.set()
+
+    registry.fails = fails
+    with registry.client() as client:
+        assert client.push(image, NAME) == image.manifest.digest
+    assert registry.told[0] == "the registry registry.test has not answered for 0 s: waiting for it, at most 60 s"
+
+
+def _soon(condition: Callable[[], object]) -> bool:
+    end = time.monotonic() + 10
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return bool(condition())
 
 
 @pytest.mark.parametrize(("asked", "slept"), [("3", 3.0), ("600", 30.0)], ids=["what it asks for", "no longer than 30 s"])

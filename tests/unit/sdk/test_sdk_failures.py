@@ -23,6 +23,7 @@ from fake_server import Reply, answering, document, problem
 from pincompute_sdk import Client, errors
 from pincompute_sdk.core import retry
 from pincompute_sdk.core.configuration import Context
+from pincompute_sdk.core.errors import PinError
 from pincompute_sdk.core.exchange import DeprecationNotice
 
 from pincompute.gateway.problems import CODES
@@ -55,6 +56,19 @@ def test_refused_fields_are_named() -> None:
     ):
         pin.apps.create("demo", APP)
     assert [(f.field, f.message) for f in caught.value.fields] == [("containers[0].image", "is missing")]
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "said"),
+    [
+        ("registry.internal/shop/web:9: not found.", "not found", "registry.internal/shop/web:9: not found. push it"),
+        ("it is not there", "Not there.", "it is not there. push it"),
+        ("the registry refuses this (404)", "not found", "the registry refuses this (404). not found. push it"),
+        ("no answer", "", "no answer. push it"),
+    ],
+)
+def test_a_reason_that_the_message_says_is_not_said_twice(message: str, reason: str, said: str) -> None:
+    assert str(PinError(message, reason=reason, remedy="push it")) == said
 
 
 def test_nothing_listens() -> None:

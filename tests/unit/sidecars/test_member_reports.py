@@ -65,6 +65,10 @@ def test_a_true_report_is_believed_as_it_is() -> None:
         ({"pods": 4, "versions": (row(pods=4, ready=-9),)}, {"pods": 4, "versions": (row(pods=4),)}),
         ({"pods": 4, "versions": (row(pods=4, ready=4, unplaced=4),)}, {"pods": 4, "versions": (row(pods=4, unplaced=4),)}),
         ({"pods": 4, "versions": (row(failing=3, message="x"),)}, {"pods": 4, "versions": (row(message="x"),)}),
+        (
+            {"pods": 4, "versions": (row(pods=1, awaiting_image=10**30, pulling=10**30, failing=9, message="x"),)},
+            {"pods": 4, "versions": (row(pods=1, awaiting_image=3, pulling=3, failing=4, message="x"),)},
+        ),
         ({"pods": 4, "versions": (row(pods=1), row(pods=4, failing=4))}, {"pods": 4, "versions": (row(pods=1),)}),
         ({"users": ("shop/web", "shop/invented", "x" * 10**6)}, {"users": ("shop/web",)}),
     ],

@@ -242,14 +242,27 @@ def member(
     failing: int = 0,
     starting: int = 0,
     unplaced: int = 0,
+    awaiting: int = 0,
+    pulling: int = 0,
+    says: str = "",
     **more: Any,
 ) -> FleetMember:
-    """Of the new pods, these many fail, start, or have no node."""
-    ready = new - failing - starting - unplaced
-    says = "metrics crashes" if failing else ""
+    """Of the new pods, these many fail, start, or have no node. The nodes of others are `awaiting` the image, and so many
+    are `pulling` it."""
+    ready = max(0, new - failing - starting - unplaced)
+    says = says or ("metrics crashes" if failing else "")
     rows = (
         VersionStatus(revision=ONE.revision, pods=pods - new, ready=pods - new),
-        VersionStatus(revision=TWO.revision, pods=new, ready=ready, failing=failing, unplaced=unplaced, message=says),
+        VersionStatus(
+            revision=TWO.revision,
+            pods=new,
+            ready=ready,
+            awaiting_image=awaiting,
+            pulling=pulling,
+            failing=failing,
+            unplaced=unplaced,
+            message=says,
+        ),
     )
     of = shard(allowed)
     settled = PinSidecarShardStatus(observed_generation=3, pods=pods, versions=rows)
@@ -338,9 +351,56 @@ def test_pods_that_cannot_take_the_version_yet_hold_up_a_step_until_its_deadline
     assert (waits.record.step, waits.record.state, waits.wake_after) == (0, "Progressing", 1.0)
     baking = decided(*members, at=600, rollout=begun)
     assert (baking.record.healthy_since, baking.wake_after) == (NOW + timedelta(seconds=600), 10.0)
-    assert baking.message == "3 pods did not take it within 600 s and will when their apps allow it"
+    assert (
+        baking.message == "3 pods did not take it within 600 s and will when their apps allow it and their nodes have its image"
+    )
     done = decided(*members, at=610, rollout=baking.record)
     assert (done.record.step, done.record.state) == (1, "Progressing")
+
+
+def test_an_image_that_a_node_cannot_pull_fails_the_step_before_any_pod_has_it() -> None:
+    begun = SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW)
+    after = decided(member("a", awaiting=4, failing=1, allowed=ALL), member("b"), rollout=begun)
+    assert (after.record.state, after.record.failure) == ("RollingBack", "in zone a: metrics crashes")
+
+
+@pytest.mark.parametrize(
+    ("facts", "failure"),
+    [
+        ({"awaiting": 4}, "the nodes of 4 pods of zone a lack its image, 600 s after step 1 began"),
+        (
+            {"new": 2, "awaiting": 2, "says": "no answer"},
+            "the nodes of 2 pods of zone a lack its image (no answer), 600 s after step 1 began",
+        ),
+        ({"new": 2, "awaiting": 2}, ""),  # others have it, and these follow when their nodes have it
+    ],
+)
+def test_a_step_whose_nodes_never_get_the_image_fails_at_its_deadline(facts: dict[str, Any], failure: str) -> None:
+    begun = SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW)
+    members = member("a", allowed=ALL, **facts), member("b")
+    assert decided(*members, at=599, rollout=begun).record.state == "Progressing"
+    after = decided(*members, at=600, rollout=begun)
+    assert (after.record.state, after.record.failure) == ("RollingBack" if failure else "Progressing", failure)
+
+
+def test_a_step_waits_for_nodes_that_pull_however_many_there_are() -> None:
+    """A member of 1,000 nodes pulls on 8 at a time, which takes longer than a deadline."""
+    begun = SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW)
+    b = member("b", 2000)
+    slow = decided(member("a", 1000, new=8, awaiting=992, pulling=8, allowed=ALL), b, at=600, rollout=begun)
+    assert (slow.record.state, slow.record.step, slow.record.since) == ("Progressing", 0, None)
+    assert slow.message == "waits until the nodes of 992 pods have pulled its image"
+    refused = member("a", 1000, new=990, awaiting=10, allowed=ALL), b  # no room for what pulls: nothing comes any more
+    last = decided(*refused, at=2000, rollout=slow.record)
+    assert (last.record.since, last.record.healthy_since, last.wake_after) == (NOW + timedelta(seconds=2000), None, 600.0)
+    assert decided(*refused, at=2600, rollout=last.record).record.healthy_since == NOW + timedelta(seconds=2600)
+
+
+def test_nodes_that_pull_keep_no_step_from_failing() -> None:
+    begun = SidecarRollout(revision=TWO.revision, zones=("a", "b"), since=NOW)
+    members = member("a", new=2, starting=1, awaiting=2, pulling=2, allowed=ALL), member("b")
+    assert decided(*members, at=599, rollout=begun).record.state == "Progressing"
+    assert decided(*members, at=600, rollout=begun).record.state == "RollingBack"
 
 
 def test_a_pod_that_no_node_takes_is_no_sign_of_a_bad_version() -> None:

@@ -1,4 +1,4 @@
-"""`pin admin`: what administrators do: the audit log, clusters, sidecars, and a project's Pod Security and limits."""
+"""`pin admin`: what administrators do: the audit log, clusters, sidecars, daemons, and Pod Security and limits of projects."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, cast
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from pincompute_sdk.cli import doubtful_amounts, help_pages, options, prompt
+from pincompute_sdk.cli.admin_daemon import daemon
 from pincompute_sdk.cli.admin_sidecar import sidecar
 from pincompute_sdk.cli.exit_codes import FAILURE
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where, Yes
@@ -25,9 +26,10 @@ DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 PATIENCE = 300.0  # seconds: a log of years is read whole
 PAGE = 500  # records asked for at a time
 app = help_pages.group("admin")
-audit = App(name="audit", help="Search the audit log, newest first; `verify` checks that nobody changed it.", version_flags=[])
+audit = help_pages.inner_group("admin", "audit", "Search the audit log, newest first; `verify` checks that nobody changed it.")
 app.command(audit)
 app.command(sidecar)
+app.command(daemon)
 
 
 def _free(part: Callable[[Room], int], shown: Callable[[int], str]) -> Callable[[Cluster], str]:
@@ -198,9 +200,10 @@ def limits(
     cpu: Annotated[str, Parameter(help="CPU that these pods request: 20, 500m.")] = "",
     memory: Annotated[str, Parameter(help="Memory that they request: 64Gi.")] = "",
     storage: Annotated[str, Parameter(help="Ephemeral storage that they may write: 200Gi.")] = "",
-    container_storage: Annotated[
+    default_container_storage: Annotated[
         str, Parameter(help="Ephemeral storage that a container may write whose template says nothing of it: 2Gi.")
     ] = "",
+    volumes: Annotated[str, Parameter(help="Bytes that volume claims of these pods request: 2Ti.")] = "",
     documents: Annotated[str, Parameter(help="Bytes of documents of apps and units, with revisions: 64Mi.")] = "",
     settings: Annotated[str, Parameter(help="Bytes of all versions of secrets and configs: 64Mi.")] = "",
     images: Annotated[str, Parameter(help="Bytes of images in the region's registry: 50Gi.")] = "",
@@ -215,12 +218,23 @@ def limits(
     """Set limits of one project, and show all of them. Without options, only show them."""
     formats.check(output)
     counts = {"workloads": workloads, "pods": pods}
-    amounts = {"cpu": cpu, "memory": memory, "storage": storage, "documents": documents}
-    amounts |= {"containerStorage": container_storage, "settings": settings, "images": images}
+    amounts = {"cpu": cpu, "memory": memory, "storage": storage, "volumes": volumes}
+    amounts |= {
+        "defaultContainerStorage": default_container_storage,
+        "documents": documents,
+        "settings": settings,
+        "images": images,
+    }
     asked = {name: value for name, value in {**counts, **amounts}.items() if value not in (None, "")}
     if not yes:
         doubts = doubtful_amounts.of_bytes(
-            {"memory": memory, "storage": storage, "containerStorage": container_storage, "images": images}
+            {
+                "memory": memory,
+                "storage": storage,
+                "defaultContainerStorage": default_container_storage,
+                "volumes": volumes,
+                "images": images,
+            }
         )
         prompt.doubt(doubts, f"Limit project {project} to this?", "correct the amount, or add --yes")
     with options.client(where) as pin:

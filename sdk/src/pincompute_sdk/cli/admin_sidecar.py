@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from pincompute_sdk.cli import checked_deletion, options, status_tree
+from pincompute_sdk.cli import checked_deletion, help_pages, options, status_tree
 from pincompute_sdk.cli.checked_deletion import DeletableKind
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import FAILURE, TIMEOUT, USAGE
@@ -31,10 +31,8 @@ PACE = 1.0  # seconds between two looks at a rollout
 FAILED = ("RolledBack", "Held")
 ENDED = ("Complete", "AwaitingApproval", "Paused", *FAILED)  # nothing more happens until somebody, or something, changes
 SidecarName = Annotated[str, Parameter(help="A sidecar.")]
-sidecar = App(
-    name="sidecar",
-    help="Containers of the platform in users' pods: apply, list, status, pause, resume, rollback, delete.",
-    version_flags=[],
+sidecar = help_pages.inner_group(
+    "admin", "sidecar", "Containers of the platform in users' pods: apply, list, status, pause, resume, rollback, delete."
 )
 SIDECARS: ResourceView[Sidecar] = ResourceView(
     kind="sidecar",
@@ -44,6 +42,7 @@ SIDECARS: ResourceView[Sidecar] = ResourceView(
         TableColumn("pods", lambda s: str(s.pods)),
         TableColumn("updated", lambda s: f"{s.updated} of {s.pods}"),
         TableColumn("since", lambda s: age(s.since)),
+        TableColumn("paid by", lambda s: s.spec.paid_by),
         TableColumn("image", lambda s: s.spec.container.image, long=True),
         TableColumn("message", lambda s: s.message, long=True),
     ),
@@ -174,7 +173,7 @@ def _lines(found: Sidecar) -> Iterator[TreeLine]:
     step = f"  step {min(found.step + 1, found.steps)} of {found.steps}" if found.state == "Progressing" else ""
     state = (found.state, terminal.style_of(found.state))
     yield TreeLine("", ((found.name, "bold"), ("  ", ""), state, (f"  {found.updated}/{found.pods} pods updated{step}", "")))
-    yield TreeLine("", ((f"version {found.revision} · {found.spec.container.image}", "dim"),))
+    yield TreeLine("", ((f"version {found.revision} · {found.spec.container.image} · {_requests(found)}", "dim"),))
     if found.stable and found.stable != found.revision:
         yield TreeLine("", ((f"before: version {found.stable} · {found.stable_image}", "dim"),))
     if found.message:
@@ -184,6 +183,12 @@ def _lines(found: Sidecar) -> Iterator[TreeLine]:
     if found.users:
         more = " and others" if len(found.users) >= 10 else ""
         yield TreeLine("", ((f"used by {', '.join(found.users)}{more}", "dim"),))
+
+
+def _requests(found: Sidecar) -> str:
+    container = found.spec.container
+    payer = "each project" if found.spec.paid_by == "Project" else "the platform"
+    return f"cpu {container.cpu} and memory {container.memory} in each pod, paid by {payer}"
 
 
 def _zone(zone: SidecarZone) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WIDEST = 100  # columns that are easy to read
 NARROW = 50  # columns below which explanations stand under their names
-LABELS = 28  # columns that names may take beside explanations
+LABELS = 31  # columns that names may take beside explanations
 
 
 class HelpPage:
@@ -38,12 +38,14 @@ class HelpPage:
 
 
 class CommandGroup(App):
-    """A command of it shows the examples that are its own, and not those of its neighbours."""
+    """A command of it shows the examples that are its own, and not those of its neighbours. `words` lead to it."""
+
+    words: tuple[str, ...] = ()
 
     def command(self, obj: Any = None, name: Any = None, *, alias: Any = None, **more: Any) -> Any:
         if obj is not None and not isinstance(obj, App):
             word = str(name or obj.__name__.strip("_").replace("_", "-"))
-            more.setdefault("help_epilogue", command_table.listed("pin", command_table.examples_of((*self.name, word))))
+            more.setdefault("help_epilogue", command_table.listed("pin", command_table.examples_of((*self.words, word))))
         return super().command(obj, name, alias=alias, **more)
 
 
@@ -52,7 +54,7 @@ def group(name: str) -> App:
     found = command_table.find(name)
     if found is None:
         raise LookupError(f"{name} is not in the table of commands")
-    return CommandGroup(
+    made = CommandGroup(
         name=name,
         help=found.summary,
         help_epilogue=command_table.examples("pin", found),
@@ -60,6 +62,16 @@ def group(name: str) -> App:
         version_flags=[],
         group_parameters="Options",
     )
+    made.words = (name,)
+    return made
+
+
+def inner_group(above: str, name: str, summary: str) -> App:
+    """A command of a group that has commands of its own, with the group's examples that are about it."""
+    epilogue = command_table.listed("pin", command_table.examples_of((above, name)))
+    made = CommandGroup(name=name, help=summary, help_epilogue=epilogue, version_flags=[])
+    made.words = (above, name)
+    return made
 
 
 def _print(console: Console, text: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import last_lines, options, target
+from pincompute_sdk.cli import last_lines, options, rollback_hint, target
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
@@ -239,7 +239,7 @@ def explain(name: Named = "", /, *, output: OutputOption = "table", where: Where
             terminal.out(Styled(explanation.name, "bold"))
         for sentence in explanation.sentences:
             terminal.out(sentence)
-    for line in (*more, *(each.rollback for each in found if each.rollback)):
+    for line in (*more, *(way for each in found if (way := rollback_hint.sentence(each)))):
         terminal.out(line)
     if not found:
         terminal.err(f"{EXPLANATION.nothing}")

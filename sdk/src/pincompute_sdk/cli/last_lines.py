@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LINES = 5
 NAMED = 3  # replicas with the same reason
+RUNNING = "Running"
 WITHIN = 5.0  # seconds; the answer must not wait for a zone that is unreachable
 
 
@@ -33,21 +34,29 @@ def of(them: WorkloadsResource, app: Workload, replicas: Sequence[ReplicaStatus]
 
 
 def reported(replicas: Sequence[ReplicaStatus]) -> tuple[str, ...]:
-    """Returns what is reported of replicas that are not ready, each thing once."""
+    """Returns what is reported of replicas that are not ready, or what their containers wait for, each thing once."""
     told: dict[str, list[str]] = {}
     for replica in replicas:
-        if replica.reason and not replica.ready:
-            told.setdefault(replica.reason, []).append(replica.name)
+        reason = replica.reason or _awaited(replica)
+        if reason and not replica.ready:
+            told.setdefault(reason, []).append(replica.name)
     return tuple(f"{', '.join(names[:NAMED])}: {reason}" for reason, names in told.items())
+
+
+def _awaited(replica: ReplicaStatus) -> str:
+    """Returns what a container that runs waits for; why others do not run is in the status of the workload."""
+    if replica.state == status_tree.STOPPING:
+        return ""
+    return next((f"{c.name} {c.reason}" for c in replica.containers if c.state == RUNNING and not c.ready and c.reason), "")
 
 
 def _lines(
     them: WorkloadsResource, app: Workload, replica: ReplicaStatus, container: ReplicaContainerStatus
 ) -> tuple[str, ...]:
     number = replica.name.rpartition("/")[2]
-    gap = ""
-    # A container that has not been started again has no former run; one that restarts meanwhile has just got one.
-    for previous in (True, None, True):
+    gaps: list[str] = []
+    # The run that ended is the present one of a container that is down, and the former one if it restarts meanwhile.
+    for previous in (True,) if container.state == RUNNING else (None, True):
         found = tuple(
             them.logs(
                 app.project, app.name, replica=number, container=container.name, tail=LINES, previous=previous, within=WITHIN
@@ -56,10 +65,11 @@ def _lines(
         lines = tuple(line.text.rstrip() for line in found if not line.mark and line.text.strip())
         if lines:
             return (f"last lines of {container.name} in {replica.name}:", *(f"  {line}" for line in lines[-LINES:]))
-        gap = next((line.text for line in found if line.mark), gap)
-    if gap:
-        return (f"the last lines of {container.name} in {replica.name} cannot be read now: {gap}",)
-    return (f"{container.name} in {replica.name} wrote nothing before it ended",)
+        gaps.append(next((line.text for line in found if line.mark), ""))
+    if gaps[0]:
+        return (f"the last lines of {container.name} in {replica.name} cannot be read now: {gaps[0]}",)
+    silent = f"{container.name} in {replica.name} wrote nothing before it ended, so its logs do not say why"
+    return (f"{silent}: check its command and arguments, or let it write what it does",)
 
 
 def _crashed(app: Workload, replicas: Sequence[ReplicaStatus]) -> tuple[ReplicaStatus, ReplicaContainerStatus] | None:
@@ -73,5 +83,5 @@ def _crashed(app: Workload, replicas: Sequence[ReplicaStatus]) -> tuple[ReplicaS
     found = next((each for each in every if each[1].crashed), None)
     if found is not None or app.status is None or not app.status.stalled:
         return found
-    running = (each for each in every if each[1].restarts and each[1].state == "Running")
+    running = (each for each in every if each[1].restarts and each[1].state == RUNNING)
     return max(running, key=lambda each: each[1].restarts, default=None)

@@ -43,8 +43,14 @@ if TYPE_CHECKING:
 PAGE = 500
 
 
-def view_of(kind: Kind) -> ResourceView[Workload]:
-    return APPS if kind is USUAL else replace(APPS, kind=kind.word, nothing=f"no {kind.plural}")
+def view_of(kind: Kind, *, filtered: bool = False) -> ResourceView[Workload]:
+    """Returns the table. Where only some are asked for and none is found, there may be others."""
+    view = APPS if kind is USUAL else replace(APPS, kind=kind.word, nothing=f"no {kind.plural}")
+    return replace(view, nothing=f"no {kind.plural} match; leave the filters out to see all") if filtered else view
+
+
+def _is_filtered(asked: dict[str, Any]) -> bool:
+    return any(asked[name] for name in ("tier", "zone", "state", "label", "text"))
 
 
 def list_(
@@ -80,7 +86,7 @@ def list_(
         for page in _pages(options.workloads(pin, chosen), project, {**asked, "limit": PAGE}):
             found += page.items
             unreachable.update(page.unreachable)
-    formats.many(view_of(chosen), found, shown)
+    formats.many(view_of(chosen, filtered=_is_filtered(asked)), found, shown)
     warn_of(unreachable)
 
 
@@ -95,7 +101,7 @@ def _watch(them: WorkloadsResource, kind: Kind, project: str, asked: dict[str, A
         return them.watch(project, **asked) if project else them.watch_all(**asked)
 
     watched = list_watch.WatchedList(kind.model, _order(sort.removeprefix("-")), descending=sort.startswith("-"))
-    list_watch.follow(events, watched, view_of(kind), wide=output == "wide")
+    list_watch.follow(events, watched, view_of(kind, filtered=_is_filtered(asked)), wide=output == "wide")
 
 
 def _order(sort: str) -> Callable[[Workload], Any]:

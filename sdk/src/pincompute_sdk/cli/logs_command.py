@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
@@ -18,6 +19,7 @@ from pincompute_sdk.generated.models import LogLine
 if TYPE_CHECKING:
     from pincompute_sdk.cli.target import WorkloadTarget
     from pincompute_sdk.generated.kinds import WorkloadsResource
+    from pincompute_sdk.generated.models import ReplicaStatus
 
 PALETTE = ("cyan", "green", "yellow", "magenta", "blue")
 PATIENCE = 120.0  # seconds between two pieces
@@ -47,8 +49,16 @@ def logs(
         asked["replica"] = wanted.replica
         with target.explained(pin, project, wanted):
             printed = _lines(them, project, wanted, asked, follow=follow, previous=previous, raw=raw)
-    if previous and not printed:
-        terminal.err(f"there is no log of an earlier run: no container of {wanted} that you ask for has restarted")
+            if previous and not printed:
+                terminal.err(no_earlier_log(them.replicas(project, wanted.name).items, wanted, container))
+
+
+def no_earlier_log(replicas: Sequence[ReplicaStatus], wanted: WorkloadTarget, container: str) -> str:
+    """Says why an earlier run has no lines: there was none, or it wrote nothing."""
+    asked = (each for each in replicas if not wanted.replica or each.name == f"{wanted.name}/{wanted.replica}")
+    if any(c.restarts for each in asked for c in each.containers if container in ("", c.name)):
+        return f"the run of {wanted} before the last restart wrote nothing, or its node has removed its log"
+    return f"there is no log of an earlier run: no container of {wanted} that you ask for has restarted"
 
 
 def _lines(

@@ -40,7 +40,7 @@ def _seconds(_hint: object, tokens: Sequence[Token]) -> float:
     return hours * 3600 + minutes * 60 + seconds
 
 
-Seconds = Annotated[float, Parameter(converter=_seconds)]
+Seconds = Annotated[float, Parameter(converter=_seconds, metavar="DURATION")]
 
 
 def _path(_hint: object, tokens: Sequence[Token]) -> Path:

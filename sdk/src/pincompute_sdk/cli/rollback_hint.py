@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pincompute_sdk.cli.target import PREFIXES, WorkloadTarget
 from pincompute_sdk.core.errors import PinError
 
 if TYPE_CHECKING:
     from pincompute_sdk.generated.kinds import Workload, WorkloadsResource
-    from pincompute_sdk.generated.models import Status
+    from pincompute_sdk.generated.models import Explanation, Status
+
+
+def sentence(of: Explanation) -> str:
+    """Returns the command and the revision, or where to read them; empty where there is no way back."""
+    kind = PREFIXES.get(of.kind)
+    if kind is None:  # one that a newer gateway has
+        return ""
+    typed = WorkloadTarget(kind, of.name).typed
+    if "rollback" in of.missing:
+        return f"`pin explain {typed}` says which revision it can go back to, if any"
+    if of.rollback is None:
+        return ""
+    well = "which ran well" if of.rollback.ran_well else "the one before; whether it ran well is not known now"
+    return f"`pin rollback {typed}` goes back to revision {of.rollback.revision}, {well}"
 
 
 def of(them: WorkloadsResource, app: Workload) -> tuple[str, ...]:
@@ -49,4 +64,4 @@ class WatchedHint:
 def _asked(them: WorkloadsResource, app: Workload) -> str:
     if app.status is None or not app.status.stalled:
         return ""
-    return them.explain(app.project, app.name).rollback
+    return sentence(them.explain(app.project, app.name))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pincompute_sdk.cli.output.human_values import age, count
 from pincompute_sdk.generated.kinds import Workload
-from pincompute_sdk.generated.models import MetricStatus, RolloutProgress, ZoneStatus
+from pincompute_sdk.generated.models import HookStatus, MetricStatus, RolloutProgress, ZoneStatus
 
 IN_PROGRESS = ("Progressing", "AwaitingApproval", "RollingBack")
 Line = tuple[tuple[str, str], ...]
@@ -27,6 +27,7 @@ def of(app: Workload) -> Iterator[Line]:
     if made.state != "RollingBack" and not app.paused:
         yield ((_waits_for(app, made), "yellow" if made.state == "AwaitingApproval" else ""),)
     yield from map(_figure, made.metrics)
+    yield from map(_hook, made.hooks)
 
 
 def _since(made: RolloutProgress) -> Line:
@@ -59,9 +60,23 @@ def _figure(metric: MetricStatus) -> Line:
     return (said, *((("  ", ""), (age(metric.since), "age")) if metric.since else ()))
 
 
+def _hook(hook: HookStatus) -> Line:
+    """Returns what a hook says of the present step, and since when it has been asked."""
+    name = f"{hook.name}, {'before' if hook.when == 'BeforeStep' else 'after'} the step"
+    quoted = f': "{hook.message}"' if hook.message else ""
+    said = {
+        "Accepted": (f"{name}: ✔ agrees", "green"),
+        "Refused": (f"{name}: ✘ refuses{quoted}", "red"),
+        "Waiting": (f"{name}: asks the update to wait{quoted}", "yellow"),
+    }.get(hook.state, (f"{name}: no verdict so far, because {hook.message}", "yellow"))
+    return (said, *((("  ", ""), (age(hook.since), "age")) if hook.since else ()))
+
+
 def _waits_for(app: Workload, made: RolloutProgress) -> str:
     if made.state == "AwaitingApproval":
         return f"waits for an approval: `pin rollout approve {app.name}`, or `pin rollout abort {app.name}`"
+    if any(hook.state != "Accepted" for hook in made.hooks):
+        return "waits until the hooks below agree"
     if any(metric.state != "Holds" for metric in made.metrics):
         return "waits until all of its replicas are available and the metrics below are within their bounds"
     bake = app.update.bake_seconds if app.update else 0

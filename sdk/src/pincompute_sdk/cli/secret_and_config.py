@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -61,9 +62,21 @@ class SettingCalls:
             app = before.get(user)
             if app is None or app.paused or app.stopped or app.status is None:
                 continue
-            condition = RolledOut(options.workloads(self.pin, target.kind_of(app)), former=app.status.revision)
+            them = options.workloads(self.pin, target.kind_of(app))
+            condition = RolledOut(them, former=app.status.revision, later=partial(self._later, made))
             change = FollowedChange("the rollout", f"pin {self.word} rollback {made.name}")
             progress.follow(app, max(1.0, end - time.monotonic()), change, condition)
+
+    def _later(self, made: Secret | Config) -> str:
+        """Says that another version than the command's is in use; empty where its own is."""
+        now = self.them.get(self.project, made.name)
+        if now.version == made.version:
+            return ""
+        by = f" by {now.author}" if now.author else ""
+        return (
+            f"{self.word} {made.name} was set again{by} while this command waited: version {now.version} is in use, and "
+            f"version {made.version} no more"
+        )
 
 
 def announced(word: Word, made: Secret | Config, content: str = "") -> str:

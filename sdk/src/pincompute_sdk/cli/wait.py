@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pincompute_sdk.cli import free_room, last_lines, rollback_hint, status_tree, target
+from pincompute_sdk.cli import free_room, last_lines, rollback_hint, status_tree, target, wait_conditions
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import FAILURE, INTERRUPTED, TIMEOUT
 from pincompute_sdk.cli.output.human_values import count
@@ -53,12 +53,18 @@ def follow(
     written: Workload, seconds: float, change: FollowedChange, condition: Settled, draw: Callable[[Workload], None]
 ) -> Workload:
     """Draws the workload until the condition is met or it has ended well, and returns it. Raises CommandError when that cannot
-    be, or is late.
+    be, is late, or is no longer asked for.
     """
     them, app = condition.them, written
     old = OldStall(written.status.stalled if written.status else "", change.patience)
     count_of_ready = SteadyReadyCount()
     for app in versions(them, written.project, written.name, seconds):
+        if app.created != written.created:
+            raise _made_anew(app)
+        if replaced := condition.replaced(app):
+            raise CommandError(replaced, remedy="repeat this command if its own value is still wanted", code=FAILURE)
+        if condition.asks and (fields := wait_conditions.replaced(written, app)):
+            raise _taken_over(app, fields)
         met = condition.met(app)
         draw(app)
         if undone_at(app) and not condition.undoes and (change.back is None or undone_at(app) != undone_at(written)):
@@ -72,6 +78,34 @@ def follow(
         if app.status is not None and old.is_over(app.status.stalled, now) and app.status.stalled and stands:
             raise stalled(them, app, change)
     raise late(app, seconds, condition.missing(app), _undo(them, app, change), details(them, app))
+
+
+def _made_anew(app: Workload) -> CommandError:
+    """Says that the command cannot tell of its own change, because the workload that it changed is gone."""
+    by = f" by {app.author}" if app.author else ""
+    return CommandError(
+        f"{app.name} was deleted while this command waited, and another one of this name was made{by}",
+        remedy=f"`pin history {target.typed(app)}` shows who did it; repeat this command if its change is still wanted",
+        code=FAILURE,
+    )
+
+
+def _taken_over(app: Workload, fields: Sequence[str]) -> CommandError:
+    """Says that the workload asks for something else by now, so that the command cannot tell of its own change."""
+    by = f"by {app.author} " if app.author else ""
+    changed = ", ".join(_as_written(name) for name in fields)
+    return CommandError(
+        f"{app.name} was changed again {by}while this command waited",
+        reason=f"changed since: {changed}",
+        remedy=f"`pin history {target.typed(app)}` shows all changes; repeat this command if its own is still wanted",
+        code=FAILURE,
+    )
+
+
+def _as_written(field: str) -> str:
+    """Returns the name of a field as it stands in a file: `initContainers`."""
+    first, *more = field.split("_")
+    return first + "".join(word.capitalize() for word in more)
 
 
 def standing(app: Workload, change: FollowedChange) -> str:
@@ -171,6 +205,9 @@ def late(app: Workload, seconds: float, missing: str, undo: str, more: Sequence[
     status, typed = app.status, target.typed(app)
     ready, wanted = status.ready if status else 0, status_tree.wanted(app)
     is_ready = f"{ready} of {count(wanted, 'replica')} {'is' if 1 in (ready, wanted) else 'are'} ready"
+    if status is not None and status.updated < wanted <= ready:
+        has = "has" if 1 in (status.updated, wanted) else "have"
+        is_ready += f", and {status.updated} of {wanted} {has} the present revision"
     undo = f"; or undo it: {undo}" if undo else ""
     return CommandError(
         f"{missing} after {seconds:.0f} s: {is_ready}",

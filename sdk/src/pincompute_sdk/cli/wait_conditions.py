@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from pincompute_sdk.generated.kinds import Workload, WorkloadsResource
     from pincompute_sdk.generated.models import ReplicaContainerStatus, ReplicaStatus
 
+ASKED = (
+    "containers",
+    "init_containers",
+    "sidecars",
+    "volumes",
+    "zones",
+    "tier",
+    "replicas",
+    "stopped",
+    "advanced",
+    "termination_grace_period",
+    "restart_policy",
+    "active_deadline",
+)  # fields of a workload that say what runs
 ENDED = ("Complete", "RolledBack")  # states of an update in which nothing is left to do
 STEADY = 4.0  # seconds that replicas without a health check are seen to run before they are taken to run
 
@@ -26,6 +40,17 @@ def settled(app: Workload) -> bool:
     if wanted and status.rollout is not None and status.rollout.state not in ENDED:
         return False
     return status.ready == status.updated == status.replicas == wanted
+
+
+def replaced(asked: Workload, app: Workload) -> tuple[str, ...]:
+    """Returns the fields in which the workload asks for something else than the command did; empty where nobody changed it.
+
+    Another number of replicas without an author is an autoscaler's, and replaces nothing that was deployed.
+    """
+    if asked.generation is None or app.generation is None or app.generation <= asked.generation:
+        return ()
+    fields = ASKED if app.author else tuple(name for name in ASKED if name != "replicas")
+    return tuple(name for name in fields if getattr(asked, name, None) != getattr(app, name, None))
 
 
 def awaits_approval(app: Workload) -> bool:
@@ -87,6 +112,14 @@ class Settled:
     runs: SteadyRun = field(default_factory=SteadyRun)
     shown: Sequence[ReplicaStatus] = ()  # replicas to show meanwhile
     undoes = False  # whether the command itself undoes an update
+    asks = True  # whether the command asks for a specification, which another one may replace meanwhile
+
+    def replaced(self, app: Workload) -> str:
+        """Says that what the command asks for beside a specification was replaced meanwhile; empty while it was not. Is asked
+        with one version of the workload after another.
+        """
+        del app
+        return ""
 
     def met(self, app: Workload) -> bool:
         """Is asked with one version of the workload after another."""
@@ -118,6 +151,7 @@ class ReplicaRestarted(Settled):
 
     before: ReplicaStatus = field(kw_only=True)
     container: str = ""
+    asks = False
 
     def met(self, app: Workload) -> bool:
         replicas = self.them.replicas(app.project, app.name).items
@@ -151,9 +185,21 @@ def _start(replica: ReplicaStatus, container: str) -> tuple[object, ...]:
 
 @dataclass
 class RolledOut(Settled):
-    """All replicas run in another revision than `former`, which a new value of a secret or config makes."""
+    """All replicas run in another revision than `former`, which a new value of a secret or config makes. `later` says that
+    another value is in use by now; empty while none is.
+    """
 
     former: str = field(kw_only=True)
+    later: Callable[[], str] = field(kw_only=True)
+    asks = False
+    asked_at: str = ""  # the last revision for which `later` was asked
+
+    def replaced(self, app: Workload) -> str:
+        revision = app.status.revision if app.status is not None else ""
+        if revision in ("", self.former, self.asked_at):
+            return ""
+        self.asked_at = revision
+        return self.later()
 
     def met(self, app: Workload) -> bool:
         return app.status is not None and app.status.revision != self.former and super().met(app)
@@ -167,6 +213,7 @@ class Approved(Settled):
     """The update has gone past the `step` that is approved now, and has come to its end or to the next approval."""
 
     step: int = field(kw_only=True)
+    asks = False
 
     def met(self, app: Workload) -> bool:
         made = app.status.rollout if app.status is not None else None
@@ -178,6 +225,7 @@ class Undone(Settled):
     """The update is undone, and all replicas have the revision before it."""
 
     undoes = True
+    asks = False
 
     def met(self, app: Workload) -> bool:
         made = app.status.rollout if app.status is not None else None

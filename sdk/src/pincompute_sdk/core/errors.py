@@ -20,12 +20,17 @@ class PinError(Exception):
     def __init__(self, message: str, *, reason: str = "", remedy: str = "", request_id: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.reason = reason
+        self.reason = "" if _ends_with(message, reason) else reason
         self.remedy = remedy
         self.request_id = request_id
 
     def __str__(self) -> str:
         return ". ".join(part.rstrip(".") for part in (self.message, self.reason, self.remedy) if part)
+
+
+def _ends_with(message: str, reason: str) -> bool:
+    """Returns whether the message says the reason already: some servers name the cause alone, and others in a sentence."""
+    return bool(reason) and message.rstrip(".").casefold().endswith(reason.rstrip(".").casefold())
 
 
 class ConfigurationError(PinError):

@@ -26,6 +26,9 @@ from pincompute_sdk.generated.models import (
     Config,
     ConfigList,
     CopyResult,
+    Daemon,
+    DaemonPage,
+    DaemonRollback,
     DecisionRecord,
     DeletedImages,
     Difference,
@@ -40,6 +43,7 @@ from pincompute_sdk.generated.models import (
     MemberList,
     MemberRole,
     NewConfig,
+    NewDaemon,
     NewLogin,
     NewMember,
     NewPodSecurity,
@@ -209,6 +213,61 @@ class AdminResource:
         """GET /v1/admin/clusters"""
         return await self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
 
+    async def daemons(self, *, within: float = 30.0) -> DaemonPage:
+        """GET /v1/admin/daemons"""
+        return await self._caller.call(op.ADMIN_DAEMONS, Input({}, {}, {}, None, within))
+
+    async def daemons_pause(self, name: str, *, reason: str | None = None, within: float = 30.0) -> Daemon:
+        """POST /v1/admin/daemons/{name}/pause
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_DAEMONS_PAUSE, Input({"name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+        )
+
+    async def daemons_resume(self, name: str, *, reason: str | None = None, within: float = 30.0) -> Daemon:
+        """POST /v1/admin/daemons/{name}/resume
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_DAEMONS_RESUME, Input({"name": name}, {}, {"Pincompute-Reason": reason}, None, within)
+        )
+
+    async def daemons_rollback(
+        self,
+        name: str,
+        body: DaemonRollback | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Daemon:
+        """POST /v1/admin/daemons/{name}/rollback
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_DAEMONS_ROLLBACK, Input({"name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def delete_daemons_one(
+        self,
+        name: str,
+        *,
+        dry_run: bool | None = None,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Daemon:
+        """DELETE /v1/admin/daemons/{name}
+
+        dry_run: Judge it as if it were done, and do nothing.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_DELETE_DAEMONS_ONE, Input({"name": name}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, None, within)
+        )
+
     async def delete_sidecars_one(
         self,
         name: str,
@@ -226,6 +285,10 @@ class AdminResource:
             op.ADMIN_DELETE_SIDECARS_ONE,
             Input({"name": name}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, None, within),
         )
+
+    async def get_daemons_one(self, name: str, *, within: float = 30.0) -> Daemon:
+        """GET /v1/admin/daemons/{name}"""
+        return await self._caller.call(op.ADMIN_GET_DAEMONS_ONE, Input({"name": name}, {}, {}, None, within))
 
     async def get_sidecars_one(self, name: str, *, within: float = 30.0) -> Sidecar:
         """GET /v1/admin/sidecars/{name}"""
@@ -261,6 +324,22 @@ class AdminResource:
         """
         return await self._caller.call(
             op.ADMIN_PROJECTS_POD_SECURITY, Input({"name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+    async def put_daemons_one(
+        self,
+        name: str,
+        body: NewDaemon | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Daemon:
+        """PUT /v1/admin/daemons/{name}
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_PUT_DAEMONS_ONE, Input({"name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def put_sidecars_one(

@@ -69,6 +69,10 @@ class Update(Model):
     """Metrics that must be within their bounds from the beginning of a step's bake time to its end. An unknown metric holds
     the step up; one that leaves its bounds in the bake time fails it.
     """
+    hooks: tuple[UpdateHook, ...] = ()
+    """Outside services that are asked before or after each step. One that refuses, or gives no verdict in time, fails the
+    step.
+    """
     approval: str = "Never"
     """After which steps the rollout waits until somebody approves it: Never, FirstStep, EveryStep. The last needs none. One
     of: Never, FirstStep, EveryStep.
@@ -83,6 +87,10 @@ class Update(Model):
     """
     min_ready_seconds: int = 0
     """For how long a new pod must be ready before it counts as available."""
+    connection_drain_seconds: int = 3
+    """For how long a replica that listens on a port is out of traffic before a container of it restarts in place. What
+    routes requests to it has to follow within this time.
+    """
 
 
 class App(Model, tag_field="kind", tag="App"):
@@ -389,6 +397,185 @@ class CopyResult(Model):
     bytes: int
 
 
+class CountedSidecar(Model):
+    name: str
+    """Name of the PinSidecar."""
+    cpu: int | str
+    """CPU that it requests."""
+    memory: int | str
+    """Memory that it requests."""
+
+
+class Daemon(Model):
+    name: str
+    """Name."""
+    spec: PinDaemonSpec
+    """What an administrator has written."""
+    state: str
+    """Pending, Progressing, Held, Complete, RollingBack, RolledBack, Paused or Deleting."""
+    revision: str = ""
+    """The version that the spec asks for."""
+    stable: str = ""
+    """The version that reached all nodes last."""
+    stable_image: str = ""
+    """Image of that version."""
+    turn: str = ""
+    """The zone whose turn it is."""
+    since: datetime | None = None
+    """When the turn or state began."""
+    nodes: int = 0
+    """Nodes that should have a copy."""
+    ready: int = 0
+    """Of these, nodes with a ready copy."""
+    updated: int = 0
+    """Of these, nodes with the wanted version."""
+    zones: tuple[DaemonZone, ...] = ()
+    """The nodes by zone, in the order of their turns."""
+    history: tuple[DaemonRevision, ...] = ()
+    """Versions to which a rollback can return, the newest first."""
+    message: str = ""
+    """What waits or is wrong, and what to do."""
+
+
+class DaemonSecurity(Model):
+    """What it may do on its node."""
+
+    run_as_user: int | None = None
+    """User that it runs as; by default the image's, which must not be 0."""
+    privileged: bool = False
+    """It may do everything on the node. Only a cluster administrator writes this."""
+    capabilities: tuple[str, ...] = ()
+    """Capabilities that it keeps; all others are dropped. Only a cluster administrator writes these."""
+    read_only_root_filesystem: bool = True
+    """It writes to its volumes only."""
+    host_network: bool = False
+    """It uses the node's network. Only a cluster administrator writes this."""
+    host_pid: bool = msgspec.field(name="hostPID", default=False)
+    """It sees the node's processes. Only a cluster administrator writes this."""
+
+
+class DaemonContainer(Model):
+    """What runs."""
+
+    image: str
+    """Image to run, by a name that every node can pull."""
+    command: tuple[str, ...] = ()
+    """Program to run instead of the image's."""
+    args: tuple[str, ...] = ()
+    """Its arguments instead of the image's."""
+    env: dict[str, str] = {}
+    """Variables by name."""
+    pod_fields: dict[str, str] = {}
+    """Variables with fields of the pod, such as NODE: spec.nodeName."""
+    ports: tuple[DaemonPort, ...] = ()
+    """Ports on which it listens."""
+    cpu: int | str = "20m"
+    """CPU that is set aside on each node."""
+    memory: int | str = "32Mi"
+    """Memory that is set aside on each node, and the most it may take."""
+    volumes: tuple[DaemonVolume, ...] = ()
+    """Its folders."""
+    health: DaemonHealth | None = None
+    """When a copy counts as ready; by default when it runs."""
+    security_context: DaemonSecurity = DaemonSecurity()
+    """What it may do on its node."""
+
+
+class DaemonHealth(Model):
+    port: int
+    """Port of the program."""
+    path: str = "/"
+    """Path to ask for."""
+    period_seconds: int = 10
+    """Time between checks."""
+
+
+class DaemonPage(Model):
+    items: tuple[Daemon, ...]
+    """By name."""
+
+
+class DaemonPort(Model):
+    name: str
+    """What it is called."""
+    port: int
+    """Its number."""
+    host_port: int | None = None
+    """Port of the node that leads to it; absent for none."""
+    protocol: str = "TCP"
+    """TCP or UDP. One of: TCP, UDP."""
+
+
+class DaemonRevision(Model):
+    revision: str
+    """Names the version."""
+    image: str
+    """What it runs."""
+
+
+class DaemonRollback(Model):
+    revision: str = ""
+    """A version of the history; empty for the one that served before."""
+
+
+class DaemonToleration(Model):
+    key: str = ""
+    """Key of the taint; empty with Exists for every taint."""
+    operator: str = "Exists"
+    """Equal compares the value; Exists takes any. One of: Equal, Exists."""
+    value: str = ""
+    """Value of the taint."""
+    effect: str = ""
+    """Effect of the taint; empty for every effect. One of: , NoSchedule, PreferNoSchedule, NoExecute."""
+
+
+class DaemonUpdate(Model):
+    """How another version reaches the nodes."""
+
+    zone_order: tuple[str, ...] = ()
+    """These zones come first, in this order; then those with the fewest nodes."""
+    max_unavailable: int | str = 1
+    """How many nodes of all clusters may be without a ready copy for an update: a number, or a percentage of all nodes,
+    rounded down, and at least one. Nodes that lack one for another reason, and those of a silent cluster, count.
+    """
+    bake_seconds: int = 10
+    """For how long all copies of a zone must be healthy before the next one begins."""
+    progress_deadline_seconds: int = 600
+    """How long a zone may be without one more ready copy before it has failed; waits and its bake time do not count."""
+    on_failure: str = "Rollback"
+    """What happens when a zone fails: Rollback brings the version before back, the last zone first; Hold leaves all. One of:
+    Hold, Rollback.
+    """
+
+
+class DaemonVolume(Model):
+    name: str
+    """What it is called."""
+    path: str
+    """Where the program sees it."""
+    host_path: HostPath | None = None
+    """What of the node it is; absent for an empty folder."""
+    read_only: bool = False
+    """The program only reads it."""
+    size_limit: int | str = "16Mi"
+    """Of an empty folder: a copy that puts more into it is replaced."""
+
+
+class DaemonZone(Model):
+    zone: str
+    """The zone."""
+    nodes: int = 0
+    """Nodes that should have a copy."""
+    updated: int = 0
+    """Of these, nodes with the wanted version."""
+    ready: int = 0
+    """Of these, nodes with a ready copy."""
+    unreachable: bool = False
+    """The zone does not answer, at least in part; its last figures are shown."""
+    message: str = ""
+    """What waits or is wrong there."""
+
+
 class DecisionRecord(Model, tag_field="type", tag="decision"):
     project: str
     at: datetime
@@ -485,6 +672,7 @@ class EventRecord(Model, tag_field="type", tag="event"):
     uid: str = ""
     cluster: str = ""
     zone: str = ""
+    container: str = ""
     reason: str = ""
     message: str = ""
     warning: bool = False
@@ -513,13 +701,14 @@ class ExitRecord(Model, tag_field="type", tag="exit"):
 
 
 class Explanation(Model):
+    kind: str
     name: str
     project: str
     state: str
     sentences: tuple[str, ...]
     missing: tuple[str, ...] = ()
     room: str = ""
-    rollback: str = ""
+    rollback: RollbackCandidate | None = None
 
 
 class Explanations(Model):
@@ -623,6 +812,32 @@ class HealthMetric(Model):
     """Its value must be at most this."""
 
 
+class HookStatus(Model):
+    name: str
+    """Name of the hook."""
+    when: str
+    """BeforeStep or AfterStep. One of: BeforeStep, AfterStep."""
+    state: str = "Unknown"
+    """Unknown, Waiting, Accepted or Refused. The last two are verdicts, and stay. One of: Unknown, Waiting, Accepted,
+    Refused.
+    """
+    message: str = ""
+    """What it says, or why its verdict is unknown."""
+    zones: tuple[str, ...] = ()
+    """The zones in which the step changes replicas."""
+    since: datetime | None = None
+    """Since when it has been asked; absent while the workload is paused or the platform has no room to ask."""
+    at: datetime | None = None
+    """When this was written. Another message is written once a minute at most."""
+
+
+class HostPath(Model):
+    path: str
+    """Where it is on the node."""
+    type: str = "Directory"
+    """What must be there; DirectoryOrCreate makes a folder. One of: Directory, DirectoryOrCreate, File, Socket."""
+
+
 class HttpCheck(Model):
     port: int | str
     """Number or name of a port."""
@@ -710,7 +925,7 @@ class LimitUse(Model):
     """As in the project's limits."""
     used: str
     """What it takes. Workloads that are being deleted count until they are gone. `unknown` is possible. Empty for
-    containerStorage, which bounds each container by itself.
+    defaultContainerStorage, which bounds each container by itself.
     """
     allowed: str
     """What they may take together."""
@@ -800,6 +1015,40 @@ class NewConfig(Model):
     """Content in base64 by file name, at most 512 KiB together."""
 
 
+class Sharing(Model):
+    """Why one copy can serve all pods of a node."""
+
+    tenancy: str = "Shared"
+    """Shared: it treats the pods of all projects alike. PerProject: it keeps projects apart. One of: Shared, PerProject."""
+    data_path: bool = False
+    """Requests of users' programs pass through it."""
+    mode: str = "Daemon"
+    """Daemon: it does all by itself. Dual: a sidecar does what keeps projects apart or is on the data path. One of: Daemon,
+    Dual.
+    """
+    sidecar: str = ""
+    """The PinSidecar of mode Dual."""
+
+
+class NewDaemon(Model):
+    container: DaemonContainer
+    """What runs."""
+    description: str = ""
+    """What it is for, in a sentence."""
+    nodes: dict[str, str] = {}
+    """Labels of the nodes that have a copy; empty for all nodes."""
+    tolerations: tuple[DaemonToleration, ...] = ()
+    """Taints that do not keep copies away."""
+    sharing: Sharing = Sharing()
+    """Why one copy can serve all pods of a node."""
+    update: DaemonUpdate = DaemonUpdate()
+    """How another version reaches the nodes."""
+    paused: bool = False
+    """Nodes keep the version that they have until this is false again."""
+    history_limit: int = 3
+    """How many former versions are kept for a rollback."""
+
+
 class NewLogin(Model):
     user: str
     """User name at the registry."""
@@ -840,10 +1089,12 @@ class NewProjectLimits(Model):
     """Memory that these pods request. Default: 8Ti."""
     storage: int | str | None = None
     """Ephemeral storage that these pods may write. Default: 16Ti."""
-    container_storage: int | str | None = None
+    default_container_storage: int | str | None = None
     """Ephemeral storage that a container may write whose template says nothing of it, at least 1Mi. It counts as its
     storage, and holds for pods that are made from now on. Default: 1Gi.
     """
+    volumes: int | str | None = None
+    """Bytes that volume claims of these pods request. Default: 16Ti."""
     documents: int | str | None = None
     """Bytes of the documents of its apps and units, and of the revisions that are kept. Default: 64Mi."""
     settings: int | str | None = None
@@ -866,6 +1117,12 @@ class NewSidecar(Model):
     """Projects whose pods may have it, by name or by selector; * stands for all, an empty list for none."""
     selector: SidecarSelector | None = None
     """Which workloads get it besides those that name it."""
+    paid_by: str = "Platform"
+    """Whose its requests are. Project: they count towards the limits of each project whose pods have it. Platform: they
+    count towards no limit, and the quotas of the project's namespaces have room for them. Platform is the default,
+    because no project chose the amounts, and a sidecar that comes must not use up what a project was given. One of:
+    Project, Platform.
+    """
     other_changes: str = "NextRecreation"
     """What a change of more than the image, or a selector that no longer selects a pod, does to pods that run:
     NextRecreation waits until a pod is made anew for another reason; Replace replaces pods, and draws on the disruption
@@ -911,7 +1168,29 @@ class OperationRecord(Model, tag_field="type", tag="operation"):
     generation: int = 0
     detail: str = ""
     source: str = ""
-    changes: tuple[str, ...] = ()
+    updated_files: tuple[str, ...] = ()
+    removed_files: tuple[str, ...] = ()
+
+
+class PinDaemonSpec(Model):
+    """What an administrator has written."""
+
+    container: DaemonContainer
+    """What runs."""
+    description: str = ""
+    """What it is for, in a sentence."""
+    nodes: dict[str, str] = {}
+    """Labels of the nodes that have a copy; empty for all nodes."""
+    tolerations: tuple[DaemonToleration, ...] = ()
+    """Taints that do not keep copies away."""
+    sharing: Sharing = Sharing()
+    """Why one copy can serve all pods of a node."""
+    update: DaemonUpdate = DaemonUpdate()
+    """How another version reaches the nodes."""
+    paused: bool = False
+    """Nodes keep the version that they have until this is false again."""
+    history_limit: int = 3
+    """How many former versions are kept for a rollback."""
 
 
 class PinSidecarSpec(Model):
@@ -925,6 +1204,12 @@ class PinSidecarSpec(Model):
     """Projects whose pods may have it, by name or by selector; * stands for all, an empty list for none."""
     selector: SidecarSelector | None = None
     """Which workloads get it besides those that name it."""
+    paid_by: str = "Platform"
+    """Whose its requests are. Project: they count towards the limits of each project whose pods have it. Platform: they
+    count towards no limit, and the quotas of the project's namespaces have room for them. Platform is the default,
+    because no project chose the amounts, and a sidecar that comes must not use up what a project was given. One of:
+    Project, Platform.
+    """
     other_changes: str = "NextRecreation"
     """What a change of more than the image, or a selector that no longer selects a pod, does to pods that run:
     NextRecreation waits until a pod is made anew for another reason; Replace replaces pods, and draws on the disruption
@@ -1043,10 +1328,12 @@ class ProjectLimits(Model):
     """Memory that these pods request. Default: 8Ti."""
     storage: int | str | None = None
     """Ephemeral storage that these pods may write. Default: 16Ti."""
-    container_storage: int | str | None = None
+    default_container_storage: int | str | None = None
     """Ephemeral storage that a container may write whose template says nothing of it, at least 1Mi. It counts as its
     storage, and holds for pods that are made from now on. Default: 1Gi.
     """
+    volumes: int | str | None = None
+    """Bytes that volume claims of these pods request. Default: 16Ti."""
     documents: int | str | None = None
     """Bytes of the documents of its apps and units, and of the revisions that are kept. Default: 64Mi."""
     settings: int | str | None = None
@@ -1309,6 +1596,11 @@ class Rollback(Model):
     """The version to use again. Default: the one before the present one."""
 
 
+class RollbackCandidate(Model):
+    revision: str
+    ran_well: bool = False
+
+
 class RollbackOptions(Model):
     revision: str = ""
     force: bool = False
@@ -1338,6 +1630,8 @@ class RolloutProgress(Model):
     """Why it failed, in a sentence."""
     metrics: tuple[MetricStatus, ...] = ()
     """The figures of the health gate."""
+    hooks: tuple[HookStatus, ...] = ()
+    """The hooks that have been asked about the present step."""
 
 
 class Room(Model):
@@ -1358,7 +1652,7 @@ class Scheduling(Model):
     generation: int
     """metadata.generation the decision was made for."""
     demand: str = ""
-    """Names what the decision depends on: replicas, requests, placement rules, tier."""
+    """Names what the decision depends on: replicas, requests, placement rules, tier, labels that sidecars select by."""
     revision: str = ""
     """Revision of the template the decision was made for."""
     placement: tuple[ClusterReplicas, ...] = ()
@@ -1367,10 +1661,16 @@ class Scheduling(Model):
     """Replicas that no member cluster has room for."""
     passed_over: tuple[str, ...] = ()
     """Clusters that got nothing only because they were temporarily unavailable."""
+    behind: tuple[str, ...] = ()
+    """Clusters whose zone has fewer replicas than others. Replicas move there when there is room and no update."""
+    evened_at: datetime | None = None
+    """When replicas last moved between zones to even them out."""
     scores: tuple[Score, ...] = ()
     """How the candidate clusters were ranked."""
     rejections: tuple[Rejection, ...] = ()
     """Why the other clusters were not candidates, or got no more."""
+    sidecars: tuple[CountedSidecar, ...] = ()
+    """Sidecars of the platform that the decision counted in each replica, with their requests."""
 
 
 class Score(Model):
@@ -1768,6 +2068,17 @@ class UnknownFigures(Model):
     """Node; absent when the whole cluster is unknown."""
     replicas: int = 0
     """Replicas there."""
+
+
+class UpdateHook(Model):
+    name: str
+    """Name of the service, as an administrator has given it in the federation's settings."""
+    when: str
+    """BeforeStep: no replica of the step changes before it agrees. AfterStep: the step is complete only when it agrees. One
+    of: BeforeStep, AfterStep.
+    """
+    timeout_seconds: int = 300
+    """How long its verdict may take. A step without a verdict has failed then."""
 
 
 class ValueVersion(Model):

@@ -19,6 +19,8 @@ from pincompute_sdk.generated.models import (
     Config,
     ConfigList,
     CopyResult,
+    Daemon,
+    DaemonPage,
     DeletedImages,
     Difference,
     Explanation,
@@ -60,10 +62,17 @@ from pincompute_sdk.generated.models import (
 ADMIN_AUDIT = Operation("GET", "/v1/admin/audit", AuditPage)
 ADMIN_AUDIT_VERIFY = Operation("POST", "/v1/admin/audit/verify", AuditReport)
 ADMIN_CLUSTERS = Operation("GET", "/v1/admin/clusters", ClusterPage)
+ADMIN_DAEMONS = Operation("GET", "/v1/admin/daemons", DaemonPage)
+ADMIN_DAEMONS_PAUSE = Operation("POST", "/v1/admin/daemons/{name}/pause", Daemon, keyed=True)
+ADMIN_DAEMONS_RESUME = Operation("POST", "/v1/admin/daemons/{name}/resume", Daemon, keyed=True)
+ADMIN_DAEMONS_ROLLBACK = Operation("POST", "/v1/admin/daemons/{name}/rollback", Daemon, keyed=True)
+ADMIN_DELETE_DAEMONS_ONE = Operation("DELETE", "/v1/admin/daemons/{name}", Daemon)
 ADMIN_DELETE_SIDECARS_ONE = Operation("DELETE", "/v1/admin/sidecars/{name}", Sidecar)
+ADMIN_GET_DAEMONS_ONE = Operation("GET", "/v1/admin/daemons/{name}", Daemon)
 ADMIN_GET_SIDECARS_ONE = Operation("GET", "/v1/admin/sidecars/{name}", Sidecar)
 ADMIN_PROJECTS_LIMITS = Operation("PUT", "/v1/admin/projects/{name}/limits", ProjectLimits)
 ADMIN_PROJECTS_POD_SECURITY = Operation("PUT", "/v1/admin/projects/{name}/pod-security", PodSecurity)
+ADMIN_PUT_DAEMONS_ONE = Operation("PUT", "/v1/admin/daemons/{name}", Daemon)
 ADMIN_PUT_SIDECARS_ONE = Operation("PUT", "/v1/admin/sidecars/{name}", Sidecar)
 ADMIN_SIDECARS = Operation("GET", "/v1/admin/sidecars", SidecarPage)
 ADMIN_SIDECARS_PAUSE = Operation("POST", "/v1/admin/sidecars/{name}/pause", Sidecar, keyed=True)

@@ -47,7 +47,7 @@ class BlobUpload:
                 failures = 1 if self._at > before else failures + 1
                 if failures >= ATTEMPTS:
                     raise
-                self._connection.sleep(failure.pause(failures - 1))
+                self._connection.wait(failure, failures - 1)
                 if self._resume():
                     return self._mounted
             else:

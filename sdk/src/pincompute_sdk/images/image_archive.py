@@ -95,10 +95,10 @@ def compressed(image: LayoutImage, scratch: Path) -> LayoutImage:
 
 def _layout_of(root: Path, scratch: Path, shown: str, remedy: str) -> OciLayout:
     if (root / "index.json").is_file():
-        return OciLayout(root)
+        return OciLayout(root, shown)
     if not (root / "manifest.json").is_file():
         raise ImageError(f"{shown} holds no image: it has neither index.json nor manifest.json", remedy=remedy)
-    return _converted(root, OciLayout(Path(tempfile.mkdtemp(dir=scratch))))
+    return _converted(root, OciLayout(Path(tempfile.mkdtemp(dir=scratch)), shown))
 
 
 def _converted(root: Path, layout: OciLayout) -> OciLayout:

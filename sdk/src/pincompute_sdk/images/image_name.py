@@ -14,6 +14,9 @@ REGISTRY = "registry.internal"
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_HOST = re.compile(
+    r"(?P<host>[a-zA-Z0-9][^/@]*[.:][^/@]*|localhost)/(?P<rest>.+)"
+)  # a registry, as container programs tell one
 _EXPECTED = "write NAME:TAG with a lower-case name, for example web:1"
 
 
@@ -54,6 +57,10 @@ def parse(text: str, project: str = "") -> ImageName:
     repository = head + slash + name
     if project and not slash and not text.startswith(f"{REGISTRY}/"):
         repository = f"{project}/{name}"
+    if other := _HOST.fullmatch(text.removeprefix(f"{REGISTRY}/")):
+        last = other["rest"].rpartition("/")[2]
+        remedy = f"leave the registry out: write {f'{project}/' if project else ''}{last}"
+        raise ImageError(f"{text!r} names the registry {other['host']}, and images go to the region's own", remedy=remedy)
     if not _REPOSITORY.fullmatch(repository) or (colon and not _TAG.fullmatch(tag)) or (at and not _DIGEST.fullmatch(digest)):
         raise ImageError(f"{text!r} is not the name of an image in the region's registry", remedy=_EXPECTED)
     return ImageName(repository, tag, digest)

@@ -58,18 +58,24 @@ class LayoutImage:
 
 @dataclass(frozen=True, slots=True)
 class OciLayout:
-    """The folder of a layout. Its images may be for several platforms and have several names."""
+    """The folder of a layout. Its images may be for several platforms and have several names. `called` is what a user named."""
 
     root: Path
+    called: str = ""
+
+    @property
+    def shown(self) -> str:
+        """How errors name it: an archive is unpacked into a folder that its user does not know."""
+        return self.called or str(self.root)
 
     def images(self, platform: str = DEFAULT_PLATFORM) -> tuple[LayoutImage, ...]:
         """One image for each name in the layout. Raises ImageError where one is not for the platform."""
-        index = image_manifest.decode(self._index(), ImageManifest, str(self.root / "index.json"))
+        index = image_manifest.decode(self._index(), ImageManifest, f"index.json of {self.shown}")
         named = dict[str, list[Descriptor]]()
         for described in index.manifests:
             named.setdefault(described.name, []).append(described)
         if not named:
-            raise ImageError(f"{self.root} holds no image", remedy="build or save the image again")
+            raise ImageError(f"{self.shown} holds no image", remedy="build or save the image again")
         turns = iter(range(MOST))
         return tuple(self._choose(found, name, platform, turns) for name, found in named.items())
 
@@ -78,7 +84,7 @@ class OciLayout:
         found = self.images(platform)
         if len({image.manifest.digest for image in found}) > 1:
             names = ", ".join(image.name for image in found)
-            raise ImageError(f"{self.root} holds several images: {names}", remedy="save one image at a time")
+            raise ImageError(f"{self.shown} holds several images: {names}", remedy="save one image at a time")
         return found[0]
 
     def file(self, digest: str) -> Path:
@@ -87,7 +93,7 @@ class OciLayout:
             raise ImageError(f"{digest[:80]!r} is not a digest", remedy="sha256 digests are expected: build the image again")
         found = self._inside(self.root / "blobs" / "sha256" / digest.removeprefix("sha256:"))
         if not found.is_file():
-            raise ImageError(f"{self.root} lacks the blob {digest}", remedy="save the whole image again, with all layers")
+            raise ImageError(f"{self.shown} lacks the blob {digest}", remedy="save the whole image again, with all layers")
         return found
 
     def read(self, digest: str) -> bytes:
@@ -100,7 +106,10 @@ class OciLayout:
     def _inside(self, file: Path) -> Path:
         """A link may lead to another file of the layout, and to nothing else of this machine."""
         if not file.resolve().is_relative_to(self.root.resolve()):
-            raise ImageError(f"{file} leads out of {self.root}", remedy="do not import a folder that you do not trust")
+            raise ImageError(
+                f"{file.relative_to(self.root)} leads out of {self.shown}",
+                remedy="do not import a folder that you do not trust",
+            )
         return file
 
     def _index(self) -> bytes:
@@ -108,7 +117,7 @@ class OciLayout:
             return document(self._inside(self.root / "index.json"))
         except OSError as error:
             remedy = "name the folder of an OCI image layout, which holds index.json and blobs/"
-            raise ImageError(f"{self.root} is no image layout", reason=error.strerror or str(error), remedy=remedy) from error
+            raise ImageError(f"{self.shown} is no image layout", reason=error.strerror or str(error), remedy=remedy) from error
 
     def _choose(self, described: list[Descriptor], name: str, platform: str, turns: Iterator[int]) -> LayoutImage:
         """The image for the platform. The configuration of an image says its platform where the index does not."""
@@ -122,14 +131,14 @@ class OciLayout:
         raise ImageError(
             f"{called} is not for {platform}, the platform of the region's nodes",
             reason=f"it is for {', '.join(sorted(by_platform)) or 'no platform'}",
-            remedy=f"build it with `--platform {platform}`",
+            remedy=f"`pin image build` builds for that, or `docker build --platform {platform}`; then save that image",
         )
 
     def _images(
         self, described: Descriptor, name: str, depth: int, turns: Iterator[int]
     ) -> Iterator[tuple[Platform, LayoutImage]]:
         if next(turns, None) is None:
-            raise ImageError(f"{self.root} has more than {MOST} manifests", remedy="save one image at a time")
+            raise ImageError(f"{self.shown} has more than {MOST} manifests", remedy="save one image at a time")
         content = self.read(described.digest)
         manifest = ManifestBytes(content, described.media_type)
         decoded = manifest.decoded

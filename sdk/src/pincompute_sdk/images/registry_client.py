@@ -193,8 +193,10 @@ class BlobHolders:
             return False
 
 
-def connect(pin: Client) -> RegistryClient:
-    """The registry of the client's region. Raises ImageError for a region without one of its own."""
+def connect(pin: Client, tell: Callable[[str], None] = lambda _text: None) -> RegistryClient:
+    """The registry of the client's region. `tell` is called, from any thread, with what is waited for. Raises ImageError for a
+    region without one of its own.
+    """
     service = pin.service.get()
     if not service.registry:
         remedy = "push with your usual tool to the registry that your administrators name"
@@ -217,7 +219,7 @@ def connect(pin: Client) -> RegistryClient:
             found = sorted(pin.images.list(project).items, key=_pushed, reverse=True)
             yield from (f"{project}/{name}" for name in dict.fromkeys(each.name for each in found) if name != own)
 
-    return RegistryClient(RegistryConnection(service.registry, http, issue), service.platform, siblings)
+    return RegistryClient(RegistryConnection(service.registry, http, issue, tell=tell), service.platform, siblings)
 
 
 def _pushed(image: StoredImage) -> float:

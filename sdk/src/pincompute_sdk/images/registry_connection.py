@@ -8,8 +8,10 @@ Source: https://github.com/opencontainers/distribution-spec
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -27,6 +29,7 @@ MARGIN = 60.0  # seconds before its end at which a token is renewed
 ATTEMPTS = 5  # in a row without progress
 PASSING = frozenset({429, 500, 502, 503, 504})
 LONGEST = 30.0  # seconds of one wait, whatever the registry asks for
+QUIET = 5.0  # seconds without an answer after which people are told what is waited for
 
 Scopes = tuple[str, ...]
 
@@ -56,12 +59,16 @@ class _RegistryFaults(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class RegistryConnection:
-    """A registry at `address`, with the tokens that `issue` gets for scopes. `sleep` waits between attempts."""
+    """A registry at `address`, with the tokens that `issue` gets for scopes. `sleep` waits between attempts. `tell` is called,
+    from any thread, with what a request waits for, since nothing else would say it for minutes.
+    """
 
     address: str
     http: httpx2.Client
     issue: Callable[[Scopes], RegistryToken]
     sleep: Callable[[float], None] = time.sleep
+    tell: Callable[[str], None] = lambda _text: None
+    quiet: float = QUIET
     _tokens: dict[Scopes, tuple[str, float]] = field(default_factory=dict[Scopes, tuple[str, float]])
 
     def ask(
@@ -81,8 +88,14 @@ class RegistryConnection:
             except NoAnswerError as failure:
                 if attempt == ATTEMPTS - 1:
                     raise
-                self.sleep(failure.pause(attempt))
+                self.wait(failure, attempt)
         raise AssertionError
+
+    def wait(self, failure: NoAnswerError, attempt: int) -> None:
+        """Waits until the next attempt after this one, the first of which is 0, and says so."""
+        pause = failure.pause(attempt)
+        self.tell(f"{failure.message}: trying again in {pause:.0f} s, attempt {attempt + 2} of {ATTEMPTS}")
+        self.sleep(pause)
 
     def once(
         self,
@@ -105,7 +118,8 @@ class RegistryConnection:
     def _send(self, method: str, path: str, scopes: Scopes, headers: Mapping[str, str], body: bytes | None) -> HttpResponse:
         login = {"Authorization": f"Bearer {self._token(scopes)}"}
         try:
-            response = self.http.request(method, path, headers={**headers, **login}, content=body)
+            with self._patience():
+                response = self.http.request(method, path, headers={**headers, **login}, content=body)
         except httpx2.HTTPError as error:
             failed = drivers.failed(error)
             kind = NoAnswerError if failed.passing else ImageError
@@ -114,6 +128,18 @@ class RegistryConnection:
         return HttpResponse(
             response.status_code, {name.lower(): value for name, value in response.headers.items()}, response.content
         )
+
+    @contextmanager
+    def _patience(self) -> Generator[None]:
+        """Tells what is waited for, once an answer takes long."""
+        text = f"the registry {self.address} has not answered for {self.quiet:.0f} s: waiting for it, at most {SECONDS:.0f} s"
+        timer = threading.Timer(self.quiet, self.tell, (text,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _token(self, scopes: Scopes) -> str:
         known, until = self._tokens.get(scopes, ("", 0.0))

@@ -40,6 +40,7 @@ def share(obj: WorkloadObject, part: ShardInput) -> ShardSpec:
         tier=spec.tier,
         in_place=spec.update.in_place,
         min_ready_seconds=spec.update.min_ready_seconds,
+        connection_drain_seconds=spec.update.connection_drain_seconds,
         budget=part.budget,
         paused=spec.paused,
     )

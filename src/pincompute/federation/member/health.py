@@ -27,6 +27,7 @@ from pincompute.kube.cache_views import Views
 DOWN_AFTER = timedelta(seconds=15)  # of silence until a ready member counts as not ready
 UP_AFTER = timedelta(seconds=3)  # of answers until a member that was not ready is trusted again
 FIRST_ANSWER = timedelta(seconds=5)  # from the registration of a member until it counts as unreachable
+LONGEST_VERSION = 64  # characters of a kubelet's version
 REACHABLE = "Reachable"
 
 
@@ -104,8 +105,13 @@ def _condition(observed: ObservedHealth, kind: str, status: conditions.Condition
 
 
 def _rounded(capacity: Capacity | None) -> Capacity | None:
-    """Returns the capacity for people, without the histogram, which the scheduler reads in the member itself."""
-    return msgspec.structs.replace(capacity, free=()) if capacity else None
+    """Returns the capacity for people, without the histogram, which the scheduler reads in the member itself.
+
+    Whoever has the member in hand may have written a text of any length there.
+    """
+    if capacity is None:
+        return None
+    return msgspec.structs.replace(capacity, free=(), kubelet_version=capacity.kubelet_version[:LONGEST_VERSION])
 
 
 def _itself(_cluster: str, member: MemberCluster) -> tuple[MemberKey, ...]:

@@ -9,8 +9,9 @@ listed one counts as changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from operator import is_
 from typing import Any, TypeAlias
 
 from pincompute.api.builtin import LIMITRANGES, NAMESPACES, NETWORKPOLICIES, RESOURCEQUOTAS, ROLEBINDINGS, LimitRange
@@ -80,6 +81,7 @@ class ListedObject:
 
     resource: Resource[Any]
     name: str
+    key: Key
     body: Manifest
 
     def equals(self, there: Object | None) -> bool:
@@ -94,6 +96,7 @@ class ListedObject:
 
 
 _listed: dict[tuple[str, bool], tuple[Project, tuple[ListedObject, ...]]] = {}  # with the project they were made for
+_whole: dict[str, dict[str, tuple[Object | None, ...]]] = {}  # by project and cluster, what was there when nothing was lacking
 
 
 def listed(project: Project, cluster: str) -> tuple[ListedObject, ...]:
@@ -105,10 +108,18 @@ def listed(project: Project, cluster: str) -> tuple[ListedObject, ...]:
     return known[1]
 
 
+def forget_members(project: str, left: Collection[str]) -> None:
+    """Forgets the members that are gone; these are left."""
+    known = _whole.get(project, {})
+    for member in known.keys() - set(left):
+        del known[member]
+
+
 def forget(project: str) -> None:
     """Forgets a project that is gone."""
     for on_host in (True, False):
         _listed.pop((project, on_host), None)
+    _whole.pop(project, None)
 
 
 def _complete(project: Project, manifest: Manifest) -> ListedObject:
@@ -116,7 +127,8 @@ def _complete(project: Project, manifest: Manifest) -> ListedObject:
     resource = _BY_KIND[manifest["apiVersion"], manifest["kind"]]
     metadata = manifest["metadata"]
     marks = {**metadata.get("labels", {}), **project_namespace.labels_of(name, project.metadata.uid)}
-    return ListedObject(resource, metadata["name"], {**manifest, "metadata": {**metadata, "namespace": name, "labels": marks}})
+    body = {**manifest, "metadata": {**metadata, "namespace": name, "labels": marks}}
+    return ListedObject(resource, metadata["name"], Key(name, metadata["name"]), body)
 
 
 def present(project: Project, cluster: str, views: Views) -> Present:
@@ -154,7 +166,7 @@ def _second(limits: ListedObject, there: LimitRange | None) -> Place:
 def _repair(project: Project, cluster: str, made: ListedObject, there: Object | None) -> Write | None:
     if made.equals(there) or (there is not None and there.deleting):
         return None
-    ref = Ref(cluster, made.resource, Key(project.metadata.name, made.name))
+    ref = Ref(cluster, made.resource, made.key)
     if there is None:
         return Apply(ref, made.body, f"the namespace of {project.metadata.name} in {cluster} lacks it", reserved=True)
     if not made.holds(there, _FIXED):
@@ -178,13 +190,23 @@ def lacking(project: str, cluster: str, views: Views) -> str:
         return f"namespace {project} is missing"
     if namespace.deleting:
         return f"namespace {project} is being deleted"
+    wanted = listed(found, cluster)
+    there = [views.view(cluster, made.resource).get(made.key) for made in wanted]
+    judged = (found, namespace, *there)
+    if _same(judged, _whole.get(project, {}).get(cluster, ())):
+        return ""
     owner = project_namespace.owner(namespace, found.metadata)
     if owner is not NamespaceOwner.PROJECT:
         return f"namespace {project} is {_OTHERS[owner]}"
-    missing = (
-        f"{made.resource.kind} {made.name}"
-        for made in listed(found, cluster)
-        if not made.equals(views.view(cluster, made.resource).get(Key(project, made.name)))
+    names = ", ".join(
+        f"{made.resource.kind} {made.name}" for made, obj in zip(wanted, there, strict=True) if not made.equals(obj)
     )
-    names = ", ".join(missing)
-    return f"namespace {project} lacks {names}" if names else ""
+    if names:
+        return f"namespace {project} lacks {names}"
+    _whole.setdefault(project, {})[cluster] = judged
+    return ""
+
+
+def _same(one: tuple[Object | None, ...], other: tuple[Object | None, ...]) -> bool:
+    """Returns whether these are the very objects: a cache gives another one for every change."""
+    return len(one) == len(other) and all(map(is_, one, other))

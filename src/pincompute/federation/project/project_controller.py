@@ -11,6 +11,7 @@ a version that wrote no uid is adopted once, unless it is older than the Project
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -22,13 +23,15 @@ from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST, NAMESPACES_FINALIZER
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Object
-from pincompute.api.projects import PROJECTS, RESTRICTED, AllowedProject, PodSecurityLevel, Project
+from pincompute.api.projects import PROJECTS, RESTRICTED, AllowedProject, PodSecurityLevel, Project, SidecarRoom
+from pincompute.api.sidecars import PINSIDECARS, PinSidecar
 from pincompute.domain import network_isolation, pod_security_defaults, project_limits, project_namespace
 from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Action, Apply, Confirm, Create, Patch, Plan, Ref, Replace, cluster_of, plan, status_update
 from pincompute.federation.project import namespace_objects, project_deletion, project_namespaces
 from pincompute.federation.project.project_namespaces import BY_ALLOWED, ObservedProject, ProjectNamespace
+from pincompute.federation.workload.update_hooks import NO_HOOKS, HookProjects, names_for
 from pincompute.kube.cache_views import Views
 
 NETWORK_ALLOWED = "NetworkAllowed"
@@ -58,6 +61,8 @@ def _with_status(observed: ObservedProject) -> Project:
         project.status,
         allowed_projects=network_isolation.allowed_projects(project, observed.uids),
         quota_basis=project_limits.quota_basis(project, observed.used),
+        sidecar_room=observed.sidecar_room,
+        hooks=observed.hooks,
     )
     return project if status == project.status else msgspec.structs.replace(project, status=status)
 
@@ -182,10 +187,27 @@ def _allowing(_cluster: str, project: Project, views: Views) -> Iterator[Key]:
 def _changing_quotas(_cluster: str, workload: Object, views: Views) -> Iterator[Key]:
     """Yields the project of the workload if its quotas are to follow from other amounts than its status holds."""
     project = views.view(HOST, PROJECTS).get(Key("", workload.metadata.namespace))
-    if project is None or project.deleting:
-        return
-    if project_limits.quota_basis(project, project_namespaces.used(project.metadata.name, views)) != project.status.quota_basis:
+    if project is not None and not project.deleting and _other_quotas(project, views):
         yield project.key
+
+
+def _other_quotas(project: Project, views: Views) -> bool:
+    """Returns whether quotas are to follow from other amounts than the status holds. Most projects need no sum for that."""
+    known = tuple(views.view(HOST, PINSIDECARS).list())
+    if not known and project.status.sidecar_room == SidecarRoom() and not project_limits.quotas_follow_use(project):
+        return False
+    taken = project_namespaces.taken(project.metadata.name, views)
+    if project_limits.room_for_sidecars(project, taken, known) != project.status.sidecar_room:
+        return True
+    used = project_limits.with_sidecars(taken, known)
+    return project_limits.quota_basis(project, used) != project.status.quota_basis
+
+
+def _with_sidecar(_cluster: str, _sidecar: PinSidecar, views: Views) -> Iterator[Key]:
+    """Yields the projects whose quotas are to follow from other amounts since sidecars have changed."""
+    for project in views.view(HOST, PROJECTS).list():
+        if not project.deleting and _other_quotas(project, views):
+            yield project.key
 
 
 def _every_project(_member: str, views: Views) -> Iterator[Key]:
@@ -202,29 +224,39 @@ def _within(_cluster: str, obj: Object) -> tuple[Key, ...]:
     return (Key("", obj.metadata.namespace),)
 
 
-CONTROLLER = Controller(
-    Card(
-        name="federation.projects",
-        promise="Every project has its namespace in the host and in every member that answers; a deleted one has none.",
-        key="Project",
-        reads=(
-            ReadAccess("host", PROJECTS, own_key, _allowing),
-            ReadAccess("host", NAMESPACES, _named_like),
-            ReadAccess("members", NAMESPACES, _named_like),
-            ReadAccess("host", MEMBERCLUSTERS, lambda _cluster, _obj: ()),
-            *(ReadAccess("host", kind.workload, lambda _cluster, _obj: (), _changing_quotas) for kind in KINDS),
-            *(ReadAccess("host", kind, _within) for kind in namespace_objects.ON_HOST),
-            *(ReadAccess("members", kind, _within) for kind in namespace_objects.IN_MEMBERS),
-        ),
-        writes=(
-            WriteAccess("host", NAMESPACES, ("create", "apply", "delete")),
-            WriteAccess("members", NAMESPACES, ("create", "apply", "delete")),
-            *(WriteAccess("host", kind, ("apply", "update", "delete")) for kind in namespace_objects.ON_HOST),
-            *(WriteAccess("members", kind, ("apply", "update", "delete")) for kind in namespace_objects.IN_MEMBERS),
-            WriteAccess("host", PROJECTS, ("patch", "status")),
-        ),
-        contact=_every_project,
+CARD = Card(
+    name="federation.projects",
+    promise="Every project has its namespace in the host and in every member that answers; a deleted one has none.",
+    key="Project",
+    reads=(
+        ReadAccess("host", PROJECTS, own_key, _allowing),
+        ReadAccess("host", NAMESPACES, _named_like),
+        ReadAccess("members", NAMESPACES, _named_like),
+        ReadAccess("host", MEMBERCLUSTERS, lambda _cluster, _obj: ()),
+        *(ReadAccess("host", kind.workload, lambda _cluster, _obj: (), _changing_quotas) for kind in KINDS),
+        ReadAccess("host", PINSIDECARS, lambda _cluster, _obj: (), _with_sidecar, project_limits.basis_of_sidecar),
+        *(ReadAccess("host", kind, _within) for kind in namespace_objects.ON_HOST),
+        *(ReadAccess("members", kind, _within) for kind in namespace_objects.IN_MEMBERS),
     ),
-    project_namespaces.observe,
-    decide,
+    writes=(
+        WriteAccess("host", NAMESPACES, ("create", "apply", "delete")),
+        WriteAccess("members", NAMESPACES, ("create", "apply", "delete")),
+        *(WriteAccess("host", kind, ("apply", "update", "delete")) for kind in namespace_objects.ON_HOST),
+        *(WriteAccess("members", kind, ("apply", "update", "delete")) for kind in namespace_objects.IN_MEMBERS),
+        WriteAccess("host", PROJECTS, ("patch", "status")),
+    ),
+    contact=_every_project,
 )
+
+
+def controller(hooks: HookProjects = NO_HOOKS) -> Controller[Key, ObservedProject]:
+    """Returns the controller. `hooks` are those that updates may ask, and the projects of these."""
+
+    def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
+        seen = project_namespaces.observe(key, views, now)
+        return replace(seen, hooks=tuple(sorted(names_for(key.name, hooks)))) if seen is not None else None
+
+    return Controller(CARD, observe, decide)
+
+
+CONTROLLER = controller()

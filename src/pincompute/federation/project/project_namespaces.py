@@ -13,8 +13,9 @@ from pincompute.api.builtin import NAMESPACES, Namespace
 from pincompute.api.kinds import KINDS, WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object, Resource
-from pincompute.api.projects import PROJECTS, Project
+from pincompute.api.projects import PROJECTS, Project, SidecarRoom
 from pincompute.api.resource_requests import NOTHING, Requests
+from pincompute.api.sidecars import PINSIDECARS
 from pincompute.domain import project_limits, project_namespace
 from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.plan import Ref
@@ -22,7 +23,7 @@ from pincompute.federation.member import member_state
 from pincompute.federation.project import namespace_objects
 from pincompute.federation.project.namespace_objects import Present
 from pincompute.kube.cache_views import Unknown, Views
-from pincompute.kube.indexer import Index, IndexEntry, Sum
+from pincompute.kube.indexer import Index, IndexEntry, OfSpec, Sum
 
 BY_ALLOWED = "allowed"  # index over projects: the names in spec.network.allowFrom
 BY_PROJECT = "project"  # sum over workloads: what they take of the limits of their project
@@ -38,7 +39,7 @@ def _entry(kind: WorkloadKind, obj: WorkloadObject) -> Iterable[IndexEntry]:
 
 INDEXES: Mapping[Resource[Any], Mapping[str, Index[Any]]] = {
     PROJECTS: {BY_ALLOWED: _allowed},
-    **{kind.workload: {BY_PROJECT: Sum(partial(_entry, kind))} for kind in KINDS},
+    **{kind.workload: {BY_PROJECT: OfSpec(Sum(partial(_entry, kind)), project_limits.status_of_use)} for kind in KINDS},
 }
 
 
@@ -67,6 +68,7 @@ class ObservedProject:
     """`namespaces`: of the clusters that can be seen, the host's first. `unreachable`: members that do not answer. `unsynced`:
     members that answer and cannot be seen yet. `zones`: of members, by name. `uids`: of the projects that
     `spec.network.allowFrom` names, by name. `used`: what its workloads take of its limits, by resource.
+    `sidecar_room`: what sidecars may request in all pods. `hooks`: those that its updates may name.
     """
 
     now: datetime
@@ -77,6 +79,8 @@ class ObservedProject:
     zones: Mapping[str, str] = field(default_factory=dict[str, str])
     uids: Mapping[str, str] = field(default_factory=dict[str, str])
     used: Requests = field(default_factory=dict[str, int])
+    sidecar_room: SidecarRoom = field(default_factory=SidecarRoom)
+    hooks: tuple[str, ...] = ()
 
 
 def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
@@ -85,19 +89,32 @@ def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
     if project is None:
         namespace_objects.forget(key.name)
         return None
-    concerned = [member for member in member_state.observe(views) if not member.leaving or project.deleting]
+    members = member_state.observe(views)
+    namespace_objects.forget_members(key.name, [member.name for member in members])
+    concerned = [member for member in members if not member.leaving or project.deleting]
     answering = [member.name for member in concerned if member.reachable]
     unreachable = tuple(member.name for member in concerned if not member.reachable and not member.leaving)
     seen = [_in_cluster(HOST, project, views), *_in_members(answering, project, views)]
     unsynced = tuple(name for name in answering if not any(found.cluster == name for found in seen))
     zones = {member.name: member.zone for member in concerned}
+    took, sidecars = taken(key.name, views), tuple(views.view(HOST, PINSIDECARS).list())
     return ObservedProject(
-        now, project, tuple(seen), unreachable, unsynced, zones, _uids(project, views), used(key.name, views)
+        now,
+        project,
+        tuple(seen),
+        unreachable,
+        unsynced,
+        zones,
+        _uids(project, views),
+        project_limits.with_sidecars(took, sidecars),
+        project_limits.room_for_sidecars(project, took, sidecars),
     )
 
 
-def used(project: str, views: Views) -> Requests:
-    """Returns what the project's workloads take of its limits. Raises Unknown until every kind has synced."""
+def taken(project: str, views: Views) -> Requests:
+    """Returns what the project's workloads take, without what `project_limits.with_sidecars` adds. Raises Unknown until every
+    kind has synced.
+    """
     found: Requests = NOTHING
     for kind in KINDS:
         found = resource_requests.plus(found, views.view(HOST, kind.workload).total(BY_PROJECT, project))

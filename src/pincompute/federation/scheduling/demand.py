@@ -1,22 +1,26 @@
 """Computes what a placement depends on, and whether the last decision still satisfies it.
 
 A decision is bound to its demand and not to the object's generation: another image, label or environment variable needs no
-decision and waits in no queue. A paused workload keeps its last decision, whatever its spec asks for since (S-258).
+decision and waits in no queue. Only where sidecars select pods by label, another label may mean other sidecars, and needs one.
+A paused workload keeps its last decision, whatever its spec asks for since (S-258).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
+from pincompute.api import resource_requests, sidecars
 from pincompute.api.kinds import Strategy
 from pincompute.api.meta import Manifest
 from pincompute.api.resource_requests import Requests
-from pincompute.api.workloads import Placement, Scheduling, Tier
+from pincompute.api.sidecars import PinSidecar
+from pincompute.api.workloads import CountedSidecar, Placement, Scheduling, Tier
+from pincompute.domain import sidecar_requests
 from pincompute.federation.workload.workload_model import Rendered, Workload
 
 REMEMBERED = 50_000  # workloads whose demand is kept; that of older ones is computed again
@@ -26,8 +30,9 @@ REMEMBERED = 50_000  # workloads whose demand is kept; that of older ones is com
 class Demand:
     """Pods of one kind that a workload wants, and where they may run.
 
-    `hash` identifies all of it. `alike` identifies the part that decides which clusters have room for one pod of it: where
-    one workload found no room, none with the same `alike` will (S-038).
+    `hash` identifies all of it. `labelled` identifies it with the labels of the pods, on which their sidecars depend. `alike`
+    identifies the part that decides which clusters have room for one pod of it: where one workload found no room, none with
+    the same `alike` will (S-038). `sidecars` are those of the platform that `requests` counts, with `of_sidecars` in all.
     """
 
     strategy: Strategy
@@ -37,7 +42,10 @@ class Demand:
     placement: Placement
     tolerations: Sequence[Manifest]
     hash: str
+    labelled: str
     alike: str
+    sidecars: tuple[CountedSidecar, ...] = ()
+    of_sidecars: Requests = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,8 @@ def stands(workload: Workload) -> bool:
         return False
     if workload.paused or made.generation == workload.generation:
         return True
-    return made.demand == demand(workload).hash
+    wants = demand(workload)
+    return made.demand in (wants.hash, wants.labelled)
 
 
 def decision(workload: Workload) -> Scheduling | None:
@@ -94,7 +103,9 @@ def _demand(workload: Workload) -> Demand:
     )
     tolerations = sorted(map(_toleration, spec.get("tolerations") or ()), key=_encode)
     wants = dict(workload.rendered.requests)
-    alike = _name([workload.kind.strategy, wants, placement, tolerations, _nodes(spec)])
+    named = sidecars.named_by(workload.obj.spec.template)
+    alike = _name([workload.kind.strategy, wants, placement, tolerations, _nodes(spec), *([named] if named else ())])
+    whole = _name([alike, workload.replicas, workload.obj.spec.tier])
     return Demand(
         strategy=workload.kind.strategy,
         tier=workload.obj.spec.tier,
@@ -102,9 +113,35 @@ def _demand(workload: Workload) -> Demand:
         requests=wants,
         placement=placement,
         tolerations=tolerations,
-        hash=_name([alike, workload.replicas, workload.obj.spec.tier]),
+        hash=whole,
+        labelled=_name([whole, _pod_labels(workload)]),
         alike=alike if workload.kind.strategy == "spread" else _name([alike, workload.replicas]),
     )
+
+
+def with_sidecars(wants: Demand, workload: Workload, counted: Sequence[CountedSidecar]) -> Demand:
+    """Returns the demand with what these sidecars request in each replica. It keeps its `hash`, so that another version of a
+    sidecar needs no decision. Which sidecars replicas have depends on their project and labels, so only workloads that
+    share these are alike.
+    """
+    if not counted:
+        return wants
+    obj = workload.obj
+    alike = [wants.alike, counted, obj.metadata.namespace, obj.spec.tier, _pod_labels(workload)]
+    beside = sidecar_requests.total(obj.spec.template, counted)
+    requests = resource_requests.plus(wants.requests, beside)
+    return replace(wants, requests=requests, sidecars=tuple(counted), of_sidecars=beside, alike=_name(alike))
+
+
+def name_of(wants: Demand, workload: Workload, known: Iterable[PinSidecar]) -> str:
+    """Returns what a decision records as its demand, with these sidecars known. Another version of one is no other demand."""
+    by_label = any(sidecar_requests.may_select_by_label(workload.obj.metadata.namespace, each) for each in known)
+    return wants.labelled if by_label else wants.hash
+
+
+def _pod_labels(workload: Workload) -> Manifest:
+    metadata: Manifest = workload.obj.spec.template.get("metadata") or {}
+    return metadata.get("labels") or {}
 
 
 def _toleration(given: Manifest) -> Manifest:

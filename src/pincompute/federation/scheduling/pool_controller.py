@@ -13,24 +13,27 @@ other.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Object
 from pincompute.api.resource_requests import NOTHING, Requests, plus
-from pincompute.api.workloads import Scheduling
+from pincompute.api.sidecars import PINSIDECARS, PinSidecar
+from pincompute.api.workloads import CountedSidecar, Scheduling
+from pincompute.domain import sidecar_requests
 from pincompute.engine.controller import Card, Controller, ObserveContext, ReadAccess, WriteAccess
 from pincompute.engine.plan import Failed, Plan, Ref, Replace
 from pincompute.federation.controller_keys import PoolKey
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
-from pincompute.federation.scheduling import feasibility, placement_status, reservations, scheduling_queue
-from pincompute.federation.scheduling.demand import Demand, demand
+from pincompute.federation.scheduling import feasibility, placement_status, reservations, scheduling_queue, zone_balance
+from pincompute.federation.scheduling.demand import Demand, demand, with_sidecars
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.scheduling.scheduling_queue import Filing
 from pincompute.federation.workload import workload_model
@@ -38,13 +41,16 @@ from pincompute.federation.workload.workload_model import Workload, WorkloadObje
 from pincompute.federation.workload.workload_status import before_reports
 from pincompute.kube.cache_views import View
 
+_Region: TypeAlias = tuple[tuple[MemberState, ...], tuple[PinSidecar, ...]]
+"""The members, and the sidecars of the platform."""
+
 BATCH = 32  # decisions written at the same time: enough to keep an API server busy, and some 15 ms of CPU
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedPool:
     """`waiting` may need a decision, first in the queue first. `promised` is capacity by cluster. `more`: others wait
-    behind.
+    behind. `cooling`: seconds until the first of those whose replicas may not move yet needs one.
     """
 
     now: datetime
@@ -53,6 +59,8 @@ class ObservedPool:
     promised: Mapping[str, Requests]
     failed: tuple[Failed, ...] = ()
     more: bool = False
+    sidecars: tuple[PinSidecar, ...] = ()
+    cooling: float | None = None
 
 
 def decide(observed: ObservedPool) -> Plan:
@@ -65,7 +73,7 @@ def decide(observed: ObservedPool) -> Plan:
             failed.append(Failed(workload.ref, workload.obj.metadata.resource_version, bug))
     return Plan(
         (tuple(writes),) if writes else (),
-        wake_after=0.0 if observed.more and writes else None,
+        wake_after=0.0 if observed.more and writes else observed.cooling,
         independent=True,
         failed=tuple(failed),
     )
@@ -76,7 +84,7 @@ def _decided(workload: Workload, observed: ObservedPool, promised: dict[str, Req
         return workload_model.with_status(
             workload, placement_status.refused(workload, observed.now), "its template cannot be used"
         )
-    decision = place(workload, observed.members, promised)
+    decision = place(workload, observed.members, promised, observed.sidecars, now=observed.now)
     placed = {row.cluster for row in decision.placement}
     hosts = tuple(member for member in observed.members if member.name in placed)
     status = before_reports(workload, placement_status.status(workload, decision, observed.now), hosts, observed.now)
@@ -91,26 +99,43 @@ def _promise(promised: dict[str, Requests], workload: Workload, decision: Schedu
     had = {row.cluster: row.replicas for row in before.placement} if before else {}
     for row in decision.placement:
         if (more := row.replicas - had.get(row.cluster, 0)) > 0:
-            promised[row.cluster] = plus(promised.get(row.cluster, NOTHING), workload.rendered.requests, more)
+            promised[row.cluster] = plus(promised.get(row.cluster, NOTHING), workload.requests_with(decision), more)
 
 
 def observe(key: PoolKey, context: ObserveContext, now: datetime) -> ObservedPool:
     known = member_state.measured(context)
     views = tuple(context.view(HOST, kind.workload) for kind in KINDS)
     promised = _Promised(views, known)
+    injected = tuple(context.view(HOST, PINSIDECARS).list())
     waiting: list[Workload] = []
     failed: list[Failed] = []
-    for obj in _queued(key.name, views, known, promised):
+    cooling = _Cooling(now)
+    for obj in _queued(key.name, views, (known, injected), promised, cooling):
         ref = Ref(HOST, scheduling_queue.kind_of(obj).workload, obj.key)
         if context.resting(ref, obj.metadata.resource_version):
             continue
         if len(waiting) >= BATCH:
-            return ObservedPool(now, tuple(waiting), known, promised.all(), tuple(failed), more=True)
+            return ObservedPool(now, tuple(waiting), known, promised.all(), tuple(failed), more=True, sidecars=injected)
         try:
             waiting.append(scheduling_queue.read(obj))
         except Exception as bug:  # noqa: BLE001 - one that cannot be read must not stop the others
             failed.append(Failed(ref, obj.metadata.resource_version, bug))
-    return ObservedPool(now, tuple(waiting), known, promised.all() if waiting else {}, tuple(failed))
+    sums: Mapping[str, Requests] = promised.all() if waiting else {}
+    return ObservedPool(now, tuple(waiting), known, sums, tuple(failed), sidecars=injected, cooling=cooling.shortest)
+
+
+@dataclass(slots=True)
+class _Cooling:
+    """Holds back workloads whose replicas have moved lately, and knows when the first of them may be decided."""
+
+    now: datetime
+    shortest: float | None = None
+
+    def over(self, found: Iterable[WorkloadObject]) -> list[WorkloadObject]:
+        waits = [(zone_balance.cools_for(obj.status.scheduling, self.now), obj) for obj in found]
+        left = [wait for wait, _ in waits if wait]
+        self.shortest = min((*left, *(() if self.shortest is None else (self.shortest,))), default=None)
+        return [obj for wait, obj in waits if not wait]
 
 
 class _Promised:
@@ -136,23 +161,31 @@ class _Promised:
 
 
 def _queued(
-    pool: str, views: tuple[View[Any], ...], known: tuple[MemberState, ...], promised: _Promised
+    pool: str,
+    views: tuple[View[Any], ...],
+    region: _Region,
+    promised: _Promised,
+    cooling: _Cooling,
 ) -> Iterator[WorkloadObject]:
     """Yields the workloads that may need a decision now, each once, in the order of the queue."""
+    known, _ = region
     by_name = {m.name: m for m in known}
-    classes: dict[str, tuple[bool, str]] = {}
+    classes: dict[_Class, tuple[bool, str]] = {}
     lines: list[Iterable[WorkloadObject]] = []
     for view in views:
         for value in view.values(scheduling_queue.QUEUE):
             filing = scheduling_queue.filing(value)
             if filing.pool != pool:
                 continue
+            found = partial(view.by, scheduling_queue.QUEUE, value)
             if filing.why == scheduling_queue.EVERYWHERE:
                 lines.append(obj for obj in view.by(scheduling_queue.QUEUE, value) if _lacks_a_share(obj, known))
-            elif _needs_decision(filing, by_name) or (
-                filing.why == scheduling_queue.NO_ROOM and _shortage_ends(view, value, known, promised, classes)
-            ):
-                lines.append(view.by(scheduling_queue.QUEUE, value))
+            elif filing.why == scheduling_queue.NO_ROOM:
+                lines.append(_in_line_again(found, filing, region, promised, classes))
+            elif filing.why == scheduling_queue.BEHIND:
+                lines.append(cooling.over(_with_room(found, filing, region, promised)))
+            elif _needs_decision(filing, by_name):
+                lines.append(found())
     observed: set[str] = set()
     for obj in heapq.merge(*lines, key=scheduling_queue.rank):
         if obj.metadata.uid not in observed:
@@ -174,17 +207,72 @@ def _needs_decision(filing: Filing, known: Mapping[str, MemberState]) -> bool:
             return False
 
 
-def _shortage_ends(
-    view: View[Any], value: str, known: tuple[MemberState, ...], promised: _Promised, classes: dict[str, tuple[bool, str]]
-) -> bool:
-    """Returns whether there is room now, or the reasons that the workloads got no longer hold."""
-    shortage = scheduling_queue.shortage_of(scheduling_queue.filing(value).what)
-    if str(shortage[:2]) not in classes:
-        wants = demand(scheduling_queue.read(next(iter(view.by(scheduling_queue.QUEUE, value)))))
-        has_room = feasibility.has_room(known, wants, promised.all(), shortage.least)
-        classes[str(shortage[:2])] = has_room, scheduling_queue.reasons((m.name, _rejection_word(m, wants)) for m in known)
-    has_room, reasons = classes[str(shortage[:2])]
-    return has_room or reasons != shortage.reasons
+class _Class(NamedTuple):
+    """Workloads that lack the same: `alike` and `least` as in a Shortage, with the same sidecars now."""
+
+    alike: str
+    least: int
+    sidecars: tuple[CountedSidecar, ...] = ()
+
+
+def _with_room(
+    found: Callable[[], Iterable[WorkloadObject]], filing: Filing, region: _Region, promised: _Promised
+) -> Iterable[WorkloadObject]:
+    """Returns those of the workloads filed together for which the cluster that is behind has room now; all when it leaves."""
+    known, injected = region
+    behind = [m for m in known if m.name == filing.what.partition(" ")[0]]
+    if not behind or behind[0].leaving:
+        return found()
+
+    def fits(obj: WorkloadObject) -> bool:
+        workload = scheduling_queue.read(obj)
+        wants = with_sidecars(demand(workload), workload, _sidecars_now(workload, injected))
+        return feasibility.has_room(behind, wants, promised.all(), 1)
+
+    return _those(found, injected, fits)
+
+
+def _in_line_again(
+    found: Callable[[], Iterable[WorkloadObject]],
+    filing: Filing,
+    region: _Region,
+    promised: _Promised,
+    classes: dict[_Class, tuple[bool, str]],
+) -> Iterable[WorkloadObject]:
+    """Returns those of the workloads filed together for which there is room now, or whose reasons no longer hold."""
+    known, injected = region
+    shortage = scheduling_queue.shortage_of(filing.what)
+
+    def ends(obj: WorkloadObject) -> bool:
+        workload = scheduling_queue.read(obj)
+        found_class = _Class(shortage.alike, shortage.least, _sidecars_now(workload, injected))
+        if found_class not in classes:
+            wants = with_sidecars(demand(workload), workload, found_class.sidecars)
+            has_room = feasibility.has_room(known, wants, promised.all(), shortage.least)
+            classes[found_class] = has_room, scheduling_queue.reasons((m.name, _rejection_word(m, wants)) for m in known)
+        has_room, reasons = classes[found_class]
+        return has_room or reasons != shortage.reasons
+
+    return _those(found, injected, ends)
+
+
+def _those(
+    found: Callable[[], Iterable[WorkloadObject]], injected: tuple[PinSidecar, ...], holds: Callable[[WorkloadObject], bool]
+) -> Iterable[WorkloadObject]:
+    """Returns those of the workloads filed together of which it holds. The first one stands for all, unless a sidecar looks at
+    what differs between them.
+    """
+    if any(sidecar_requests.may_select_by_name(each) for each in injected):
+        return filter(holds, found())
+    return found() if holds(next(iter(found()))) else ()
+
+
+def _sidecars_now(workload: Workload, injected: tuple[PinSidecar, ...]) -> tuple[CountedSidecar, ...]:
+    """Returns the sidecars of a workload of which the last decision counted some. Of the others some may have become selected,
+    which their next decision finds.
+    """
+    made = workload.status.scheduling
+    return sidecar_requests.counted(workload.kind, workload.obj, injected) if made is not None and made.sidecars else ()
 
 
 def _rejection_word(member: MemberState, wants: Demand) -> str:
@@ -202,6 +290,14 @@ def _lacks_a_share(obj: WorkloadObject, known: tuple[MemberState, ...]) -> bool:
     return bool(wants.replicas) and any(feasibility.verdict(m, wants).out is None for m in able)
 
 
+_MOVED_BY_EVENTS = (
+    scheduling_queue.WAITING,
+    scheduling_queue.NO_ROOM,
+    scheduling_queue.PASSED_OVER,
+    scheduling_queue.BEHIND,
+)
+
+
 def _keys_of_event(_cluster: str, obj: WorkloadObject) -> tuple[PoolKey, ...]:
     """Returns the keys that an event concerns. Progress of a placed workload concerns none, because the members' capacity
     shows the room that it frees.
@@ -209,13 +305,7 @@ def _keys_of_event(_cluster: str, obj: WorkloadObject) -> tuple[PoolKey, ...]:
     if obj.deleting:
         return (PoolKey(scheduling_queue.pool_of(obj)),)
     filings = map(scheduling_queue.filing, scheduling_queue.files(obj))
-    return tuple(
-        {
-            PoolKey(f.pool): None
-            for f in filings
-            if f.why in (scheduling_queue.WAITING, scheduling_queue.NO_ROOM, scheduling_queue.PASSED_OVER)
-        }
-    )
+    return tuple({PoolKey(f.pool): None for f in filings if f.why in _MOVED_BY_EVENTS})
 
 
 def _every_pool(_cluster: str, _obj: Object) -> tuple[PoolKey, ...]:
@@ -230,6 +320,7 @@ CONTROLLER = Controller(
         reads=(
             *(ReadAccess("host", kind.workload, _keys_of_event) for kind in KINDS),
             ReadAccess("host", MEMBERCLUSTERS, _every_pool),
+            ReadAccess("host", PINSIDECARS, _every_pool, part=sidecar_requests.basis),
             ReadAccess("members", CLUSTERCAPACITIES, _every_pool),
         ),
         writes=tuple(WriteAccess("host", kind.workload, ("status",)) for kind in KINDS),

@@ -11,6 +11,7 @@ from datetime import datetime
 from pincompute.api import resource_requests
 from pincompute.api.resource_requests import Requests
 from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Scheduling
+from pincompute.domain import sidecar_requests
 from pincompute.federation.workload.workload_model import WorkloadObject
 from pincompute.kube.indexer import ALWAYS, IndexEntry
 
@@ -33,7 +34,11 @@ def promises(obj: WorkloadObject) -> Iterable[IndexEntry]:
 def _promises(obj: WorkloadObject, made: Scheduling) -> Iterator[IndexEntry]:
     lines = {line.cluster: line for line in obj.status.clusters}
     pending = [(row.cluster, *of) for row in made.placement for of in _pending(row, lines.get(row.cluster)) if of[1]]
-    wants = resource_requests.requests(obj.spec.template, resource_requests.DEFAULTS) if pending else resource_requests.NOTHING
+    if not pending:
+        return
+    wants = resource_requests.requests(obj.spec.template, resource_requests.DEFAULTS)
+    if made.sidecars:
+        wants = resource_requests.plus(wants, sidecar_requests.of_decision(obj.spec.template, made))
     for cluster, position, pods in pending:
         yield IndexEntry(cluster, position, _times(wants, pods))
 

@@ -2,7 +2,8 @@
 
 A workload is in the queue only while something can be decided for it. A placed workload is indexed by its clusters, in case
 one of them leaves. One that no cluster has room for is indexed with those of its class and with the reasons it got: it enters
-the queue again when a cluster gets room for one of them, or when the reasons no longer hold (S-038).
+the queue again when a cluster gets room for one of them, or when the reasons no longer hold (S-038). One whose zones are
+uneven is indexed with those of its class by the clusters that are behind, and enters the queue when one has room (S-135).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from pincompute.api.kinds import KINDS, WorkloadKind
 from pincompute.api.meta import Resource
 from pincompute.api.workloads import Rejection, Scheduling
 from pincompute.domain.free_room import INSUFFICIENT
-from pincompute.federation.scheduling import reservations
-from pincompute.federation.scheduling.demand import Demand, demand, stands
+from pincompute.federation.scheduling import reservations, zone_balance
+from pincompute.federation.scheduling.demand import Demand, demand, stands, with_sidecars
 from pincompute.federation.scheduling.placement import KEPT_REASONS, TOO_LARGE
 from pincompute.federation.workload import workload_model
 from pincompute.federation.workload.workload_model import TIERS, Workload, WorkloadObject
@@ -34,6 +35,7 @@ WAITING = "waiting"  # needs a decision
 PLACED = "placed"  # has replicas in this cluster
 PASSED_OVER = "passed over"  # got nothing from this cluster only because it was temporarily unavailable
 NO_ROOM = "no room"  # a part of it has no place: of this class of demands, for these reasons
+BEHIND = "behind"  # its zones are uneven, until this cluster has room for one more of this class
 EVERYWHERE = "everywhere"  # has a share in every cluster that matches
 
 _SHORT = frozenset({INSUFFICIENT, TOO_LARGE, "Unreachable", "NotReady", "CapacityUnknown", "NoReadyNode"})
@@ -109,8 +111,11 @@ def _of_decision(obj: WorkloadObject, made: Scheduling, pool: str) -> Iterator[s
     yield from (value(pool, PASSED_OVER, cluster) for cluster in made.passed_over)
     if kind_of(obj).strategy == "every node":
         yield value(pool, EVERYWHERE)
+    if made.behind and not zone_balance.is_updating(obj.status):
+        alike = _demand_of(obj, made).alike
+        yield from (value(pool, BEHIND, f"{cluster} {alike}") for cluster in made.behind)
     if made.unplaced:
-        yield value(pool, NO_ROOM, str(shortage(demand(read(obj)), made)))
+        yield value(pool, NO_ROOM, str(shortage(_demand_of(obj, made), made)))
 
 
 class Shortage(NamedTuple):
@@ -122,6 +127,11 @@ class Shortage(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.alike} {self.least} {self.reasons}"
+
+
+def _demand_of(obj: WorkloadObject, made: Scheduling) -> Demand:
+    workload = read(obj)
+    return with_sidecars(demand(workload), workload, made.sidecars)
 
 
 def shortage(wants: Demand, made: Scheduling) -> Shortage:

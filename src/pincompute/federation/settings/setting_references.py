@@ -5,7 +5,7 @@ A sum counts how many workloads need each version in each member.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from pincompute.api.kinds import KINDS, WorkloadKind, WorkloadObject
@@ -18,7 +18,7 @@ from pincompute.api.template_settings import Reference, places, references, regi
 from pincompute.engine.controller import ReadAccess
 from pincompute.federation.workload import workload_model
 from pincompute.kube.cache_views import Views
-from pincompute.kube.indexer import Index, IndexEntry, Sum
+from pincompute.kube.indexer import Index, IndexEntry, OfSpec, Sum
 
 BY_SETTING = "setting"  # index over workloads
 BY_VERSION = "version"  # index over revisions: a setting with the version that they name, 0 for the one in use
@@ -73,17 +73,21 @@ def _by_login(secret: PinSecret) -> Iterable[str]:
 
 def _needs(obj: WorkloadObject) -> Iterator[IndexEntry]:
     """Yields what the workload needs where it is, or may be, placed."""
-    members = workload_model.members_of(obj) if not obj.deleting else ()
+    members = _places_of(obj)
     if members:
         for group, version in sorted(_versions(obj)):
             yield IndexEntry(group, 0, {f"{member}/{version}": 1 for member in members})
+
+
+def _places_of(obj: WorkloadObject) -> Collection[str]:
+    return workload_model.members_of(obj) if not obj.deleting else ()
 
 
 def _versions(obj: WorkloadObject) -> set[tuple[str, str]]:
     """Returns the groups of `NEEDS` that the workload belongs to, each with the version that it needs."""
     rolls = obj.spec.update.settings == "Roll"
     found = {(_group(obj.metadata.namespace, host), "0") for host in registries(obj.spec.template)}
-    for place in places(obj.spec.template):
+    for place in places(obj.spec.template) if references(obj.spec.template) else ():
         ref = place.reference
         in_use = rolls and not ref.version and "imagePullSecrets" not in place.path
         found.add((_filed(obj, ref), IN_USE if in_use else str(ref.version)))
@@ -113,14 +117,19 @@ def _by_cluster(setting: Setting) -> Iterable[str]:
     return dict.fromkeys(copy.cluster for copy in setting.status.copies)
 
 
+_BY_WORKLOAD: Mapping[str, Index[Any]] = {
+    BY_SETTING: OfSpec(_by_workload),
+    BY_REGISTRY: OfSpec(_by_image),
+    NEEDS: OfSpec(Sum(_needs), _places_of),
+}
 Indexes = Mapping[Resource[Any], Mapping[str, Index[Any]]]
 ON_HOST: Indexes = {
-    **{kind.workload: {BY_SETTING: _by_workload, BY_REGISTRY: _by_image, NEEDS: Sum(_needs)} for kind in KINDS},
+    **{kind.workload: _BY_WORKLOAD for kind in KINDS},
     PINSECRETS: {BY_CLUSTER: _by_cluster, BY_REGISTRY: _by_login},
     PINCONFIGS: {BY_CLUSTER: _by_cluster},
     PINREVISIONS: {BY_VERSION: _by_version, BY_REFERRER: _by_referrer},
 }
-IN_MEMBERS: Indexes = {kind.shard: {NEEDS: Sum(_needs_of_shard)} for kind in KINDS}
+IN_MEMBERS: Indexes = {kind.shard: {NEEDS: OfSpec(Sum(_needs_of_shard))} for kind in KINDS}
 
 
 def referring(kind: SettingKind, setting: Setting, workload: Resource[Any], views: Views) -> list[WorkloadObject]:

@@ -242,6 +242,7 @@ def _row(member: FleetMember, target: str, sidecar: PinSidecar) -> SidecarMember
         message = "" if member.known else "does not answer; its last figures are shown"
         return msgspec.structs.replace(last, known=member.known, message=message)
     status, row = member.shard.status, member.of(target)
+    pulls = f"{pods_that(row.awaiting_image, 'waits', 'wait')} for an image on its node" if row.awaiting_image else ""
     waits = f"{pods_that(status.asked, 'waits', 'wait')} for the disruption account of the app" if status.asked else ""
     return SidecarMember(
         cluster=member.name,
@@ -250,7 +251,7 @@ def _row(member: FleetMember, target: str, sidecar: PinSidecar) -> SidecarMember
         updated=row.pods,
         ready=row.ready,
         skipped=status.skipped,
-        message=member.doubt or row.message or waits,
+        message=member.doubt or row.message or pulls or waits,
     )
 
 

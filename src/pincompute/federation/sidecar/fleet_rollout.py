@@ -2,11 +2,13 @@
 
 The steps are those of a workload's rollout (`domain/rollout_steps.py`), counted over the pods of all workloads and members. A
 step is complete when its pods have the version and the sidecar in them is ready, and its bake time has passed. It fails when
-the sidecar cannot start or crashes in one of them, or when at its deadline the sidecar is not ready in a pod that has the
-version; then the fleet goes back to the version before, or holds. A pod that cannot take the version yet, since its workload
-is paused, has no room or has spent its disruption account, says nothing about it: at the deadline the rollout goes on, and the
-pod follows later. A member that does not answer at its turn is waited for: silence is neither success nor failure. The record
-is in the status, so everything survives a restart.
+the sidecar cannot start or crashes in one of them, when a registry says that the image does not exist, or when
+at its deadline the sidecar is not ready in a pod that has the version, or nodes have failed to pull its image; then the fleet
+goes back to the version before, or holds. Nodes that pull the image are waited for: the deadline counts from when no node pulls
+any more. A pod that cannot take the version yet, since its workload is paused, has no room or has spent its disruption account,
+or since its project has no room for what pulls, says nothing about it: at the deadline the rollout goes on, and the pod follows
+later. A member that does not answer at its turn is waited for: silence is neither success nor failure. The record is in the
+status, so everything survives a restart.
 """
 
 from __future__ import annotations
@@ -141,9 +143,8 @@ class _Fleet:
 
     @property
     def unhealthy(self) -> str:
-        """Returns where the sidecar is not ready in pods that have the version; empty where it is in all."""
-        late = [(member, row) for member, row in self._reports if row.ready < row.pods - row.unplaced]
-        return next((f"it is not ready in {pods(row.pods - row.unplaced - row.ready)} of zone {m.zone}" for m, row in late), "")
+        """Returns where the version is not healthy when its time is over; empty where it is in all pods that have it."""
+        return next((why for member, row in self._reports if (why := _unhealthy(row, member.zone))), "")
 
     @property
     def waiting(self) -> int:
@@ -151,6 +152,14 @@ class _Fleet:
         limits = self.limits
         allowed = (min(limits[member.name], member.pods) for member in self.members)
         return sum(allowed) - sum(row.pods for _, row in self._reports)
+
+    @property
+    def pulling(self) -> str:
+        """Returns which pods of the step wait for nodes that pull; empty where no node pulls."""
+        rows = [row for _, row in self._reports]
+        if not any(row.pulling for row in rows):
+            return ""
+        return f"waits until the nodes of {pods(sum(row.awaiting_image for row in rows))} have pulled its image"
 
     @property
     def _reports(self) -> list[tuple[FleetMember, VersionStatus]]:
@@ -213,10 +222,13 @@ def _progressing(fleet: _Fleet) -> FleetProgress:
     if fleet.unreachable:
         zones = ", ".join(sorted({member.zone for member in fleet.unreachable}))
         return _made(fleet.recorded(since=None, healthy_since=None), f"waits for zone {zones}, which does not answer")
+    if fleet.pulling and not fleet.unhealthy:
+        return _made(fleet.recorded(since=None, healthy_since=None), fleet.pulling)
     deadline = fleet.sidecar.spec.update.progress_deadline_seconds
     left = _left(fleet.record.since, deadline, fleet.now)
     if left <= 0 and not fleet.unhealthy:
-        return _baked(fleet, f"{pods(fleet.waiting)} did not take it within {deadline} s and will when their apps allow it")
+        later = f"{pods(fleet.waiting)} did not take it within {deadline} s"
+        return _baked(fleet, f"{later} and will when their apps allow it and their nodes have its image")
     if fleet.record.healthy_since is not None:  # bake time is not part of the deadline
         fleet, left = fleet.recorded(healthy_since=None, since=fleet.now), float(deadline)
     if left <= 0:
@@ -263,6 +275,19 @@ def _made(fleet: _Fleet, message: str = "") -> FleetProgress:
     former = fleet.sidecar.status.former
     target = fleet.stable if back else fleet.version
     return FleetProgress(fleet.version, target, fleet.stable, former, record, allowed, said)
+
+
+def _unhealthy(row: VersionStatus, zone: str) -> str:
+    """Returns why a version whose time is over is not healthy in a zone. Pods whose nodes are yet to pull its image, after
+    others that have it, say nothing about it.
+    """
+    unready = row.pods - row.unplaced - row.ready
+    if unready > 0:
+        return f"it is not ready in {pods(unready)} of zone {zone}"
+    if row.awaiting_image and (row.message or not row.pods):
+        because = f" ({row.message})" if row.message else ""
+        return f"the nodes of {pods(row.awaiting_image)} of zone {zone} lack its image{because}"
+    return ""
 
 
 def pods(count: int) -> str:

@@ -50,20 +50,23 @@ def _rows(told: Iterable[VersionStatus], pods: int) -> tuple[VersionStatus, ...]
     left = pods
     for row in told:
         if row.revision not in made and len(made) < MOST_VERSIONS:
-            made[row.revision] = _row(row, left)
+            made[row.revision] = _row(row, left, pods)
             left -= made[row.revision].pods
     return tuple(made.values())
 
 
-def _row(told: VersionStatus, most: int) -> VersionStatus:
+def _row(told: VersionStatus, most: int, all_pods: int) -> VersionStatus:
     pods = _within(told.pods, most)
     unplaced = _within(told.unplaced, pods)
+    awaiting_image = _within(told.awaiting_image, all_pods - pods)
     return VersionStatus(
         revision=told.revision,
         pods=pods,
         ready=_within(told.ready, pods - unplaced),
         unplaced=unplaced,
-        failing=_within(told.failing, pods),
+        awaiting_image=awaiting_image,
+        pulling=_within(told.pulling, awaiting_image),
+        failing=_within(told.failing, pods + awaiting_image),
         restarts=_within(told.restarts, LARGEST_COUNT),
         message=_line(told.message),
     )

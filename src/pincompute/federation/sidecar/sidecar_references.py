@@ -70,14 +70,16 @@ def _why_not(name: str, project: str, views: Views) -> str:
 
 
 def reads(workload: Resource[Any]) -> ReadAccess[Key]:
-    """Returns the line of a card by which a sidecar that comes, changes or goes concerns the workloads that name it.
-
-    Figures of a fleet change often, and concern none of them.
+    """Returns the line of a card by which a sidecar that comes, goes or is for other projects concerns the workloads that name
+    it.
     """
 
     def named(_host: str, sidecar: PinSidecar, views: Views) -> Iterable[Key]:
-        if sidecar.status.observed_generation >= sidecar.metadata.generation > 0:
-            return ()
         return [obj.key for obj in views.view(HOST, workload).by(BY_SIDECAR, sidecar.metadata.name)]
 
-    return ReadAccess("host", PINSIDECARS, lambda _host, _sidecar: (), named)
+    return ReadAccess("host", PINSIDECARS, lambda _host, _sidecar: (), named, part=_read_of)
+
+
+def _read_of(sidecar: PinSidecar) -> tuple[str, ...]:
+    """Returns all that `missing` reads of a sidecar."""
+    return sidecar.spec.allowed_projects

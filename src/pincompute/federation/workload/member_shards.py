@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pincompute.api import conditions
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
@@ -12,7 +13,7 @@ from pincompute.api.shards import RevisionStatus, Shard, ShardBudget, Share
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.project import namespace_objects
-from pincompute.federation.workload import workload_model
+from pincompute.federation.workload import shard_report, workload_model
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Unknown, Views
 
@@ -20,11 +21,14 @@ STARTING = ("Starting", "PodsMissing")  # reasons of a shard that is not ready a
 
 
 @dataclass(frozen=True, slots=True)
-class MissingSetting:
-    """Why a revision cannot run in a member yet, as a clause. `final`: waiting does not help."""
+class MissingDependency:
+    """A secret, config or sidecar without which a revision cannot run in a member yet: why, as a clause. `final`: waiting does
+    not help.
+    """
 
     message: str
     final: bool = True
+    reason: Literal["SettingMissing", "SidecarMissing"] = "SettingMissing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class MemberShard:
     `shard`: the workload's own, as it is or was when the member last answered; `orphan`: one that a deleted workload of the
     same name left. `known`: the member's shards can be seen right now. `lacks`: why no pod of the project may
     start there, because its namespace is missing, is not the project's own or does not hold what it must hold; empty when
-    nothing is missing. `unready`: revisions that cannot run there yet, with the setting that is missing.
+    nothing is missing. `unready`: revisions that cannot run there yet, with what is missing.
     """
 
     member: MemberState
@@ -42,7 +46,7 @@ class MemberShard:
     orphan: Shard | None = None
     known: bool = True
     lacks: str = ""
-    unready: Mapping[str, MissingSetting] = field(default_factory=dict[str, MissingSetting])
+    unready: Mapping[str, MissingDependency] = field(default_factory=dict[str, MissingDependency])
 
     @property
     def name(self) -> str:
@@ -125,7 +129,9 @@ def _site(workload: Workload, member: MemberState, views: Views) -> MemberShard:
             raise  # it moves away from a member that is not given up: what cannot be seen there may still run
         return MemberShard(member, None, known=False)
     own = workload_model.shard_of(workload, shard)
-    return MemberShard(member, own, None if own is not None else shard, member.reachable, lacks)
+    if own is None:
+        return MemberShard(member, None, shard, member.reachable, lacks)
+    return MemberShard(member, shard_report.bounded(own), None, member.reachable, lacks)
 
 
 def lacks_replicas(kind: WorkloadKind, obj: WorkloadObject, member: str, views: Views) -> bool:

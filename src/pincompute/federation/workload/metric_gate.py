@@ -2,26 +2,27 @@
 
 A metric that is unknown never completes a step (S-122). One that leaves its bounds in the bake time fails the step. Before the
 bake time it only holds the step up, because then it may still be about the former revision, which the update perhaps mends.
-The platform asks only for rollouts in progress.
+The platform asks only for rollouts in progress whose step has begun. Those that await an approval take no room of the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import msgspec
 
-from pincompute.api.workloads import HealthMetric, MetricState, MetricStatus, RolloutStatus
+from pincompute.api.workloads import HealthMetric, MetricState, MetricStatus, RolloutStatus, Update
 from pincompute.domain import metric_query
-from pincompute.engine.external_inputs import ExternalInput, MetricQuery, Unasked
+from pincompute.engine.external_inputs import ExternalInput, MetricQuery, NoRoom, Unasked
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Unknown, Views
 
 INPUT = ExternalInput(MetricQuery, "the metrics of health gates, while their rollouts are in progress")
 ASKED = "the platform has just begun to ask for it"
+UNBEGUN = "the platform asks for it when the step has begun"
 IN_PROGRESS = ("Progressing", "AwaitingApproval")
 PACE = timedelta(minutes=1)  # between two values in the status that say the same of their bounds
 
@@ -69,26 +70,29 @@ OPEN = MetricGate()
 
 
 def observe(workload: Workload, views: Views) -> tuple[Measurement, ...]:
-    """Returns a measurement for each metric of the update; none unless a rollout that can be undone is in progress."""
+    """Returns a measurement for each metric of the update; none unless a step of a rollout that can be undone has begun."""
     record = workload.status.rollout
     if record is None or not record.stable or record.revision != workload.rendered.revision or workload.paused:
         return ()
-    if record.state not in IN_PROGRESS:
+    if record.state not in IN_PROGRESS or not record.begun:
         return ()
-    return tuple(_measured(metric, workload.key.namespace, views) for metric in workload.obj.spec.update.metrics)
+    awaits_approval = record.state == "AwaitingApproval"
+    return tuple(
+        _measured(metric, workload.key.namespace, views, awaits_approval) for metric in workload.obj.spec.update.metrics
+    )
 
 
-def _measured(metric: HealthMetric, project: str, views: Views) -> Measurement:
+def _measured(metric: HealthMetric, project: str, views: Views, awaits_approval: bool) -> Measurement:
     try:
-        question = MetricQuery(metric_query.promql(metric, project))
+        question = MetricQuery(metric_query.promql(metric, project), awaits_approval)
     except metric_query.UnsafeMetricError as unsafe:
         return Measurement(trouble=str(unsafe))
     try:
         return Measurement(views.answer(question))
-    except Unasked:
-        return Measurement(trouble=ASKED, asked=False)
     except Unknown as unknown:
-        return Measurement(trouble=str(unknown).removeprefix(f"{question} is unknown: "))
+        begun = isinstance(unknown, Unasked) and not isinstance(unknown, NoRoom)
+        trouble = ASKED if begun else str(unknown).removeprefix(f"{question} is unknown: ")
+        return Measurement(trouble=trouble, asked=not isinstance(unknown, Unasked))
 
 
 def judge(workload: Workload, measured: tuple[Measurement, ...], record: RolloutStatus, now: datetime) -> MetricGate:
@@ -104,7 +108,8 @@ def judge(workload: Workload, measured: tuple[Measurement, ...], record: Rollout
 def _rows(workload: Workload, measured: tuple[Measurement, ...], record: RolloutStatus, now: datetime) -> Iterator[_Written]:
     before = {row.name: row for row in record.metrics}
     for number, metric in enumerate(workload.obj.spec.update.metrics):
-        found = measured[number] if number < len(measured) else Measurement(trouble=ASKED, asked=False)
+        unasked = Measurement(trouble=ASKED if record.begun else UNBEGUN, asked=False)
+        found = measured[number] if number < len(measured) else unasked
         known = before.get(metric.name)
         if known is not None and not found.asked and known.bound == bound(metric):
             yield known, None
@@ -139,6 +144,26 @@ def _state(metric: HealthMetric, value: float | None) -> MetricState:
     low = metric.min is not None and not value >= metric.min
     high = metric.max is not None and not value <= metric.max
     return "Broken" if low or high else "Holds"
+
+
+def waits(record: RolloutStatus, update: Update) -> str:
+    """Returns for which unknown metrics the present step waits, since when, and what follows at which time, in a sentence;
+    empty when it waits for none. The times are absolute, so that the sentence stays the same.
+    """
+    if record.state != "Progressing" or not record.begun or record.since is None or record.healthy_since or record.failure:
+        return ""
+    unknown = [row for row in record.metrics if row.state == "Unknown" and row.message not in (ASKED, UNBEGUN)]
+    if not unknown:
+        return ""
+    rows = ", and ".join(f"{row.name}, unknown since {_clock(row.since)}: {row.message}" for row in unknown)
+    end = record.since + timedelta(seconds=update.progress_deadline_seconds)
+    follows = "the update is undone" if update.on_failure == "Rollback" else "nothing more changes until it is known"
+    metrics = "metric" if len(unknown) == 1 else "metrics"
+    return f"the update waits for {metrics} {rows}; if this stays so, the step fails at {_clock(end)} and {follows}"
+
+
+def _clock(at: datetime | None) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at is not None else "its first question"
 
 
 def bound(metric: HealthMetric) -> str:

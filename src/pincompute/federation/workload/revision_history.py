@@ -141,15 +141,16 @@ def decide(
     workload: Workload, sites: Iterable[MemberShard], kept: tuple[PinRevision, ...], asked: str = ""
 ) -> tuple[Action, ...]:
     """Returns what has to be written before the next revision is dispatched; nothing for a workload that never changed.
-    `asked` is the revision of the spec, where another one is brought about because it has failed.
+    `asked` is the revision of the spec, where another one is brought about because it has failed, or has not begun.
     """
-    notes = _notes(workload, asked or workload.rendered.revision)
+    asked = asked or workload.rendered.revision
+    notes = _notes(workload, asked)
     known = {revision.spec.revision: revision for revision in kept}
     number = max((revision.spec.number for revision in kept), default=0)
     writes: list[Action] = []
-    for old in _superseded(workload, sites):
+    for old in _superseded(workload, sites, asked):
         present, facts = known.get(old.revision), _Facts(notes.get(old.revision, ""), _failure(workload, old.revision))
-        last = old.revision == workload.status.revision
+        last = old.revision == workload.status.revision != workload.rendered.revision
         if present is None:
             number += 1
             writes.append(_create(workload, old, number, facts))
@@ -190,12 +191,14 @@ def stray_deletions(stray: Iterable[PinRevision]) -> tuple[Delete, ...]:
     return tuple(Delete(_ref(r.key), r.metadata.uid, why, r.metadata.resource_version) for r in stray)
 
 
-def _superseded(workload: Workload, sites: Iterable[MemberShard]) -> Iterator[_Superseded]:
-    """Returns superseded templates; the one that was wanted last comes last, so that it gets the highest number."""
+def _superseded(workload: Workload, sites: Iterable[MemberShard], asked: str) -> Iterator[_Superseded]:
+    """Returns superseded templates; the one that was wanted last comes last, so that it gets the highest number. One that
+    serves on in place of what is asked for is superseded too.
+    """
     found: Mapping[str, Manifest] = {share.revision: share.template for site in sites for share in site.mix}
     last = workload.status.revision
     for revision in sorted(found, key=lambda name: (name == last, name)):
-        if revision != workload.rendered.revision:
+        if {revision} != {workload.rendered.revision, asked}:
             yield _Superseded(revision, found[revision])
 
 

@@ -141,7 +141,7 @@ def decide(
         whole, extra = whole.without_surge(), {}
     extra |= _still_needed(state, extra)
     canary = _canary(state, extra)
-    lacks_room = state.changing and not state.proven and canary is None and _measured(state)
+    lacks_room = state.changing and not state.proven and canary is None and any(map(state.in_turn, sites)) and _measured(state)
     blocked = lacks_room or any(_is_full(site) for site in sites if site.name == canary)
     if blocked and _may_end_together(state, own):
         state, lacks_room = replace(state, proven=True), False
@@ -238,7 +238,8 @@ def _requested_by_others(state: _State) -> int:
 def _surge(state: _State, whole: Account) -> dict[str, int] | None:
     """Returns surge replicas by member; None where one is needed and no member has room for it. A pause keeps them."""
     held = sum(site.budget.surge for site in state.sites) if state.workload.paused else 0
-    return surge_placement.divide(max(held, _surge_needed(state, whole)), [_candidate(state, site) for site in state.sites])
+    needed = max(held, _surge_needed(state, whole))
+    return surge_placement.divide(needed, [_candidate(state, site) for site in state.sites]) if needed else {}
 
 
 def _still_needed(state: _State, extra: Mapping[str, int]) -> dict[str, int]:
@@ -284,7 +285,7 @@ def _for_update(state: _State, whole: Account) -> int:
 def _candidate(state: _State, site: MemberShard) -> SurgeCandidate:
     concerned = state.in_turn(site) or _requested_by_others(state) > 0
     takes = concerned and site.known and not site.deleting and site.prepared and site.member.open and not _is_full(site)
-    room = surge_placement.room_for(site.member.capacity, state.workload.rendered.requests) if takes else 0
+    room = surge_placement.room_for(site.member.capacity, state.workload.requests) if takes else 0
     held = site.budget.surge if concerned and site.known and not _is_full(site) else 0
     return SurgeCandidate(site.name, state.wanted.get(site.name, 0), held, room)
 
@@ -425,14 +426,14 @@ def _fits_in_place_of(workload: Workload, capacity: Capacity | None, leaving: Se
     if capacity is None:
         return False
     leaves = (resource_requests.requests(template, resource_requests.DEFAULTS) for template in leaving)
-    return all(replica_fit.fits_after(capacity, left, workload.rendered.requests, count) for left in leaves)
+    return all(replica_fit.fits_after(capacity, left, workload.requests, count) for left in leaves)
 
 
 def may_have_room(workload: Workload, capacity: Capacity | None, shard: Shard | None) -> bool:
     """Returns whether an update that has waited for room may go on with a member's room as it is now."""
     if capacity is None:
         return False
-    if replica_fit.by_node(capacity, workload.rendered.requests):
+    if replica_fit.by_node(capacity, workload.requests):
         return True
     mix = shard.spec.mix if shard is not None else ()
     former = [share.template for share in mix if share.replicas and share.revision != workload.rendered.revision]

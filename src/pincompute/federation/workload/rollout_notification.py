@@ -2,8 +2,9 @@
 
 A rollout is started, awaits an approval, has failed, is rolled back, or is completed. The status keeps the last stage whose
 event the endpoint has taken (`status.rollout.notified`), so that a restart loses no notification: the platform repeats an
-event, with the same id, until the endpoint takes it. It does not tell of a stage that has passed before that, and of the end
-of a rollout it tells for an hour, so that an endpoint named later does not hear of what ended long before.
+event, with the same id, until the endpoint takes it. It does not tell of a stage that has passed before that, except that a
+rollout has failed: it may be undone at once, and that is told afterwards. Of the end of a rollout it tells for an hour, so that
+an endpoint named later does not hear of what ended long before.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from pincompute.api.meta import GROUP
-from pincompute.api.workloads import ENDED, RolloutStatus
+from pincompute.api.workloads import TERMINAL_STATES, RolloutStatus
 from pincompute.engine.external_inputs import EventDelivery, ExternalInput
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Unknown, Views
@@ -48,7 +49,7 @@ def told_for(workload: Workload, now: datetime) -> float | None:
     the workload has to be reconciled, so that the engine ceases to ask.
     """
     record = workload.status.rollout
-    if record is None or record.since is None or record.state not in ENDED or not _due(record, now):
+    if record is None or record.since is None or record.state not in TERMINAL_STATES or not _due(record, now):
         return None
     return (record.since + TOLD_FOR - now).total_seconds()
 
@@ -66,14 +67,14 @@ def marked(record: RolloutStatus | None, stored: RolloutStatus | None, notified:
 
 def event(workload: Workload, record: RolloutStatus) -> EventDelivery:
     """Returns the event of the present stage. Its id is the same at each attempt to deliver it."""
-    obj = workload.obj
-    named = f"{obj.metadata.uid}/{record.revision}/{_began(record)}/{_mark(record)}"
+    obj, due = workload.obj, event_type(record)
+    named = f"{obj.metadata.uid}/{record.revision}/{began(record)}/{_mark(record)}"
     at = workload.status.last_update_time or record.since
     content: dict[str, Any] = {
         "specversion": "1.0",
         "id": named,
         "source": f"/projects/{workload.key.namespace}",
-        "type": f"{TYPE}.{event_type(record)}",
+        "type": f"{TYPE}.{due}",
         "subject": f"{workload.kind.word}/{workload.key.name}",
         **({"time": at} if at is not None else {}),
         "datacontenttype": "application/json",
@@ -81,7 +82,7 @@ def event(workload: Workload, record: RolloutStatus) -> EventDelivery:
             "project": workload.key.namespace,
             "kind": workload.kind.workload.kind,
             "name": workload.key.name,
-            "stage": event_type(record),
+            "stage": due,
             "revision": record.revision,
             "stableRevision": record.stable,
             "attempt": record.attempt,
@@ -95,7 +96,7 @@ def event(workload: Workload, record: RolloutStatus) -> EventDelivery:
 
 
 def event_type(record: RolloutStatus) -> RolloutEventType:
-    """Returns which stage of the rollout its record describes."""
+    """Returns which stage of the rollout is to be told. That it has failed comes before that it is undone."""
     match record.state:
         case "Progressing":
             return "failed" if record.failure else "started"
@@ -104,7 +105,7 @@ def event_type(record: RolloutStatus) -> RolloutEventType:
         case "RollingBack":
             return "failed"
         case "RolledBack":
-            return "rolledback"
+            return "rolledback" if record.notified.startswith(("failed", "rolledback")) else "failed"
         case "Complete":
             return "completed"
 
@@ -114,12 +115,12 @@ def _due(record: RolloutStatus, now: datetime) -> str:
     mark, since = _mark(record), record.since
     if mark == record.notified or since is None:
         return ""
-    if record.state in ENDED and now - since >= TOLD_FOR:
+    if record.state in TERMINAL_STATES and now - since >= TOLD_FOR:
         return ""
     return mark if event_type(record) != "started" or not record.notified else ""
 
 
-def _began(record: RolloutStatus) -> str:
+def began(record: RolloutStatus) -> str:
     """Returns what tells this attempt from others of the same revision: it may be rolled back and deployed again."""
     return f"{record.began:%Y%m%dT%H%M%SZ}" if record.began is not None else str(record.attempt)
 

@@ -15,7 +15,7 @@ from pincompute.domain import zone_text
 from pincompute.engine.plan import Confirm, Ref
 from pincompute.federation.sidecar import sidecar_references
 from pincompute.federation.workload import workload_model
-from pincompute.federation.workload.member_shards import MemberShard, MissingSetting
+from pincompute.federation.workload.member_shards import MemberShard, MissingDependency
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Views
 
@@ -49,7 +49,7 @@ def _judged_by_sidecars(
 ) -> tuple[MemberShard, ...]:
     """Returns the members, where no revision gets more replicas that names a sidecar which the project cannot have."""
     absent = {revision: sidecar_references.missing(project, template, views) for revision, template in templates.items()}
-    lacking = {revision: MissingSetting(why) for revision, why in absent.items() if why}
+    lacking = {revision: MissingDependency(why, reason="SidecarMissing") for revision, why in absent.items() if why}
     return tuple(replace(site, unready=lacking) for site in sites) if lacking else sites
 
 
@@ -66,46 +66,46 @@ def _unready(
     site: MemberShard,
     needs: Mapping[str, frozenset[Reference]],
     known: Mapping[tuple[str, str], Setting | None],
-) -> Mapping[str, MissingSetting]:
+) -> Mapping[str, MissingDependency]:
     found = {revision: _first(site, refs, known) for revision, refs in needs.items()}
     return {revision: missing for revision, missing in found.items() if missing is not None}
 
 
 def _first(
     site: MemberShard, refs: frozenset[Reference], known: Mapping[tuple[str, str], Setting | None]
-) -> MissingSetting | None:
+) -> MissingDependency | None:
     missing = [each for ref in sorted(refs) if (each := _missing(site.name, ref, known[ref.word, ref.name])) is not None]
     return next((each for each in missing if each.final), missing[0] if missing else None)
 
 
-def _missing(member: str, ref: Reference, setting: Setting | None) -> MissingSetting | None:
+def _missing(member: str, ref: Reference, setting: Setting | None) -> MissingDependency | None:
     """Returns why the member does not have it; None when it has, or when replicas start without it."""
     if setting is None or not setting.spec.version:
         remedy = f"set it with `pin {ref.word} set {ref.name}`; one made with kubectl does not count"
-        return MissingSetting(f"{ref.word} {ref.name} does not exist: {remedy}") if ref.required else None
+        return MissingDependency(f"{ref.word} {ref.name} does not exist: {remedy}") if ref.required else None
     if setting.deleting:
-        return MissingSetting(f"{ref.word} {ref.name} is being deleted: name another one") if ref.required else None
+        return MissingDependency(f"{ref.word} {ref.name} is being deleted: name another one") if ref.required else None
     version = ref.version or setting.spec.version
     if not settings.is_kept(setting, version):
         remedy = f"name another version, or {ref.name} for the one in use"
-        return MissingSetting(f"{ref} is no longer kept: {remedy}") if ref.required else None
+        return MissingDependency(f"{ref} is no longer kept: {remedy}") if ref.required else None
     mine = [copy for copy in setting.status.copies if copy.cluster == member]
     if any(copy.present and (copy.version, copy.pinned) == (version, bool(ref.version)) for copy in mine):
         return None
     problem = next((copy.problem for copy in mine if copy.problem), "")
     return (
-        MissingSetting(f"{ref} does not arrive: {problem}")
+        MissingDependency(f"{ref} does not arrive: {problem}")
         if problem
-        else MissingSetting(f"{ref} is not there yet", final=False)
+        else MissingDependency(f"{ref} is not there yet", final=False)
     )
 
 
-def waits(workload: Workload, sites: tuple[MemberShard, ...]) -> tuple[MissingSetting, ...]:
+def waits(workload: Workload, sites: tuple[MemberShard, ...]) -> tuple[MissingDependency, ...]:
     """Returns what replicas wait for, each with the zones where they do if these are not all."""
     revision = workload.rendered.revision
     placed = {row.cluster: row.replicas for row in workload_model.placement(workload.obj)}
     everywhere = {site.member.zone for site in sites if site.name in placed}
-    zones: dict[MissingSetting, set[str]] = {}
+    zones: dict[MissingDependency, set[str]] = {}
     for site in sites:
         missing = site.unready.get(revision) if site.known else None
         there = sum(share.replicas for share in site.mix if share.revision == revision)

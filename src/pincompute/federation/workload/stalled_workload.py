@@ -119,7 +119,7 @@ def _no_place(workload: Workload, sites: tuple[MemberShard, ...]) -> str:
     compared = _too_large(workload, sites)
     if compared:
         return f"no node is large enough for a replica of the new revision: {compared}; ask for less"
-    asked = resource_requests.sentence(workload.rendered.requests)
+    asked = resource_requests.sentence(workload.requests)
     return f"no node has room for a replica of the new revision, which asks for {asked}; ask for less, or free some room"
 
 
@@ -139,8 +139,9 @@ def find(
     if record is not None and record.state in UNDOING:
         return Stall("RolledBack", undone(record)) if record.state == "RolledBack" else NOT_STALLED
     waits = (_update_room(workload, sites, made, now), _unplaced(workload, now), _setting(workload, sites))
-    final = (Stall(cause.reason, cause.message) for cause in _final(workload, sites))
-    lasting = (Stall(cause.reason, cause.message) for cause in _lasting(workload, sites))
+    current = [one.cause for one in _current(workload, sites)]
+    final = [Stall(cause.reason, cause.message) for cause in current if cause.final]
+    lasting = [Stall(cause.reason, cause.message) for cause in current if cause.lasting]  # no update is undone for them
     late = Stall(LATE, record.failure) if record is not None and record.failure else NOT_STALLED
     soon = Stall(wake_after=min((w.wake_after for w in waits if w.wake_after is not None), default=None))
     return next((stall for stall in (*waits, *final, *lasting, late) if stall.reason), soon)
@@ -162,9 +163,9 @@ def final_cause(workload: Workload, sites: tuple[MemberShard, ...]) -> str:
 
 
 def _setting(workload: Workload, sites: tuple[MemberShard, ...]) -> Stall:
-    """Returns the stall of replicas that name a secret or config which does not come by itself."""
+    """Returns the stall of replicas that name a secret, config or sidecar which does not come by itself."""
     final = (missing for missing in setting_readiness.waits(workload, sites) if missing.final)
-    return next((Stall("SettingMissing", missing.message) for missing in final), NOT_STALLED)
+    return next((Stall(missing.reason, missing.message) for missing in final), NOT_STALLED)
 
 
 def _update_room(workload: Workload, sites: tuple[MemberShard, ...], made: Rollout | None, now: datetime) -> Stall:
@@ -191,18 +192,8 @@ def _lack(workload: Workload, sites: tuple[MemberShard, ...]) -> str:
 def _too_large(workload: Workload, sites: tuple[MemberShard, ...]) -> str:
     """Returns how the request and a node compare; empty when some cluster may have a node that is large enough."""
     capacities = [site.member.capacity for site in sites if site.known]
-    compared = [replica_fit.too_large(c.largest, workload.rendered.requests) if c is not None else "" for c in capacities]
+    compared = [replica_fit.too_large(c.largest, workload.requests) if c is not None else "" for c in capacities]
     return compared[0] if compared and all(compared) else ""
-
-
-def _final(workload: Workload, sites: tuple[MemberShard, ...]) -> Iterator[UnreadyCause]:
-    """Yields final causes of what is wanted now."""
-    return (one.cause for one in _current(workload, sites) if one.cause.final)
-
-
-def _lasting(workload: Workload, sites: tuple[MemberShard, ...]) -> Iterator[UnreadyCause]:
-    """Yields causes that may end by themselves and have not for a while. No update is undone for them."""
-    return (one.cause for one in _current(workload, sites) if one.cause.lasting)
 
 
 def _current(workload: Workload, sites: tuple[MemberShard, ...]) -> Iterator[ZonedCause]:

@@ -49,6 +49,7 @@ from pincompute.federation.workload import (
     setting_readiness,
     setting_rendering,
     shard_dispatch,
+    update_hooks,
     workload_model,
     workload_status,
 )
@@ -57,6 +58,7 @@ from pincompute.federation.workload.metric_gate import Measurement
 from pincompute.federation.workload.revision_history import NO_REVISIONS, Revisions
 from pincompute.federation.workload.rollout import Rollout
 from pincompute.federation.workload.rollout_progress import Progress
+from pincompute.federation.workload.update_hooks import NO_ANSWERS, HookAnswers
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Views
 
@@ -68,9 +70,9 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class ObservedWorkload:
-    """`refused` is what a member did not take of this generation; `measured` are the metrics of the health gate; `notified` is
-    the stage of the rollout of which the notification endpoint has been told; `told_for` says for how many seconds its end is
-    still told.
+    """`refused` is what a member did not take of this generation; `measured` are the metrics of the health gate; `hooks` is
+    what the hooks of the step say; `notified` is the stage of the rollout of which the notification endpoint has been told;
+    `told_for` says for how many seconds its end is still told.
     """
 
     now: datetime
@@ -80,6 +82,7 @@ class ObservedWorkload:
     refused: str = ""
     proof: tuple[Confirm, ...] = ()  # that the settings are as they were seen
     measured: tuple[Measurement, ...] = ()
+    hooks: HookAnswers = NO_ANSWERS
     notified: str = ""
     told_for: float | None = None
 
@@ -94,11 +97,14 @@ def decide(observed: ObservedWorkload) -> Plan:
         wake_after = _soonest(told.wake_after, observed.told_for)
         return plan(told.write, wake_after=wake_after, why=told.why or "waits for a scheduling decision")
     kept = revision_history.templates(observed.revisions.kept)
-    progress = rollout_progress.decide(workload, decision, observed.sites, kept, observed.now, observed.measured)
+    progress = rollout_progress.decide(
+        workload, decision, observed.sites, kept, observed.now, observed.measured, observed.hooks
+    )
     workload = progress.workload
+    described = observed.workload if progress.unbegun else workload
     made = _rollout(observed.sites, progress, decision, kept)
     record = rollout_notification.marked(progress.record, observed.workload.status.rollout, observed.notified)
-    told = workload_status.decide(workload, observed.sites, made, observed.now, observed.refused, record)
+    told = workload_status.decide(described, observed.sites, made, observed.now, observed.refused, record)
     if progress.turned:
         return plan(told.write, wake_after=told.wake_after, why=told.why)
     stray = revision_history.stray_deletions(observed.revisions.stray)
@@ -188,13 +194,16 @@ def _given_room(kind: WorkloadKind, member: str, measured: ClusterCapacity, view
             yield obj.key
 
 
-def _controller(kind: WorkloadKind, refusals: ApiRefusals, *, notifies: bool) -> Controller[Key, ObservedWorkload]:
+def _controller(
+    kind: WorkloadKind, refusals: ApiRefusals, hooks: update_hooks.HookProjects, *, notifies: bool
+) -> Controller[Key, ObservedWorkload]:
     def observe(key: Key, views: Views, now: datetime) -> ObservedWorkload | None:
         seen = observe_for(kind, key, views, now)
         if seen is None:
             return None
         return replace(
             seen,
+            hooks=update_hooks.observe(seen.workload, update_hooks.names_for(key.namespace, hooks), views),
             refused=refusals.by_cluster(card.name, key, (str(seen.workload.generation),)),
             notified=rollout_notification.observe(seen.workload, views, now) if notifies else "",
             told_for=rollout_notification.told_for(seen.workload, now) if notifies else None,
@@ -239,7 +248,7 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals, *, notifies: bool) ->
             WriteAccess("host", kind.workload, ("patch", "status")),
             WriteAccess("host", PINREVISIONS, ("create", "patch", "delete")),
         ),
-        inputs=(metric_gate.INPUT, rollout_notification.INPUT),
+        inputs=(metric_gate.INPUT, update_hooks.INPUT, rollout_notification.INPUT),
         contact=lambda member, views: (
             obj.key for obj in views.view(labels.HOST, kind.workload).by(workload_model.BY_MEMBER, member)
         ),
@@ -248,11 +257,13 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals, *, notifies: bool) ->
     return Controller(card, observe, decide)
 
 
-def controllers(refusals: ApiRefusals, *, notifies: bool = False) -> tuple[Controller[Key, ObservedWorkload], ...]:
+def controllers(
+    refusals: ApiRefusals, *, notifies: bool = False, hooks: update_hooks.HookProjects = update_hooks.NO_HOOKS
+) -> tuple[Controller[Key, ObservedWorkload], ...]:
     """Returns one for each kind of workload. The engine has to tell `refusals` about troubles. `notifies`: an endpoint is told
-    of the stages of rollouts.
+    of the stages of rollouts. `hooks` are those that updates may ask, and the projects of these.
     """
-    return tuple(_controller(kind, refusals, notifies=notifies) for kind in KINDS)
+    return tuple(_controller(kind, refusals, hooks, notifies=notifies) for kind in KINDS)
 
 
 CONTROLLERS = controllers(ApiRefusals())

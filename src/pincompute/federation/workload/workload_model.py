@@ -13,7 +13,8 @@ from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.resource_requests import Requests
 from pincompute.api.shards import Shard
-from pincompute.api.workloads import ClusterReplicas, Tier, WorkloadStatus
+from pincompute.api.workloads import ClusterReplicas, Scheduling, Tier, WorkloadStatus
+from pincompute.domain import sidecar_requests
 from pincompute.domain.disruption_account import Account
 from pincompute.domain.free_room import UPDATE_SCHEDULED
 from pincompute.engine.plan import Ref, Replace, status_update
@@ -82,6 +83,17 @@ class Workload:
         return self.behaviour.account(self.obj, min(self.replicas, placed))
 
     @property
+    def requests(self) -> Requests:
+        """What one replica requests from its node, with the sidecars that the last decision counted."""
+        return self.requests_with(self.status.scheduling)
+
+    def requests_with(self, decision: Scheduling | None) -> Requests:
+        """Returns what one replica requests from its node, with the sidecars that this decision counts."""
+        if decision is None or not decision.sidecars:
+            return self.rendered.requests
+        return resource_requests.plus(self.rendered.requests, sidecar_requests.of_decision(self.rendered.template, decision))
+
+    @property
     def behaviour(self) -> Behaviour:
         return kinds.of(self.kind)
 
@@ -119,7 +131,7 @@ def render(obj: WorkloadObject) -> Rendered:
 def _render(template: Manifest) -> Rendered:
     try:
         full = template_hash.normalise(template)
-        return Rendered(full, template_hash.revision(full), resource_requests.requests(full))
+        return Rendered(full, template_hash.revision_of_normal_form(full), resource_requests.requests(full))
     except InvalidQuantityError as problem:
         return Rendered({}, "", resource_requests.NOTHING, str(problem))
     except (TypeError, ValueError, AttributeError, KeyError) as problem:

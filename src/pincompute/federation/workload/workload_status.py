@@ -16,13 +16,20 @@ import msgspec
 
 from pincompute.api import conditions, labels
 from pincompute.api.conditions import Condition, ConditionStatus
-from pincompute.api.workloads import ENDED, UNDOING, ClusterStatus, Ended, RevisionNote, RolloutStatus, WorkloadStatus
-from pincompute.domain import zone_text
+from pincompute.api.workloads import TERMINAL_STATES, UNDOING, ClusterStatus, Ended, RevisionNote, RolloutStatus, WorkloadStatus
+from pincompute.domain import disruption_account, zone_text
 from pincompute.engine.plan import Replace
 from pincompute.federation.kinds import MemberReport, Summary
 from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.scheduling import demand
-from pincompute.federation.workload import revision_history, setting_readiness, stalled_workload, workload_model
+from pincompute.federation.workload import (
+    metric_gate,
+    revision_history,
+    setting_readiness,
+    stalled_workload,
+    update_hooks,
+    workload_model,
+)
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Rollout
 from pincompute.federation.workload.stalled_workload import LATE, NOT_STALLED, STALLED, Stall
@@ -123,11 +130,16 @@ def _urgent(before: WorkloadStatus, after: WorkloadStatus, sites: tuple[MemberSh
     return after.phase == "Running" != before.phase or _unreachable(before) != _unreachable(after)
 
 
-def _stage(record: RolloutStatus | None) -> tuple[str, int, datetime | None, str]:
+def _stage(record: RolloutStatus | None) -> tuple[object, ...]:
     """Returns what the next decision on the rollout depends on. That one has begun is written with the first report of it."""
     if record is None or (record.state == "Progressing" and not record.step and record.healthy_since is None):
-        return ("", 0, None, record.failure if record is not None else "")
-    return (record.state, record.step, record.healthy_since, record.failure)
+        return ("", 0, None, record.failure if record is not None else "", _asked(record))
+    return (record.state, record.step, record.healthy_since, record.failure, _asked(record))
+
+
+def _asked(record: RolloutStatus | None) -> tuple[tuple[str, str, str], ...]:
+    """Returns the hooks of the step with their states: one is asked, and followed, only when the status has it."""
+    return tuple((row.name, row.when, row.state) for row in record.hooks) if record is not None else ()
 
 
 def _patience(workload: Workload, sites: tuple[MemberShard, ...], now: datetime) -> timedelta:
@@ -186,8 +198,8 @@ def _status(workload: Workload, summary: Summary, observed: int, told: _Reported
     ready = sum(line.ready_replicas for line in lines if line.known)
     updated = sum(line.updated_replicas for line in lines if line.known)
     available = sum(line.available_replicas for line in lines if line.known)
-    most = min(workload.replicas, max(workload.status.most_ready_replicas, ready)) if ended is None else 0
-    loss = _loss(workload, most, ready, told)
+    peak = min(workload.replicas, max(workload.status.peak_ready_replicas, ready)) if ended is None else 0
+    loss = _loss(workload, peak, ready, told)
     phase = ended.phase if ended is not None else _phase(workload, lines, observed, told, loss)
     message = ended.message if ended is not None else _message(workload, lines, phase, told, loss)
     return msgspec.structs.replace(
@@ -199,7 +211,7 @@ def _status(workload: Workload, summary: Summary, observed: int, told: _Reported
         available_replicas=available,
         updated_replicas=updated,
         unavailable_replicas=max(0, workload.replicas - available),
-        most_ready_replicas=most,
+        peak_ready_replicas=peak,
         revision=_revision(workload) if demand.decision(workload) else workload.status.revision,
         rollout=told.rollout,
         note=_note(workload, told.rollout),
@@ -232,16 +244,16 @@ def _ended(workload: Workload, summary: Summary) -> Ended | None:
     return summary.ended or kept
 
 
-def _loss(workload: Workload, most: int, ready: int, told: _ReportedMembers) -> str:
-    """Returns how many replicas are lost, in a sentence; empty when none is. `most` were ready at once. While an update is in
+def _loss(workload: Workload, peak: int, ready: int, told: _ReportedMembers) -> str:
+    """Returns how many replicas are lost, in a sentence; empty when none is. `peak` were ready at once. While an update is in
     progress, the disruption account lets some be missing.
     """
-    updating = told.rollout is not None and told.rollout.state not in ENDED
+    updating = told.rollout is not None and told.rollout.state not in TERMINAL_STATES
     account = told.made.account if told.made is not None else workload.account(workload.replicas)
-    kept = min(most, account.promised) if updating else most
+    kept = min(peak, account.promised) if updating else peak
     if ready >= kept:
         return ""
-    return told.causes or f"{ready} of {workload.replicas} replicas {'is' if ready == 1 else 'are'} ready, {most} were before"
+    return told.causes or f"{ready} of {workload.replicas} replicas {'is' if ready == 1 else 'are'} ready, {peak} were before"
 
 
 def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, told: _ReportedMembers, loss: str) -> str:
@@ -260,7 +272,8 @@ def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, 
         min(ready, sum(line.updated_replicas for line in known)) >= workload.replicas >= sum(line.replicas for line in known)
     )
     if observed == workload.generation and complete:
-        return "RolledBack" if _is_undone(told.rollout) else "Running"
+        state = told.rollout.state if told.rollout is not None else "Complete"
+        return {"RolledBack": "RolledBack", "RollingBack": "Progressing"}.get(state, "Running")
     if loss:
         return "Degraded"
     if told.stall.reason and not _is_undone(told.rollout):
@@ -279,17 +292,22 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, t
         waiting = {line.zone for line in lines}
         return f"waits until nothing of it is left in {zone_text.zones(waiting)}" if waiting else ""
     unreachable = next((line.message for line in lines if not line.known), "")
-    if hindrance := _hindrance(workload, phase, told):
-        return "; ".join(part for part in (hindrance, loss, unreachable if loss else "") if part)
-    if phase in ("Running", "Stopped"):
+    if obstacle := _obstacle(workload, phase, told):
+        return "; ".join(part for part in (obstacle, loss, unreachable if loss else "") if part)
+    if phase == "Stopped":
         return ""
-    reported = told.causes or next((line.message for line in lines if line.known and line.message), "")
     late = told.stall.message if told.stall.reason == LATE else ""
-    said = (reported or loss, unreachable, told.unprepared, _waits(workload, told.made), late)
+    hooks = update_hooks.waits(told.rollout.hooks) if told.rollout is not None and not late else ""
+    metrics = "" if unreachable or late else _waits_for_metrics(workload, told.rollout)
+    if phase == "Running":
+        return hooks or metrics
+    reported = told.causes or next((line.message for line in lines if line.known and line.message), "")
+    available = sum(line.available_replicas for line in lines if line.known)
+    said = (reported or loss, unreachable, told.unprepared, hooks or _waits(told.made, available) or metrics, late)
     return "; ".join(part for part in said if part)
 
 
-def _hindrance(workload: Workload, phase: str, told: _ReportedMembers) -> str:
+def _obstacle(workload: Workload, phase: str, told: _ReportedMembers) -> str:
     """Returns what no member reports: it has no place, is paused, is refused, or its update is undone."""
     scheduled = conditions.find(workload.status.conditions, "Scheduled")
     if scheduled is not None and scheduled.status == "False":
@@ -316,13 +334,15 @@ def _unprepared(workload: Workload, sites: tuple[MemberShard, ...]) -> str:
     return f"{replicas} for the project's namespace ({where}{more}); the Ready condition of the Project says what to do"
 
 
-def _waits(workload: Workload, made: Rollout | None) -> str:
+def _waits_for_metrics(workload: Workload, record: RolloutStatus | None) -> str:
+    return metric_gate.waits(record, workload.obj.spec.update) if record is not None else ""
+
+
+def _waits(made: Rollout | None, available: int) -> str:
     """Returns why a change waits although nothing is broken."""
     if made is None or not made.waiting:
         return made.blocked if made is not None else ""
-    promised, available = made.account.promised, workload.status.available_replicas
-    waiting = "1 replica waits" if made.waiting == 1 else f"{made.waiting} replicas wait"
-    return f"{waiting} to be changed: at least {promised} must stay available, and {available} are"
+    return disruption_account.waiting_sentence(made.account, made.waiting, available)
 
 
 def _conditions(workload: Workload, phase: str, message: str, available: int) -> tuple[Condition, ...]:

@@ -5,12 +5,12 @@ All permissions are known in advance, so "*" is expanded when a rule is read and
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import TypeAlias, cast, get_args
 
 from pincompute.api import kinds as workloads
+from pincompute.api import near_names
 from pincompute.gateway import call_context
 from pincompute.gateway.call_context import Operation, Resource, Verb
 from pincompute.gateway.gateway_settings import RoleRule, SettingsError
@@ -82,8 +82,10 @@ def _all_of(names: Iterable[str], known: tuple[str, ...], what: str) -> set[str]
         if name == "*":
             return set(known)
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = near_names.nearest(name, known)
             meant = f"; did you mean {near[0]!r}?" if near else ""
-            raise UnknownPermission(f"{name!r} is not a {what}: one of {', '.join(known)} or '*' is expected{meant}")
+            raise UnknownPermission(
+                f"{name[: near_names.LONGEST]!r} is not a {what}: one of {', '.join(known)} or '*' is expected{meant}"
+            )
         found.add(name)
     return found

@@ -20,9 +20,9 @@ BUILT_IN = ("viewer", "developer", "operator", OWNER)
 
 _FIXED = PermissionUniverse(())  # of what every region has, whichever kinds of workloads it has
 
-OF_THE_REGION: Permissions = _FIXED.of(("clusters", "sidecars", "audit", "roles", "session", "policies"), ("*",)) | _FIXED.of(
-    ("projects",), ("create",)
-)
+OF_THE_REGION: Permissions = _FIXED.of(
+    ("clusters", "sidecars", "daemons", "audit", "roles", "session", "policies"), ("*",)
+) | _FIXED.of(("projects",), ("create",))
 """Rights that mean nothing inside a project; only a platform role or everybody's rights give them."""
 
 SELF: Permissions = _FIXED.of(("session",), ("get",)) | _FIXED.of(("images",), ("open",))
@@ -59,10 +59,10 @@ def platform_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
     of, inside = universe.of, project_roles(universe)
     return {
         "admin": universe.all,
-        "auditor": of(("audit", "clusters", "sidecars", "tokens", "roles"), READ)
+        "auditor": of(("audit", "clusters", "sidecars", "daemons", "tokens", "roles"), READ)
         | (inside["viewer"] - of(("logs", "images", "configs"), ("*",))),
-        "viewer": inside["viewer"] | of(("clusters", "sidecars"), READ),
-        "operator": inside["operator"] | of(("clusters", "sidecars"), READ),
+        "viewer": inside["viewer"] | of(("clusters", "sidecars", "daemons"), READ),
+        "operator": inside["operator"] | of(("clusters", "sidecars", "daemons"), READ),
         "project-creator": of(("projects",), ("create",)),
     }
 

@@ -82,6 +82,11 @@ class AuditLog:
         await self._sync(head.seq)
         return head if head.seq and self._synced >= head.seq else None
 
+    async def head_at(self, seq: int) -> AnchoredHead | None:
+        """An earlier record; None where the files lack it. Raises OSError."""
+        found = await asyncio.to_thread(audit_files.hash_of, self._path, seq)
+        return AnchoredHead(seq, found, self._clock.wall()) if found else None
+
     async def continue_from(self, anchored: AnchoredHead) -> None:
         """If the log is not the one whose head was anchored, add a record that says so. Its number follows the anchored one.
 

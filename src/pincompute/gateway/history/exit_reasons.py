@@ -46,15 +46,15 @@ _REMEDIES_OF_PODS = {
 
 def with_causes(records: Iterable[AnyRecord], around: Iterable[AnyRecord] = ()) -> tuple[AnyRecord, ...]:
     """The records in their order; an exit that the kubelet announced, because the container's definition changed, is expected,
-    and one that it made because a check failed has that as its reason.
+    one that it made because a check failed has that as its reason, and one of a pod that it ended as a whole is expected.
 
     An update in place and a requested restart change a definition. An announcement is about the next exit only: a container
     that fails with its new definition fails by itself. `around` has the announcements and exits that are not among the records.
     """
     found = tuple(records)
     known = {record.key: record for record in (*around, *found)}.values()
-    wanted, failed = _announced_exits(known), _failed_checks(known)
-    return tuple(_with_cause(r, wanted, failed) if isinstance(r, ExitRecord) else r for r in found)
+    causes = _Causes(_announced_exits(known), _failed_checks(known), _ended_pods(known))
+    return tuple(_with_cause(r, causes) if isinstance(r, ExitRecord) else r for r in found)
 
 
 class FailedCheck(NamedTuple):
@@ -65,16 +65,30 @@ class FailedCheck(NamedTuple):
     reason: str
 
 
-def _with_cause(
-    record: ExitRecord, wanted: AbstractSet[str], failed: Mapping[tuple[str, str], Sequence[FailedCheck]]
-) -> ExitRecord:
-    if record.key in wanted:
+class _Causes(NamedTuple):
+    """The keys of announced exits, the failed checks by pod and container, and when whole pods were ended, by their uid."""
+
+    announced: AbstractSet[str]
+    checks: Mapping[tuple[str, str], Sequence[FailedCheck]]
+    ended_pods: Mapping[str, datetime]
+
+
+def _with_cause(record: ExitRecord, causes: _Causes) -> ExitRecord:
+    if record.key in causes.announced:
         return replace(record, expected=True)
     if record.code not in _ENDED_BY_KUBELET or record.reason in (OUT_OF_MEMORY, GRACE_EXCEEDED):
         return record
-    checks = failed.get((record.pod, record.container), ())
-    reason = next((each.reason for each in checks if each.since <= record.at <= each.until), "")
-    return replace(record, reason=reason) if reason else record
+    checks = causes.checks.get((record.pod, record.container), ())
+    if reason := next((each.reason for each in checks if each.since <= record.at <= each.until), ""):
+        return replace(record, reason=reason)
+    ended = causes.ended_pods.get(record.pod_uid) if record.container and record.code else None
+    return replace(record, expected=True) if ended is not None and abs(record.at - ended) <= GRACE else record
+
+
+def _ended_pods(records: Iterable[AnyRecord]) -> dict[str, datetime]:
+    """When the kubelet ended a pod with all its containers, as in an eviction: the pod's own record says why."""
+    pods = (record for record in records if isinstance(record, ExitRecord) and not record.container)
+    return {record.pod_uid: record.at for record in pods if record.reason in _REMEDIES_OF_PODS}
 
 
 def _failed_checks(records: Iterable[AnyRecord]) -> dict[tuple[str, str], list[FailedCheck]]:
@@ -133,7 +147,7 @@ def remedy_of(record: ExitRecord) -> str:
     if record.expected:
         return ""
     if not record.container and storage_eviction.is_beyond_limit(record.message):
-        return storage_eviction.REMEDY
+        return storage_eviction.remedy(record.message)
     if not record.container:
         return _REMEDIES_OF_PODS.get(record.reason, "look at the events")
     if record.reason == NODE_RESTARTED and record.code == CUT_OFF:
@@ -143,7 +157,7 @@ def remedy_of(record: ExitRecord) -> str:
     if record.reason in _FAILED_CHECKS:
         return _CHECK_REMEDY
     if not record.code:
-        return "it ended by itself; a service's command should not return"
+        return container_failure.APP_REMEDY if record.workload in ("", "PinApp") else container_failure.UNIT_REMEDY
     return _REMEDIES.get(record.code, "look at the logs of its last run")
 
 

@@ -80,9 +80,8 @@ class HistoryRecorder:
         self._rollbacks: dict[str, str] = {}  # who rolled back to a version of a setting
         for kind in kinds:
             clusters.listen("host", kind.workload, self._on_change)
-        clusters.listen("host", EVENTS, self._on_change)
         clusters.listen("members", PODS, self._on_change)
-        clusters.listen("members", EVENTS, self._on_change)
+        clusters.listen("members", EVENTS, self._on_change)  # no pod runs on the host, where users may write events
 
     async def run(self) -> None:
         """Follow the caches until cancelled."""
@@ -253,12 +252,9 @@ class HistoryRecorder:
 
     def _owner(self, cluster: str, event: KubeEvent) -> RecordOwner | None:
         about = event.involved_object
-        if about.kind == PODS.kind:
-            return self._owners.get(about.uid) or self._of_pod(cluster, event) or self._by_name(cluster, event)
-        kind = table.named(about.kind, self._kinds)
-        if kind is None:
+        if about.kind != PODS.kind:
             return None
-        return self._owner_named(kind, Key(about.namespace, about.name))
+        return self._owners.get(about.uid) or self._of_pod(cluster, event) or self._by_name(cluster, event)
 
     def _of_pod(self, cluster: str, event: KubeEvent) -> RecordOwner | None:
         about = event.involved_object

@@ -16,7 +16,7 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.settings import PINSECRETS, SETTINGS
 from pincompute.api.template_settings import references, registries
-from pincompute.domain import free_room, shard_pods, unready_reason
+from pincompute.domain import free_room, shard_pods, traffic_gate
 from pincompute.domain.free_room import ClusterRoom
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
@@ -34,6 +34,7 @@ from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.gateway.operation import pod_troubles
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup, ReplicaName, WorkloadRef
 from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
+from pincompute.gateway.workloads import setting_keys
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
@@ -50,20 +51,32 @@ WAYS_BACK = 20  # workloads of a project whose way back is looked up for one ans
 REVISIONS = 100  # earlier revisions that are compared with a changed one
 
 
-class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """`state` is the phase, or Deleted. `missing`: history could not be asked, so only the present speaks.
-
-    `room` is what the node with the most room has left, while it waits for room. `rollback` is the command that goes back to an
-    earlier revision, and which that is, while its update is stalled and the gateway would accept it. No sentence repeats it.
+class RollbackCandidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The revision to which a rollback goes back that names none. `ranWell`: all its replicas were ready once; otherwise that
+    is not known now.
     """
 
+    revision: str
+    ran_well: bool = False
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """`kind` is app or unit, `state` the phase, or Deleted. `missing` names what the answer lacks: `history` while it cannot be
+    read, so only the present speaks; `rollback` in an answer about very many stalled workloads, where the explanation of this
+    one alone says it.
+
+    `room` is what the node with the most room has left, while it waits for room. `rollback` is the way back to an earlier
+    revision while its update is stalled, if the gateway would accept it. No sentence repeats it.
+    """
+
+    kind: str
     name: str
     project: str
     state: str
     sentences: tuple[str, ...]
     missing: tuple[str, ...] = ()
     room: str = ""
-    rollback: str = ""
+    rollback: RollbackCandidate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,17 +213,19 @@ class HistoryService:
         with_operations = not wanted.types or "operation" in wanted.types
         before = () if missing else await self._before(wanted, page)
         changes = () if missing else await self._changes(wanted, page)
-        checks = [r.at for r in page.records if isinstance(r, EventRecord) and pod_troubles.check_of(r)]
+        failing = [r for r in page.records if isinstance(r, EventRecord) and pod_troubles.check_of(r)]
+        checks = [at for each in failing for at in (each.at, each.last)]
         around = () if missing else await self._around(wanted, checks)
         records = startup_checks.with_allowance(page.records, around, self._late(page.records) if checks else ())
         return _ToldPage(self._named(records), before, changes, with_operations and not missing, oldest_first)
 
-    def _late(self, records: Iterable[AnyRecord]) -> frozenset[str]:
-        """The names of pods that had the time to start and are not ready, of workloads about which there are events."""
+    def _late(self, records: Iterable[AnyRecord]) -> frozenset[tuple[str, str]]:
+        """The names of pods that are not ready, of workloads about which there are events, each with a check that tells why."""
         now = self._clock.wall()
         found = (replica.pod for target in self._targets(records) for replica in self._replicas.of(target))
-        unready = (pod for pod in found if shard_pods.ready_since(pod) is None)
-        return frozenset(pod.metadata.name for pod in unready if not unready_reason.is_starting(pod, now))
+        unready = [pod for pod in found if shard_pods.ready_since(pod) is None]
+        checks = pod_troubles.CHECKS
+        return frozenset((p.metadata.name, check) for p in unready for check in checks if pod_troubles.counts(check, p, now))
 
     def _targets(self, records: Iterable[AnyRecord]) -> Iterator[WorkloadRef]:
         """Yields each workload of whose pods the records tell."""
@@ -238,21 +253,28 @@ class HistoryService:
         except problems.Problem as problem:
             if obj is None or problem.code != "unavailable":
                 raise
-            return self._present(kind, obj, (), ("history",), await self._rollback(kind, obj))
+            return await self._explained(kind, obj, (), ("history",))
         records = page.records[::-1]
         if obj is None:
-            return self._past(project, name, records)
-        return self._present(kind, obj, records, (), await self._rollback(kind, obj))
+            return self._past(kind, project, name, records)
+        return await self._explained(kind, obj, records, ())
 
-    async def _rollback(self, kind: WorkloadKind, obj: WorkloadObject) -> str:
-        """Returns the way back of a stalled workload; empty where the gateway would refuse a rollback."""
+    async def _explained(
+        self, kind: WorkloadKind, obj: WorkloadObject, records: tuple[AnyRecord, ...], missing: tuple[str, ...]
+    ) -> Explanation:
+        absent = await setting_keys.absent_files(self._reads, obj.metadata.namespace, obj.spec.template)
+        return self._present(kind, obj, records, missing, await self._rollback(kind, obj), absent)
+
+    async def _rollback(self, kind: WorkloadKind, obj: WorkloadObject) -> RollbackCandidate | None:
+        """Returns the way back of a stalled workload; None where the gateway would refuse a rollback."""
         if not workload_explanation.needs_way_back(obj):
-            return ""
+            return None
         try:
             known = await self._candidates.of(WorkloadRef(kind, *obj.key), obj)
         except problems.Problem:
-            return ""
-        return workload_explanation.rollback_hint(kind, obj, known)
+            return None
+        found = workload_explanation.way_back(obj, known)
+        return RollbackCandidate(revision=found.name, ran_well=bool(found.ran_well)) if found is not None else None
 
     async def explain_all(self, project: str) -> tuple[Explanation, ...]:
         """Explain all workloads of the project that do not run as they should. Only the ways back need the store."""
@@ -263,8 +285,11 @@ class HistoryService:
         asked = stalled[:WAYS_BACK]  # all at once: a store that is away holds up the answer once, and not for each of them
         found_ways = await asyncio.gather(*(self._rollback(kind, obj) for obj, kind in asked))
         ways = {obj.metadata.uid: way for (obj, _), way in zip(asked, found_ways, strict=True)}
-        ways |= {obj.metadata.uid: workload_explanation.explained_alone(kind, obj) for obj, kind in stalled[WAYS_BACK:]}
-        return tuple(self._present(kind, obj, (), (), ways.get(obj.metadata.uid, "")) for obj, kind in troubled)
+        left = {obj.metadata.uid for obj, _ in stalled[WAYS_BACK:]}
+        return tuple(
+            self._present(kind, obj, (), ("rollback",) if obj.metadata.uid in left else (), ways.get(obj.metadata.uid))
+            for obj, kind in troubled
+        )
 
     def _present(
         self,
@@ -272,7 +297,8 @@ class HistoryService:
         obj: WorkloadObject,
         records: tuple[AnyRecord, ...],
         missing: tuple[str, ...],
-        rollback: str = "",
+        rollback: RollbackCandidate | None = None,
+        absent: tuple[str, ...] = (),
     ) -> Explanation:
         members = tuple(self._reads.host(MEMBERCLUSTERS).list())
         room = self._room(obj, members)
@@ -288,10 +314,12 @@ class HistoryService:
             tuple(m.metadata.name for m in members),
             self._reads.unreachable_clusters(),
             now,
-            tuple((r.name, said) for r in unready if (said := troubles.get(r.pod.metadata.name))),
+            tuple((r.name, said) for r in unready if (said := traffic_gate.reason(r.pod) or troubles.get(r.pod.metadata.name))),
             room,
+            absent,
         )
         return Explanation(
+            kind=kind.word,
             name=obj.metadata.name,
             project=obj.metadata.namespace,
             state=obj.status.phase or "Pending",
@@ -314,11 +342,12 @@ class HistoryService:
             return ""  # it was changed since; its status says what is wrong
         return free_room.roomiest_node(wants, rooms)
 
-    def _past(self, project: str, name: str, records: tuple[AnyRecord, ...]) -> Explanation:
+    def _past(self, kind: WorkloadKind, project: str, name: str, records: tuple[AnyRecord, ...]) -> Explanation:
         """Explain the last workload that had the name."""
         uid = next((record.uid for record in reversed(records) if record.uid), "")
         own = replica_names.with_names((record for record in records if record.uid in (uid, "")), {})
         return Explanation(
+            kind=kind.word,
             name=name,
             project=project,
             state="Deleted",

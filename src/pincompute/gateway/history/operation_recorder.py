@@ -5,7 +5,6 @@ Writes and lifecycle verbs are not among them: the workload itself notes who ask
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -14,14 +13,12 @@ from pincompute.api.kinds import Kinds, WorkloadKind, WorkloadObject
 from pincompute.api.meta import Key
 from pincompute.api.settings import SETTINGS, SettingKind
 from pincompute.api.template_settings import parse
-from pincompute.domain import zone_text
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import DRY_RUN, FILES, READS, Call, RecordedChange
 from pincompute.gateway.history.history_recorder import HistoryRecorder
 from pincompute.gateway.middleware import RequestAuditor
 from pincompute.store.records import DONE, AccessRecord, OperationRecord
 
-MOST_FILES = 5  # of a config that a record names
 _INSIDE = ("shells", "ports", "files")  # resources that lead into containers
 
 
@@ -45,6 +42,8 @@ class OperationRecorder:
         await self.audit.record(call, allowed=allowed, status=status, why=why)
 
     def _remember(self, call: Call) -> None:
+        if DRY_RUN in call.marks:
+            return
         operation = call.operation
         named = next((kind for kind in self.reads.workloads if kind.plural == operation.resource), None)
         setting = next((kind for kind in SETTINGS if f"{kind.word}s" == operation.resource), None)
@@ -52,7 +51,7 @@ class OperationRecorder:
             self.recorder.record_operation(_of_setting(call, setting))
         if operation.resource in _INSIDE and call.name:
             self.recorder.record_operation(_access(call, *self._find(call, self.reads.workloads)))
-        elif operation.verb == "delete" and named is not None and DRY_RUN not in call.marks:
+        elif operation.verb == "delete" and named is not None:
             self.recorder.record_operation(_deletion(call, *self._find(call, (named,))))
 
     def _find(self, call: Call, kinds: Kinds) -> tuple[WorkloadKind, WorkloadObject | None]:
@@ -68,16 +67,14 @@ def _of_setting(call: Call, kind: SettingKind) -> OperationRecord:
     """The call is about a version, `db.3`, when it made or chose one. The record never has a value."""
     changed = parse(kind.word, call.name)
     made = _record(replace(call, name=changed.name), kind.resource.kind, "", str(changed.version or ""))
-    return msgspec.structs.replace(made, changes=tuple(_of_files(call.changes)))
+    was_set = tuple(_file(change) for change in call.changes if change.after is not None)
+    removed = tuple(_file(change) for change in call.changes if change.after is None)
+    return msgspec.structs.replace(made, updated_files=was_set, removed_files=removed)
 
 
-def _of_files(changes: Iterable[RecordedChange]) -> Iterator[str]:
-    """Yields `a.conf and b.conf set` and `c.conf removed`."""
-    named = [(each.field.removeprefix(f"{FILES}[").removesuffix("]"), each.after is not None) for each in changes]
-    for stays, word in ((True, "set"), (False, "removed")):
-        if names := [name for name, after in named if after is stays]:
-            more = [f"{len(names) - MOST_FILES} more"] if len(names) > MOST_FILES else []
-            yield f"{zone_text.joined([*names[:MOST_FILES], *more])} {word}"
+def _file(change: RecordedChange) -> str:
+    """Returns the name of the file of a config that changed: `a.conf`."""
+    return change.field.removeprefix(f"{FILES}[").removesuffix("]")
 
 
 def _deletion(call: Call, kind: WorkloadKind, obj: WorkloadObject | None) -> OperationRecord:

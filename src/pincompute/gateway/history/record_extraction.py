@@ -10,6 +10,7 @@ The author of a change outside the gateway is the one that the host's admission 
 from __future__ import annotations
 
 import itertools
+import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,9 +23,9 @@ from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Po
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.revisions import PinRevision
+from pincompute.domain import operation_annotation
 from pincompute.domain.container_failure import OUT_OF_MEMORY, SIGNALLED
 from pincompute.domain.in_place_update import Replaced
-from pincompute.gateway import operation_annotation
 from pincompute.gateway.history import exit_reasons
 from pincompute.gateway.observed_revision import observed_revision
 from pincompute.store.records import (
@@ -39,6 +40,8 @@ from pincompute.store.records import (
     StateRecord,
     digest,
 )
+
+_CONTAINER = re.compile(r"spec\.(?:initContainers|containers|ephemeralContainers)\{(?P<name>[^}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,7 @@ def event_record(cluster: str, event: builtin.Event, owner: RecordOwner) -> Even
         event_uid=event.metadata.uid,
         about=about.kind,
         object=about.name,
+        container=_container(about.field_path),
         reason=event.reason,
         message=event.message.strip(),
         warning=event.type == "Warning",
@@ -185,6 +189,12 @@ def event_record(cluster: str, event: builtin.Event, owner: RecordOwner) -> Even
         last=max(first, last),
         component=event.source.component or event.reporting_component,
     )
+
+
+def _container(field_path: str) -> str:
+    """The container that a part of a pod names, as `spec.containers{web}` does; empty for any other part."""
+    found = _CONTAINER.fullmatch(field_path)
+    return found["name"] if found is not None else ""
 
 
 def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecord, ...]:

@@ -8,7 +8,7 @@ it are never one line, because they have different causes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -19,7 +19,7 @@ from pincompute.api.settings import SETTINGS
 from pincompute.api.workloads import Scheduling
 from pincompute.domain import zone_text
 from pincompute.domain.container_failure import short
-from pincompute.gateway.history import event_sentences, exit_reasons, replica_names, revision_changes
+from pincompute.gateway.history import event_sentences, exit_reasons, replica_names, revision_changes, startup_checks
 from pincompute.store.records import (
     DONE,
     GONE,
@@ -37,6 +37,7 @@ from pincompute.store.records import (
 PLATFORM = "pincompute-"  # prefix of the field managers of the platform's own programs
 NEAR = timedelta(minutes=10)  # the same again within this is the same line
 REASONS = 3  # reasons against a placement that are shown
+MOST_FILES = 5  # of a config that a sentence names
 
 _CAUSE_FIRST = ("operation", "revision", "decision", "access", "state", "exit", "event")
 _PAST = {
@@ -197,8 +198,15 @@ def _of_setting(record: OperationRecord) -> str:
     """`set secret db to version 3`, `set config web to version 2 (a.conf set)`."""
     what, version = f"{_SETTINGS[record.workload]} {record.name}", f"to version {record.detail}" if record.detail else ""
     done = {"delete": f"deleted {what}", "rollback": f"rolled {what} back {version}"}
-    changes = f" ({', '.join(record.changes)})" if record.changes else ""
-    return done.get(record.verb, f"set {what} {version}").rstrip() + changes
+    files = ((record.updated_files, "set"), (record.removed_files, "removed"))
+    changes = ", ".join(f"{_files(names)} {word}" for names, word in files if names)
+    return done.get(record.verb, f"set {what} {version}").rstrip() + (f" ({changes})" if changes else "")
+
+
+def _files(names: Sequence[str]) -> str:
+    """`a.conf and b.conf`, and of very many files how many more there are."""
+    more = [f"{len(names) - MOST_FILES} more"] if len(names) > MOST_FILES else []
+    return zone_text.joined([*names[:MOST_FILES], *more])
 
 
 def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: OperationRecord | None) -> str:
@@ -323,6 +331,8 @@ def _repeated(records: Iterable[AnyRecord]) -> Iterator[TimelineEntry]:
             changed[_workload(record)] += 1
         if not isinstance(record, EventRecord | ExitRecord):
             continue
+        if isinstance(record, EventRecord) and record.reason == startup_checks.CRASHED:
+            continue  # the crash is a line of its own
         named, count = _object_name(record), record.count if isinstance(record, EventRecord) else 1
         kind = changed[_workload(record)], _likeness(record)
         group = open_groups.get(kind)

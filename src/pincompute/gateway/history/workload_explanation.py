@@ -49,7 +49,7 @@ class ExplainedWorkload:
     """`records` are of this workload, the newest last; `unreachable` are those of the members that do not answer now.
 
     `troubles` are replicas that are not ready, each with what its kubelet last reported. `room` is what the node with the most
-    room has left, if it waits for room.
+    room has left, if it waits for room. `absent` says which files containers mount that are not there.
     """
 
     kind: WorkloadKind
@@ -60,12 +60,15 @@ class ExplainedWorkload:
     now: datetime
     troubles: tuple[tuple[str, str], ...] = ()
     room: str = ""
+    absent: tuple[str, ...] = ()
 
 
 def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
     yield from placement_text.sentences(subject.kind, subject.obj, subject.members)
+    yield from _approval(subject.kind, subject.obj)
     if subject.room:
         yield f"{subject.room[0].upper()}{subject.room[1:]}."
+    yield from subject.absent
     yield from _unreachable(subject)
     yield from _troubles(subject)
     since = max(subject.now - RECENT, _changed_at(subject.records))
@@ -76,16 +79,23 @@ def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
     yield from _last_change(subject.records)
 
 
+def _approval(kind: WorkloadKind, obj: WorkloadObject) -> Iterator[str]:
+    """Yields what an update waits for that goes on only when somebody approves it."""
+    made = obj.status.rollout
+    if made is None or made.state != "AwaitingApproval" or obj.status.observed_generation < obj.metadata.generation:
+        return
+    name = kind.typed(obj.metadata.name)
+    yield (
+        f"Step {made.step} of {made.steps} of its update is complete, and the next one waits for an approval: "
+        f"`pin rollout approve {name}`, or `pin rollout abort {name}`."
+    )
+
+
 def needs_way_back(obj: WorkloadObject) -> bool:
     """Returns whether its update is stalled and nothing undoes it. A revision that was complete once is not what broke it."""
     rollout = obj.status.rollout
     done = rollout is not None and rollout.state in ("Complete", *UNDOING)
     return not done and bool(status_form.stalled(obj.status, obj.metadata.generation))
-
-
-def explained_alone(kind: WorkloadKind, obj: WorkloadObject) -> str:
-    """Returns where the way back is said, in an answer about very many workloads."""
-    return f"`pin explain {kind.typed(obj.metadata.name)}` says which revision it can go back to, if any"
 
 
 def _changed_at(records: tuple[AnyRecord, ...]) -> datetime:
@@ -95,14 +105,12 @@ def _changed_at(records: tuple[AnyRecord, ...]) -> datetime:
     return min((record.at for record in present), default=datetime.min.replace(tzinfo=UTC)).replace(microsecond=0)
 
 
-def rollback_hint(kind: WorkloadKind, obj: WorkloadObject, known: Sequence[RollbackRevision]) -> str:
-    """Returns the command that goes back to the revision which a rollback chooses; empty where the gateway would refuse it."""
+def way_back(obj: WorkloadObject, known: Sequence[RollbackRevision]) -> RollbackRevision | None:
+    """Returns the revision that a rollback chooses; None where the gateway would refuse it."""
     try:
-        found = rollback_target.former(obj, known, rollback_target.present_names(obj, known))
+        return rollback_target.former(obj, known, rollback_target.present_names(obj, known))
     except (problems.Problem, InvalidQuantityError):  # the template may be older than the rules for quantities
-        return ""
-    well = "which ran well" if found.ran_well else "the one before; whether it ran well is not known now"
-    return f"`pin rollback {kind.typed(obj.metadata.name)}` goes back to revision {found.name}, {well}"
+        return None
 
 
 def explain_deleted(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:

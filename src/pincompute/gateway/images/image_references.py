@@ -1,4 +1,4 @@
-"""Finds what uses an image: workloads of a project and sidecars of the platform, now or in what a rollback may return to."""
+"""Finds what uses an image: workloads of a project, and sidecars and daemons of the platform, now or after a rollback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from pincompute.api import image_reference, sidecars
+from pincompute.api import daemons, image_reference, sidecars
+from pincompute.api.daemons import PINDAEMONS, PinDaemon
 from pincompute.api.image_ownership import images, is_of_region
 from pincompute.api.image_reference import ImageReference
 from pincompute.api.labels import HOST
@@ -41,7 +42,7 @@ async def as_cached(reads: CacheReads, project: str) -> ImageReferences:
     workloads = [(kind, _complete(reads, kind.resource, project)) for kind in reads.kinds if kind.workload is not None]
     _complete(reads, PINREVISIONS, project)
     found = await _of([(kind, cache.list(project)) for kind, cache in workloads], reads.revisions)
-    return _with_sidecars(found, _complete(reads, PINSIDECARS, project).list())
+    return _with_platform(found, _complete(reads, PINSIDECARS, project).list(), _complete(reads, PINDAEMONS, project).list())
 
 
 def _complete(reads: CacheReads, resource: Resource[T], project: str) -> Informer[T]:
@@ -61,13 +62,14 @@ async def stored(reads: CacheReads, project: str) -> ImageReferences:
         workloads = [(kind, await _listed(reads, kind.resource, project)) for kind in reads.kinds if kind.workload is not None]
         revisions = await _listed(reads, PINREVISIONS, project)
         fleets = await _listed(reads, PINSIDECARS, "")
+        on_nodes = await _listed(reads, PINDAEMONS, "")
     except (KubeError, Unknown, *UNREADABLE) as failure:
         raise _unknown(project, str(failure)) from None
     owned = dict[str, list[PinRevision]]()
     for revision in revisions:
         for owner in revision.metadata.owner_references:
             owned.setdefault(owner.uid, []).append(revision)
-    return _with_sidecars(await _of(workloads, lambda obj: owned.get(obj.metadata.uid, ())), fleets)
+    return _with_platform(await _of(workloads, lambda obj: owned.get(obj.metadata.uid, ())), fleets, on_nodes)
 
 
 async def _of(
@@ -83,13 +85,17 @@ async def _of(
     return {name: {version: tuple(who) for version, who in used.items()} for name, used in found.items()}
 
 
-def _with_sidecars(references: ImageReferences, fleets: Iterable[PinSidecar]) -> ImageReferences:
-    """Counts the sidecars, whose pods may be those of any project."""
+def _with_platform(
+    references: ImageReferences, of_pods: Iterable[PinSidecar], of_nodes: Iterable[PinDaemon]
+) -> ImageReferences:
+    """Counts the programs of the platform, which run an image of any project."""
     found = {name: dict(used) for name, used in references.items()}
-    for sidecar in fleets:
-        for image in sorted(frozenset(_of_region(sidecars.images(sidecar)))):
+    users = [(f"sidecar {each.metadata.name}", sidecars.images(each)) for each in of_pods]
+    users += [(f"daemon {each.metadata.name}", daemons.images(each)) for each in of_nodes]
+    for user, named in users:
+        for image in sorted(frozenset(_of_region(named))):
             used = found.setdefault(image.path, {})
-            used[image.version] = (*used.get(image.version, ()), f"sidecar {sidecar.metadata.name}")
+            used[image.version] = (*used.get(image.version, ()), user)
     return found
 
 

@@ -17,6 +17,8 @@ YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yam
 MOST_VALUES = 20_000  # many times those of the largest template
 LARGEST_YAML = 1 << 20  # bytes; `pin` and the SDK send JSON
 DEEPEST = 100
+LONGEST_TEXT = 1 << 17  # characters; Linux gives no program a longer argument or variable
+LONGEST_NAME = 1 << 10  # characters of a name of a field, a label or a variable
 
 _AT_BYTE = re.compile(r" \(byte ([0-9]+)\)")
 
@@ -111,7 +113,10 @@ def _remedy(error: Exception) -> str:
 
 
 def _check_size(document: Any) -> None:
-    """Counts values as JSON would write them, so each use of an alias counts."""
+    """Counts values as JSON would write them, so each use of an alias counts.
+
+    Judging a text costs time in proportion to its length, and rules come before the limits of some fields.
+    """
     left, waiting = MOST_VALUES, [(document, 0)]
     while waiting:
         value, depth = waiting.pop()
@@ -121,11 +126,21 @@ def _check_size(document: Any) -> None:
         if depth > DEEPEST:
             raise _too_deep()
         if isinstance(value, dict):
-            waiting += [(part, depth + 1) for part in cast("dict[str, Any]", value).values()]
+            named = cast("dict[str, Any]", value)
+            _check_length(max(named, key=len, default=""), "name", LONGEST_NAME)
+            waiting += [(part, depth + 1) for part in named.values()]
         elif isinstance(value, list):
             waiting += [(part, depth + 1) for part in cast("list[Any]", value)]
+        elif isinstance(value, str):
+            _check_length(value, "text", LONGEST_TEXT)
         elif isinstance(value, float) and value - value != 0:
             raise problems.malformed("the document has a number that is not finite", "write a number")
+
+
+def _check_length(text: str, what: str, longest: int) -> None:
+    if len(text) > longest:
+        said = f"the document has a {what} of {len(text)} characters, {text[:40]!r} and so on; at most {longest} are allowed"
+        raise Problem("too-large", said, "write less, or put it into a file with `pin config set`")
 
 
 def _too_many() -> Problem:

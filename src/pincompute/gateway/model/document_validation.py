@@ -36,7 +36,9 @@ from pincompute.gateway.problems import FieldError
 
 _LABEL_LENGTH = 63
 MOST_SIDECARS = 100  # of an annotation that are looked at
-MOST_NAMED = 10  # sidecars that a problem lists
+MOST_HOOKS = 4  # of an update that are looked at; more are refused
+MOST_NAMED = 10  # sidecars or hooks that a problem lists
+SHOWN = 253  # characters of a setting's name that a problem shows; none has more
 _KEYS = validation_rules.KEYS[0]
 
 
@@ -47,7 +49,8 @@ class DocumentScope:
     The name is empty when the document says it. `zones` are the region's, None when they are not known; `kinds` are all that
     the gateway has; `level` is the project's of Pod Security. `settings` are the names of secrets and of configs in the
     project, by their word, None when they are not known. `present` is the spec that is replaced, None for a new object.
-    `sidecars` are those of the region, each with whether the project may have it; None when they are not known.
+    `sidecars` are those of the region, each with whether the project may have it, and `hooks` those that updates of the project
+    may name; None when they are not known.
     """
 
     project: str = ""
@@ -58,6 +61,7 @@ class DocumentScope:
     settings: Mapping[str, Collection[str]] | None = None
     present: Manifest | None = None
     sidecars: Mapping[str, bool] | None = None
+    hooks: Collection[str] | None = None
 
     def problems(self, manifest: Manifest) -> list[ManifestProblem]:
         found = object_validation.problems(self._whole(manifest), self.zones, of_workloads(self.kinds), self.level)
@@ -65,7 +69,11 @@ class DocumentScope:
             found = [problem for problem in found if problem.message != validation_rules.STEPS_WITHIN_REPLICAS.problem]
         if self.settings is not None:
             found += _missing_settings(_template(manifest), self.settings)
-        return found if self.sidecars is None else [*found, *self._missing_sidecars(manifest, self.sidecars)]
+        if self.sidecars is not None:
+            found += self._missing_sidecars(manifest, self.sidecars)
+        if self.hooks is not None:
+            found += _missing_hooks(manifest, self.hooks)
+        return found
 
     def _missing_sidecars(self, manifest: Manifest, known: Mapping[str, bool]) -> Iterator[ManifestProblem]:
         """Yields the names of sidecars that the region does not have, or not for this project."""
@@ -124,7 +132,26 @@ def _missing_settings(template: Manifest, known: Mapping[str, Collection[str]]) 
         near = suggested.get(ref, "")
         meant = f"did you mean {near}? Or set it" if near else "set it first"
         field = f"spec.template.{field_mapping.text(place.path)}"
-        yield ManifestProblem(field, f"the project has no {ref}", f"{meant} with `pin {ref.word} set {ref.name}`")
+        shown = ref._replace(name=ref.name[:SHOWN])
+        yield ManifestProblem(field, f"the project has no {shown}", f"{meant} with `pin {ref.word} set {shown.name}`")
+
+
+def _missing_hooks(manifest: Manifest, known: Collection[str]) -> Iterator[ManifestProblem]:
+    """Yields the names of hooks that the project's updates may not name. To it there are no others."""
+    for place, name in enumerate(named_hooks(manifest.get("spec"))):
+        if name not in known:
+            near = object_validation.nearest(name, known) if place < near_names.SUGGESTED else ""
+            shown = sorted(known)[:MOST_NAMED]
+            there = f"write one of {', '.join(shown)}, or ask" if shown else "there is none for this project: remove it, or ask"
+            remedy = f"write {near}" if near else f"{there} an administrator for it"
+            yield ManifestProblem(f"spec.update.hooks[{place}].name", f"hook {say(name)} does not exist", remedy)
+
+
+def named_hooks(spec: Any) -> list[str]:
+    """Returns the names of the hooks of a spec's updates, whatever it looks like."""
+    given = field_mapping.at(spec, ("update", "hooks"))
+    hooks = cast("list[Any]", given)[:MOST_HOOKS] if isinstance(given, list) else []
+    return [str(cast("Data", hook).get("name", "")) if isinstance(hook, dict) else "" for hook in hooks]
 
 
 def _named_sidecars(manifest: Manifest) -> list[str]:
@@ -185,9 +212,10 @@ def _wrong_kind(kind: SimpleKind[Any], named: Any, kinds: SimpleKinds) -> FieldE
 def _simple(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> DesiredResource:
     name = {"name": scope.name} if scope.name else {}
     project = {"project": scope.project} if kind.in_project else {}
-    unknown = UnknownField(kubernetes_names(kind.table), _of_others(kind, scope.kinds), "remove it, or put it into advanced")
+    schema, others = _schema(kind.type), _of_others(kind, scope.kinds)
+    unknown = UnknownField(kubernetes_names(kind.table), others, "remove it, or put it into advanced", schema["properties"])
     given = {**name, **project, **_without_null(document)}
-    data, found = object_validation.fitting(given, _schema(kind.type), unknown)
+    data, found = object_validation.fitting(given, schema, unknown)
     errors = [_error(field_mapping.text(field_mapping.parts(p.field)), p) for p in found]
     errors += [*_misplaced(data, scope, ""), *_notes(data, "")]
     errors += [FieldError(field_mapping.text(w.path), w.expected, w.message) for w in container_settings.spell_out(data).wrong]

@@ -18,7 +18,7 @@ import msgspec
 from pincompute.api import kinds as workloads
 from pincompute.api.labels import CONTAINERS_RESTARTED_AT, RESTARTED_AT
 from pincompute.api.meta import GROUP, Manifest, Object, Resource, Struct, doc
-from pincompute.gateway import operation_annotation
+from pincompute.domain import operation_annotation
 from pincompute.gateway.model import codecs, container_settings, field_mapping, status_form
 from pincompute.gateway.model.field_mapping import Data, Table
 from pincompute.gateway.model.field_tables import users_words

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pincompute.api import conditions
 from pincompute.api.meta import Struct, doc
-from pincompute.api.workloads import ClusterStatus, MetricStatus, RolloutStatus, Scheduling, WorkloadStatus
+from pincompute.api.workloads import ClusterStatus, HookStatus, MetricStatus, RolloutStatus, Scheduling, WorkloadStatus
 
 PENDING = "Pending"  # before the platform has decided about it
 
@@ -40,6 +40,7 @@ class RolloutProgress(Struct):
     healthy_since: Annotated[datetime | None, doc("Since when all replicas of the step have been available.")] = None
     failure: Annotated[str, doc("Why it failed, in a sentence.")] = ""
     metrics: Annotated[tuple[MetricStatus, ...], doc("The figures of the health gate.")] = ()
+    hooks: Annotated[tuple[HookStatus, ...], doc("The hooks that have been asked about the present step.")] = ()
 
 
 class Status(Struct):
@@ -104,6 +105,7 @@ def _rollout(record: RolloutStatus) -> RolloutProgress:
         healthy_since=record.healthy_since,
         failure=record.failure,
         metrics=record.metrics,
+        hooks=record.hooks,
     )
 
 

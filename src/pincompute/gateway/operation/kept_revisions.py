@@ -90,7 +90,13 @@ def listed(obj: WorkloadObject, kept: Sequence[PinRevision], known: Sequence[Rol
         for each in kept
         if each is not own
     )
-    return (msgspec.structs.replace(first, present=True, note=note), *former)
+    return (msgspec.structs.replace(first, present=True, note=note, failure=_failure(obj, present)), *former)
+
+
+def _failure(obj: WorkloadObject, revision: str) -> str:
+    """Returns why the update to the revision failed, as the status says it; empty where it did not."""
+    record = obj.status.rollout
+    return record.failure if record is not None and record.revision == revision else ""
 
 
 def _present(obj: WorkloadObject, kept: Sequence[PinRevision]) -> str:

@@ -22,12 +22,12 @@ from pincompute.api import labels, merge_patch, template_hash
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.meta import Manifest
 from pincompute.api.workloads import UNDOING, RolloutControl, RolloutStatus
-from pincompute.domain import in_place_update, shard_pods
-from pincompute.gateway import operation_annotation, problems
+from pincompute.domain import in_place_update, operation_annotation, shard_pods
+from pincompute.domain.operation_annotation import OperationNote
+from pincompute.gateway import problems, reason_header
 from pincompute.gateway.operation import rollback_target
 from pincompute.gateway.operation.replica_lookup import Replica
 from pincompute.gateway.operation.rollback_target import RollbackRevision
-from pincompute.gateway.operation_annotation import OperationNote
 from pincompute.gateway.problems import FieldError
 
 LifecycleVerb: TypeAlias = Literal[
@@ -79,6 +79,8 @@ def decide(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -
         raise problems.invalid(
             FieldError("reason", f"at most {LONGEST_REASON} characters", f"has {len(request.why)} characters")
         )
+    if not reason_header.is_one_line(request.why):
+        raise problems.invalid(FieldError("reason", *reason_header.NOT_ONE_LINE))
     before = operation_annotation.repeated(obj, request.verb, request.by, request.key)
     if before is not None and not before.on:
         return LifecycleChange({}, f"{_name(obj)}: this {request.verb} was done before")

@@ -19,8 +19,10 @@ from pincompute.api import merge_patch
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
+from pincompute.domain import operation_annotation
+from pincompute.domain.operation_annotation import OperationNote
 from pincompute.domain.restart_requests import RestartRequest
-from pincompute.gateway import NAME, operation_annotation, problems
+from pincompute.gateway import NAME, problems
 from pincompute.gateway.access import Authorizer, object_permissions
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
@@ -32,8 +34,8 @@ from pincompute.gateway.operation.lifecycle_rules import LifecycleChange, Lifecy
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
-from pincompute.gateway.operation_annotation import OperationNote
-from pincompute.gateway.workloads import in_place_requirement, known_settings
+from pincompute.gateway.workloads import in_place_requirement, known_settings, setting_keys
+from pincompute.gateway.workloads.setting_keys import KeyQuestion
 from pincompute.kube import write_requests
 from pincompute.kube.api_errors import Conflict, NotFound
 
@@ -123,6 +125,7 @@ class LifecycleService:
         before = stated_spec(obj)
         after = merge_patch.apply(before, change.spec)
         document_validation.check_settings(after["template"], known_settings.of(self.reads, target.project, obj))
+        await setting_keys.check(self.reads, KeyQuestion(target.project, after, before))
         async with self.images.kept(ImageQuestion(after, before, whole=False, project=target.project)):
             yield
 

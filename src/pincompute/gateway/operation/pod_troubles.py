@@ -23,12 +23,13 @@ RECENT = timedelta(minutes=10)
 MOST = 200  # events that are looked at
 
 READINESS = "Readiness"
-_CHECKS = {READINESS: "health check", "Liveness": "liveness check", "Startup": "startup check"}
+CHECKS = {READINESS: "health check", "Liveness": "liveness check", "Startup": "startup check"}
 _FAILED = re.compile(r"(?P<check>Readiness|Liveness|Startup) probe (?:failed|errored)[^:]*: (?P<why>.*)", re.DOTALL)
 _REFUSED = re.compile(r":(?P<port>\d+): connect: connection refused")
 _STATUS = re.compile(r"statuscode: (?P<code>\d+)")
 _PORT_NAME = re.compile(r'strconv\.Atoi: parsing "(?P<name>[^"]*)"|couldn\'t find port[^"]*"?(?P<other>[\w-]+)')
 _TIMES_OUT = re.compile(r"context deadline exceeded|timed out|i/o timeout|Client\.Timeout", re.IGNORECASE)
+_NO_KEY = re.compile(r"references non-existent (?P<word>config|secret) key: (?P<key>\S+)")
 _MOUNT = re.compile(r'MountVolume\.SetUp failed for volume "(?P<volume>[^"]+)" ?: (?P<why>.*)', re.DOTALL)
 
 
@@ -51,23 +52,28 @@ class PodTroubles:
 
 
 def last_of(events: Iterable[EventRecord], pods: Iterable[Pod], now: datetime) -> Mapping[str, str]:
-    """Returns the newest sentence of each of the pods. What is older than the pod is about a former one of its name. A check
-    that does not pass while a container starts is no trouble, and a health check says nothing of a container that is down.
+    """Returns the newest sentence of each of the pods. What is older than the pod is about a former one of its name. Of a check
+    that does not pass while a container starts it says so, and a health check says nothing of a container that is down.
     """
     present = {pod.metadata.name: pod for pod in pods}
     found: dict[str, str] = {}
     for event in sorted(events, key=lambda event: event.last):
         pod = present.get(event.object)
         since = pod.metadata.creation_timestamp if pod is not None else None
-        if pod is None or since is None or event.last < since or not _counts(check_of(event), pod, now):
+        if pod is None or since is None or event.last < since:
             continue
-        if said := sentence(event):
+        check, said = check_of(event), sentence(event)
+        if said and counts(check, pod, now):
             found[event.object] = said
+        elif said and unready_reason.is_starting(pod, now):
+            found[event.object] = said.replace(f"{CHECKS[check]} fails", f"{CHECKS[check]} does not pass so far", 1)
     return found
 
 
-def _counts(check: str, pod: Pod, now: datetime) -> bool:
-    """A liveness or startup check may be why a container is down; a health check fails because it is."""
+def counts(check: str, pod: Pod, now: datetime) -> bool:
+    """Returns whether a check that fails tells what is wrong with a pod that is not ready. A liveness or startup check may be
+    why a container is down; a health check fails because it is.
+    """
     if check == READINESS:
         return unready_reason.has_run_unready(pod, now)
     return not check or not unready_reason.is_starting(pod, now)
@@ -82,9 +88,17 @@ def check_of(event: EventRecord) -> str:
 def sentence(event: EventRecord) -> str:
     """Returns what an event says of a check or a volume; empty for an event about something else."""
     if event.reason == "FailedMount" and (mount := _MOUNT.search(event.message)):
-        return f"volume {mount['volume']} cannot be mounted: {short(mount['why'])}"
+        return f"volume {mount['volume']} cannot be mounted: {_why_not_mounted(mount['why'])}"
     failed = _FAILED.search(event.message) if event.reason in ("Unhealthy", "ProbeWarning") else None
-    return f"its {_CHECKS[failed['check']]} fails: {_why(failed['why'])}" if failed is not None else ""
+    return f"its {CHECKS[failed['check']]} fails: {_why(failed['why'])}" if failed is not None else ""
+
+
+def _why_not_mounted(text: str) -> str:
+    if missing := _NO_KEY.search(text):
+        return (
+            f"its {missing['word']} has no key {short(missing['key'])}: correct the key, or set the {missing['word']} with it"
+        )
+    return short(text)
 
 
 def _why(text: str) -> str:

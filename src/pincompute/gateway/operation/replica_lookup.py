@@ -3,15 +3,14 @@
 Numbers are not assigned. They follow from the placement and from the ordinals of pods, so every gateway computes the same ones:
 the first replica of each cluster, by zone, then the second of each, and so on. A scale therefore leaves the numbers of the
 other replicas as they are, and a replacement in the same cluster inherits its number. Replicas beyond the placement, while an
-update or a move goes on, have numbers behind all others. A move to another cluster may change numbers.
+update or a move goes on or they stop, have numbers behind all others, which depend on no other replica: they keep theirs while
+others come and go. A move to another cluster may change numbers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 from pincompute.api.builtin import PODS, ContainerStatus, Pod
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.labels import APP, CLUSTER, HOST, WORKLOAD, ZONE
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Resource
 from pincompute.domain import shard_pods
 from pincompute.gateway import problems
@@ -115,8 +115,7 @@ class ReplicaLookup:
         """The replicas in the order of their numbers, terminating ones included."""
         pods = self.reads.pods(target.project, target.name)
         found = [(cluster, pod) for cluster, pod in pods if pod.metadata.labels.get(WORKLOAD) == target.resource.kind]
-        living = [pod for _, pod in found]
-        numbers = number(living, self._placed(target) or counted(living))
+        numbers = number([pod for _, pod in found], self._placed(target), self._members())
         made = (
             Replica(target.name, numbers[pod.metadata.uid], cluster, pod, self.reads.clusters.answers(cluster))
             for cluster, pod in found
@@ -165,6 +164,14 @@ class ReplicaLookup:
         made = obj.status.scheduling if obj is not None else None
         return {(row.zone, row.cluster): row.replicas for row in made.placement} if made is not None else {}
 
+    def _members(self) -> frozenset[Where]:
+        """All clusters of the region with their zones."""
+        try:
+            members = self.reads.clusters.view(HOST, MEMBERCLUSTERS).list()
+        except Unknown:
+            return frozenset()
+        return frozenset((member.spec.zone, member.metadata.name) for member in members)
+
     def _changed(self, cluster: str, obj: Pod, *, initial: bool) -> None:  # noqa: ARG002 - the listener's shape
         for event in self._waiting.get((obj.metadata.namespace, obj.metadata.labels.get(APP, "")), ()):
             event.set()
@@ -175,8 +182,10 @@ class ReplicaLookup:
                 event.set()
 
 
-def number(found: Iterable[Pod], placed: Mapping[Where, int]) -> dict[str, int]:
-    """The number of each pod by its uid. A terminating pod shares its number with its replacement."""
+def number(found: Iterable[Pod], placed: Mapping[Where, int], members: Collection[Where] = ()) -> dict[str, int]:
+    """The number of each pod by its uid. A terminating pod shares its number with its replacement. `members`: the clusters of
+    the region, in which replicas beyond the placement may be.
+    """
     ordered = sorted(found, key=_order)
     living = [pod for pod in ordered if shard_pods.is_live(pod)]
     slots = {slot: n for n, slot in enumerate(_slots(placed))}
@@ -187,21 +196,23 @@ def number(found: Iterable[Pod], placed: Mapping[Where, int]) -> dict[str, int]:
     for pod in (pod for pod in living if pod.metadata.uid not in numbers):
         if there := free.get(_where(pod)):
             numbers[pod.metadata.uid] = there.pop(0)
-    beyond = itertools.count(len(slots))
+    everywhere = {where: placed.get(where, 0) for where in sorted({*placed, *members, *map(_where, ordered)})}
     for pod in (pod for pod in ordered if pod.metadata.uid not in numbers):
         shared = None if shard_pods.is_live(pod) else slots.get(_slot(pod))
-        numbers[pod.metadata.uid] = next(beyond) if shared is None else shared
+        numbers[pod.metadata.uid] = _beyond(_slot(pod), everywhere) if shared is None else shared
     return numbers
+
+
+def _beyond(slot: tuple[int, str, str], placed: Mapping[Where, int]) -> int:
+    """The number of a place that is not in the placement: behind the placement, in the order of all places there could be."""
+    rank, *where = slot
+    earlier = sum(max(0, rank - count) + (count <= rank and there < tuple(where)) for there, count in placed.items())
+    return sum(placed.values()) + earlier
 
 
 def _slots(placed: Mapping[Where, int]) -> list[tuple[int, str, str]]:
     """The places of a placement in the order of their numbers: the first of each cluster, by zone, then the second."""
     return sorted((rank, *where) for where, count in placed.items() for rank in range(count))
-
-
-def counted(found: Iterable[Pod]) -> dict[Where, int]:
-    """The placement that the living pods show."""
-    return dict(Counter(_where(pod) for pod in found if shard_pods.is_live(pod)))
 
 
 def _where(pod: Pod) -> Where:

@@ -20,7 +20,7 @@ from pincompute.api.builtin import ContainerStateTerminated, ContainerStateWaiti
 from pincompute.api.kinds import WorkloadKind
 from pincompute.api.labels import OF_PLATFORM, REVISION
 from pincompute.api.meta import Struct, doc
-from pincompute.domain import container_failure, shard_pods
+from pincompute.domain import container_failure, shard_pods, traffic_gate
 from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
 from pincompute.gateway.operation.pod_troubles import PodTroubles
@@ -120,9 +120,11 @@ def _state(pod: Pod) -> str:
 
 
 def _reason(pod: Pod) -> str:
-    """The pod's own reason, or why it has no node."""
+    """The pod's own reason, or why it has no node or no traffic."""
     if pod.status.message or pod.status.reason:
         return pod.status.message or pod.status.reason
+    if out := traffic_gate.reason(pod):
+        return out
     unplaced = (c for c in pod.status.conditions if c.type == "PodScheduled" and c.status == "False")
     return next((condition.message or condition.reason for condition in unplaced), "")
 

@@ -114,11 +114,13 @@ def _unjudged(kept: PinRevision) -> RollbackRevision:
 
 
 def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]:
-    """Each template once, at its newest place. What made it first is still said after a rollback to it."""
+    """Each template once, at its newest place, by who brought it there: a later change of the replicas is none of the revision.
+    What made it first is still said after a rollback to it.
+    """
     found: dict[str, RollbackRevision] = {}
     rolled_by: dict[str, str] = {}
     good: set[str] = set()
-    ran = False
+    ran, run = False, ("", "")  # uid and name of the revision whose newest records are read
     new_settings = _new_settings(newest_first)
     for record in newest_first:
         match record:
@@ -130,7 +132,13 @@ def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]
                 template = record.spec.get("template", {})
                 made = RollbackRevision(record.revision, template, record.at, ran_well=False, author=record.author)
                 rolled_by[record.revision] = rolled_by.get(record.revision) or new_settings.get(record.identity, "")
-                found.setdefault(record.revision, replace(made, rolls=bool(record.settings)))
+                name = record.revision
+                if name not in found:
+                    found[name], run = replace(made, rolls=bool(record.settings)), (record.uid, name)
+                elif run == (record.uid, name):
+                    found[name] = replace(found[name], at=record.at, author=record.author)
+                else:
+                    run = ("", "")
             case _:
                 continue
     return tuple(replace(each, ran_well=each.name in good, rolled_by=rolled_by[each.name]) for each in found.values())

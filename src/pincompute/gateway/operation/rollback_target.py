@@ -59,7 +59,7 @@ def former(
 
 
 def _remedy(earlier: Sequence[RollbackRevision], unfailed: Sequence[RollbackRevision]) -> str:
-    names = ", ".join(revision.name for revision in (unfailed or earlier)[:SHOWN])
+    names = _listed(unfailed or earlier)
     if not names:
         return "deploy a corrected version, or delete it"
     return f"name one of {names}" if unfailed else f"deploy a corrected version, or name one of {names} and force the rollback"
@@ -85,12 +85,17 @@ def named(obj: WorkloadObject, to: str, history: Sequence[RollbackRevision]) -> 
     found = exact or [r for r in history if r.name.startswith(to) or _unversioned(r.name).startswith(to)]
     if len({revision.name for revision in found}) == 1:
         return found[0]
-    names = ", ".join(r.name for r in (found or history)[:SHOWN]) or "none is known"
+    names = ", ".join(r.name for r in found[:SHOWN]) if found else _listed(history) or "none is known"
     if found:
         error = FieldError("revision", f"a longer beginning of one of {names}", f"{to} begins several revisions")
     else:
         error = FieldError("revision", f"one of the history: {names}", f"{to} is not in the history of {obj.metadata.name}")
     raise problems.invalid(error)
+
+
+def _listed(revisions: Sequence[RollbackRevision]) -> str:
+    """Returns the revisions as people write them: by their numbers, and by the name where one has none."""
+    return ", ".join(str(revision.number) if revision.number else revision.name for revision in revisions[:SHOWN])
 
 
 def _unversioned(name: str) -> str:

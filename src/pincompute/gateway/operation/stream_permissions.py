@@ -22,6 +22,7 @@ LONGEST = 3600.0  # seconds between two checks when nothing happens: clocks are 
 UNKNOWN = 3.0  # seconds until a stream is judged again while the projects are not known
 
 STOPS = "the gateway stops"
+EXPIRED = "the login has expired"
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class StreamPermissions:
     def ended(self, call: Call, uid: str = "") -> str:
         """Why the call may not continue; empty while it may. `uid` is of the project in which it began."""
         if call.caller.expires <= self.now():
-            return "the login has expired"
+            return EXPIRED
         if uid and self._uid(call.project) != uid:
             return "the project was deleted"
         decision = self.authorizer.decide(call.caller, call.operation, call.project, call.name)

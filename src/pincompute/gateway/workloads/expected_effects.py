@@ -11,7 +11,7 @@ from pincompute.api.kinds import WorkloadObject
 from pincompute.api.meta import Manifest, Object
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.validation_rules import DEFAULT_STRATEGY
-from pincompute.domain import disruption_account, zone_text
+from pincompute.domain import disruption_account, traffic_gate, zone_text
 from pincompute.domain.disruption_account import Account
 from pincompute.gateway.model import SimpleKind, field_mapping
 from pincompute.gateway.model.diff import Change
@@ -133,10 +133,20 @@ def _how(kind: SimpleKind[Any], specs: SpecChange, changes: Sequence[Change]) ->
             f"replaces its replicas step by step, because no running replica can take another {_named(kind, specs, forcing[0])}"
         )
     if all(field_mapping.parts(each.field)[-1] == "image" for each in changes if _is_of_template(each.field)):
-        return "restarts the changed containers in place with the new image, step by step"
+        return f"restarts the changed containers in place with the new image, step by step{_drained(kind, specs)}"
     if all("resources" in field_mapping.parts(each.field) for each in changes if _is_of_template(each.field)):
         return "resizes its running containers, step by step, where their nodes can"
     return "updates its replicas in place, step by step; no replica is replaced"
+
+
+def _drained(kind: SimpleKind[Any], specs: SpecChange) -> str:
+    """Says that replicas which listen get no requests while they restart (S-152)."""
+    listens = traffic_gate.is_for(specs.after.get("template", {}).get("spec", {}))
+    return ", and sends no requests to a replica while it restarts" if listens and _scales(kind) else ""
+
+
+def _scales(kind: SimpleKind[Any]) -> bool:
+    return kind.workload is not None and kind.workload.scalable
 
 
 def _named(kind: SimpleKind[Any], specs: SpecChange, field: str) -> str:

@@ -21,14 +21,15 @@ from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Object
 from pincompute.api.projects import PROJECTS
-from pincompute.gateway import NAME, operation_annotation, problems
+from pincompute.domain import operation_annotation
+from pincompute.domain.operation_annotation import OperationNote
+from pincompute.gateway import NAME, problems
 from pincompute.gateway.access import Authorizer, object_permissions
 from pincompute.gateway.cache_reads import BY_REQUEST, CacheReads, request_index_value
 from pincompute.gateway.call_context import Call, RecordedChange
 from pincompute.gateway.model import SimpleKind, codecs, diff
 from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.simple_kind import stated_spec, users, version
-from pincompute.gateway.operation_annotation import OperationNote
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.project_limit_admission import LimitExceeded, WrittenDocument
 from pincompute.gateway.workloads import in_place_requirement, preserved_fields
@@ -123,7 +124,9 @@ class ObjectWriter:
             return nullcontext()
         present: Any = before
         kept = self._reads.revisions(present) if before is not None else ()
-        written = WrittenDocument(self._kind.workload, present, document["spec"], document.get("metadata", {}), kept)
+        notes = document.get("metadata", {})
+        name = before.metadata.name if before is not None else notes["name"]
+        written = WrittenDocument(name, self._kind.workload, present, document["spec"], notes, kept)
         return self._reads.project_limits.reserve_document(project, written, dry_run=options.dry_run)
 
     def _refuse_reused(self, wanted: DesiredResource, options: WriteOptions, digest: str) -> None:

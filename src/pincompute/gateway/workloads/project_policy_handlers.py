@@ -51,7 +51,7 @@ class LimitUse(Struct):
         str,
         doc(
             "What it takes. Workloads that are being deleted count until they are gone. `unknown` is possible. Empty for "
-            "containerStorage, which bounds each container by itself."
+            "defaultContainerStorage, which bounds each container by itself."
         ),
     ]
     allowed: Annotated[str, doc("What they may take together.")]
@@ -116,12 +116,16 @@ async def get_limits(
     allowed = project_limits.allowed(found)
     images = await stored.of(project)
     used = {**reads.project_limits.used(project), project_limits.IMAGES: images.total if images is not None else None}
-    return LimitUses(items=(*(_use(limit, allowed, used, found) for limit in project_limits.LIMITS), _container_storage(found)))
+    return LimitUses(
+        items=(*(_use(limit, allowed, used, found) for limit in project_limits.LIMITS), _default_container_storage(found))
+    )
 
 
-def _container_storage(project: Project) -> LimitUse:
-    amount = resource_requests.part(STORAGE, project_limits.container_storage(project)).removeprefix(f"{STORAGE} ")
-    return LimitUse(name="containerStorage", used="", allowed=amount, default=project.spec.limits.container_storage is None)
+def _default_container_storage(project: Project) -> LimitUse:
+    amount = resource_requests.part(STORAGE, project_limits.default_container_storage(project)).removeprefix(f"{STORAGE} ")
+    return LimitUse(
+        name="defaultContainerStorage", used="", allowed=amount, default=project.spec.limits.default_container_storage is None
+    )
 
 
 def _use(

@@ -19,7 +19,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from pincompute.api import image_reference
 from pincompute.api.image_ownership import REGISTRY
 from pincompute.api.meta import NAME, Manifest, Struct, doc
-from pincompute.api.settings import CONFIG, ENTRY, SECRET, PinSecret, Setting, SettingKind, stored_name
+from pincompute.api.settings import CONFIG, DOCKER_CONFIG, ENTRY, SECRET, PinSecret, Setting, SettingKind, stored_name
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import FILES, Call, RecordedChange, Verb, may
@@ -178,7 +178,7 @@ async def log_in_at_registry(
     token = base64.b64encode(f"{data.user}:{data.password}".encode()).decode()
     login = {"username": data.user, "password": data.password, "auth": token}
     config = msgspec.json.encode({"auths": dict.fromkeys(_auth_names(host), login)})
-    content = {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": base64.b64encode(config).decode()}}
+    content = {"type": "kubernetes.io/dockerconfigjson", "data": {DOCKER_CONFIG: base64.b64encode(config).decode()}}
     new = NewValue(content, len(config), "password", {"type": "dockerconfigjson", "registry": host})
     named = replace(call, name=login_name(host))
     return _secret(service, _noted(request, named, await service.set(SECRET, new, named, idempotency_key)))

@@ -11,6 +11,7 @@ import msgspec
 from litestar import Response
 
 from pincompute.api import merge_patch
+from pincompute.api.kinds import WorkloadObject
 from pincompute.api.meta import Object
 from pincompute.api.projects import PROJECTS, RESTRICTED, Project
 from pincompute.api.sidecars import PINSIDECARS, allows, named_by
@@ -23,10 +24,18 @@ from pincompute.gateway.model.diff import changes as differences
 from pincompute.gateway.model.document_validation import DesiredResource, DocumentScope, read
 from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.simple_kind import stated_spec
-from pincompute.gateway.workloads import expected_effects, in_place_requirement, known_settings, preserved_fields, responses
+from pincompute.gateway.workloads import (
+    expected_effects,
+    in_place_requirement,
+    known_settings,
+    preserved_fields,
+    responses,
+    setting_keys,
+)
 from pincompute.gateway.workloads.expected_effects import SpecChange
 from pincompute.gateway.workloads.object_writer import ObjectWriter, WriteOptions, zones
 from pincompute.gateway.workloads.responses import Difference, EncodedWriteResponse, ObjectName
+from pincompute.gateway.workloads.setting_keys import KeyQuestion
 
 UNRESOLVED = ImageDigests()
 
@@ -60,6 +69,7 @@ class WriteService:
         if made is None:
             spec: Data = asked_for.manifest.get("spec") or {}
             locate = _locate(kind, document, asked_for)
+            await setting_keys.check(self.reads, KeyQuestion(project, spec, locate=locate))
             async with self._images.kept(ImageQuestion(spec, project=project, locate=locate)) as images:
                 desired, warnings = _pinned(asked_for, None, images)
                 made = await writer.create(desired, options, asked_for)
@@ -124,6 +134,7 @@ class WriteService:
         first, stated = desired(before), stated_spec(before)
         after = kind.spec_of(first.manifest)
         (project, _), locate = names, _locate(kind, document, first)
+        await setting_keys.check(self.reads, KeyQuestion(project, after, None if whole else stated, locate))
         async with self._images.kept(ImageQuestion(after, stated, whole, project, locate)) as images:
 
             def pinned(obj: Object) -> DesiredResource:
@@ -149,6 +160,7 @@ class WriteService:
         wanted, stated = self._replacing(kind, names, document), stated_spec(obj) if obj is not None else None
         spec: Data = wanted.manifest.get("spec") or {}
         (project, _), locate = names, _locate(kind, document, wanted)
+        await setting_keys.check(self.reads, KeyQuestion(project, spec, locate=locate))
         images = await self._images.of(ImageQuestion(spec, stated, project=project, locate=locate))
         desired, warnings = _pinned(wanted, stated, images)
         if obj is None:
@@ -177,7 +189,8 @@ class WriteService:
         settings = known_settings.of(self.reads, names[0], present) if kind.workload is not None else None
         stated = stated_spec(present) if present is not None else None
         sidecars = self._sidecars(kind, names) if kind.workload is not None else None
-        scope = DocumentScope(*names, zones(self.reads), self.reads.kinds, level, settings, stated, sidecars)
+        hooks = _hooks(project, present) if kind.workload is not None else None
+        scope = DocumentScope(*names, zones(self.reads), self.reads.kinds, level, settings, stated, sidecars, hooks)
         desired = read(kind, document, scope)
         return replace(desired, version=version) if version else desired
 
@@ -211,6 +224,16 @@ class WriteService:
             item=item, message=message, links=links, changes=found, dry_run=options.dry_run, warnings=warnings
         )
         return responses.written(kind, obj, body, status)
+
+
+def _hooks(project: Project | None, present: WorkloadObject | None) -> frozenset[str] | None:
+    """Returns the hooks that the project's updates may name, and those that the workload names already; None while the
+    federation has not said which there are.
+    """
+    if project is None or project.status.hooks is None:
+        return None
+    named = present.spec.update.hooks if present is not None else ()
+    return frozenset((*project.status.hooks, *(hook.name for hook in named)))
 
 
 def _pinned(desired: DesiredResource, stated: Data | None, images: ResolvedImages) -> tuple[DesiredResource, tuple[str, ...]]:

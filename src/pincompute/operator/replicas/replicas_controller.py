@@ -1,10 +1,10 @@
 """Brings a shard's pods to the shard's mix of revisions within its budget.
 
 There is one controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's disruption
-account. Where running pods can take the change, it updates them in place, once their nodes have the images. A plan that creates
-or removes pods first confirms that the shard and the set of its pods are those that the plan was decided from: by the cache
-where it is known to be fresh enough, else by the API server. So a cache that is ten minutes old never causes a pod too many
-(S-345, F5).
+account. Where running pods can take the change, it updates them in place, once their nodes have the images and they are out of
+traffic. A plan that creates or removes pods first confirms that the shard and the set of its pods are those that the plan was
+decided from: by the cache where it is known to be fresh enough, else by the API server. So a cache that is ten minutes old
+never causes a pod too many (S-345, F5).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pincompute.api.builtin import (
     PodDisruptionBudget,
 )
 from pincompute.api.kinds import KINDS, Kinds
-from pincompute.api.labels import IMAGE_PULL, LOCAL, SHAPE, SHARD_UID, WORKLOAD
+from pincompute.api.labels import IMAGE_PULL_SHARD_UID, LOCAL, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.labels import REVISION as REVISION_LABEL
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import RESTRICTED, PodSecurityLevel
@@ -49,9 +49,11 @@ from pincompute.domain import (
     scheduling_verdict,
     shard_pods,
     sidecar_injection,
+    traffic_gate,
     unready_reason,
 )
 from pincompute.domain.container_restart import Impossible
+from pincompute.domain.image_pull import ImagePull
 from pincompute.domain.rolling_update import MemberBudget, PodActions, ReplicaState, WantedRevision
 from pincompute.domain.sidecar_injection import Chosen
 from pincompute.domain.unready_reason import UnreadyPods
@@ -59,14 +61,16 @@ from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Replace, Stage, plan
 from pincompute.kube.cache_views import Unknown, View, Views
+from pincompute.operator import image_pulls
+from pincompute.operator.image_pulls import ImageChange, ImagePulls, PullOwner
 from pincompute.operator.replicas import (
-    image_pulls,
     pod_disruption_budget,
+    replica_traffic,
     run_to_completion,
     shard_deletion,
     shard_status,
 )
-from pincompute.operator.replicas.image_pulls import ImageChange, ImagePulls, PullOwner
+from pincompute.operator.replicas.replica_traffic import Traffic
 
 FIRST_BATCH = 8  # creates in the first stage; what refuses one refuses all, so the batches double (slow start)
 LARGEST_BATCH = 500
@@ -91,7 +95,9 @@ def _sidecars_named(shard: Shard) -> Iterable[str]:
 INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {
     PODS: {
         BY_SHARD: lambda pod: [_mark(pod.metadata.namespace, uid)] if (uid := pod.metadata.labels.get(SHARD_UID)) else [],
-        BY_PULLS: lambda pod: [_mark(pod.metadata.namespace, uid)] if (uid := pod.metadata.labels.get(IMAGE_PULL)) else [],
+        BY_PULLS: lambda pod: (
+            [_mark(pod.metadata.namespace, uid)] if (uid := pod.metadata.labels.get(IMAGE_PULL_SHARD_UID)) else []
+        ),
         BY_NODE: lambda pod: [pod.spec.node_name] if pod.spec.node_name and SHARD_UID in pod.metadata.labels else [],
     },
     **{kind.shard: {BY_SIDECAR: _sidecars_named} for kind in KINDS},
@@ -104,8 +110,8 @@ class ObservedShard:
 
     `budget` is the shard's PodDisruptionBudget. `taken` are names for its pods that other pods have; `draining` nodes that take
     no new pods; `refused` is why the API server did not take a pod of a wanted revision at the last attempt. `in_project`: the
-    namespace is a project's; `level` is its Pod Security. `sidecars` are those that the member knows, `room` is what the nodes
-    of its pods have for all pods together. `pulls` are pods that pull images for the shard's own.
+    namespace is a project's; `level` is its Pod Security. `sidecars` are those that the member knows, `allocatable` is what the
+    nodes of its pods have for all pods together. `pulls` are pods that pull images for the shard's own.
     """
 
     resource: Resource[Any]
@@ -120,7 +126,7 @@ class ObservedShard:
     in_project: bool = True
     level: PodSecurityLevel = RESTRICTED
     sidecars: tuple[PinSidecarShard, ...] = ()
-    room: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    allocatable: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     pulls: tuple[Pod, ...] = ()
 
     @property
@@ -154,13 +160,19 @@ def decide(seen: ObservedShard) -> Plan:
     if not seen.in_project:
         return _left_alone(seen, mix, census, actions)
     creates = _creates(seen, actions, mix)
-    touched = (*_updates(seen, actions), *_restarts(seen, actions), *_ends(seen, actions, census))
-    prepared = (*_resizes(seen, actions, pulls), *pulls.create, *pulls.delete)
+    changes, resizes = [*_updates(seen, actions), *_restarts(seen, actions)], _resizes(seen, actions, pulls)
+    traffic = Traffic(seen.pods, seen.shard.spec.connection_drain_seconds, seen.now)
+    back = traffic.back((*changes, *resizes), actions.delete)
+    touched = (*traffic.due(changes), *back, *_ends(seen, actions, census))
+    prepared = (*traffic.due(resizes), *pulls.create, *pulls.delete)
     blocked = len(actions.create) - len(creates)
     count = shard_status.count(mix, census.replicas)
     refused = seen.refused or _lacking(seen, actions)
-    status = _report(seen, count, census, _Hindrances(_requests(actions, census.replicas), refused, pulls.failing))
-    wake = shard_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
+    status = _report(seen, count, census, _Obstacles(_requests(actions, census.replicas), refused, pulls.failing))
+    drained = traffic.wake_after((*changes, *resizes))
+    wake = shard_status.earliest(
+        census.wake_after, status.wake_after, drained, pulls.wake_after, NAME_TAKEN if blocked else None
+    )
     first, *more = _batches(creates)
     ends = any(isinstance(a, Delete | Evict) for a in touched)
     kept = pod_disruption_budget.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
@@ -181,13 +193,13 @@ def _lacking(seen: ObservedShard, actions: PodActions) -> str:
 def _left_alone(seen: ObservedShard, mix: list[WantedRevision], census: _Census, actions: PodActions) -> Plan:
     """Reports the shard's status, and nothing else: in a namespace that is no project's, pods and budgets stay as they are."""
     refused = unready_reason.NO_PROJECT if actions.create else ""
-    hindrances = _Hindrances(_requests(PodActions(), census.replicas), refused)
-    status = _report(seen, shard_status.count(mix, census.replicas), census, hindrances)
+    obstacles = _Obstacles(_requests(PodActions(), census.replicas), refused)
+    status = _report(seen, shard_status.count(mix, census.replicas), census, obstacles)
     return plan(status.write, wake_after=shard_status.earliest(census.wake_after, status.wake_after))
 
 
 @dataclass(frozen=True, slots=True)
-class _Hindrances:
+class _Obstacles:
     """What keeps the shard from its mix: `requests` that wait, why more pods are `refused`, and pods that cannot pull."""
 
     requests: DisruptionRequests
@@ -196,16 +208,16 @@ class _Hindrances:
 
 
 def _report(
-    seen: ObservedShard, count: shard_status.Count, census: _Census, hindrances: _Hindrances
+    seen: ObservedShard, count: shard_status.Count, census: _Census, obstacles: _Obstacles
 ) -> shard_status.ShardStatusUpdate:
-    failing = hindrances.failing_pulls
+    failing = obstacles.failing_pulls
     unready = {replica.name for replica in census.replicas if not replica.ready} | {pod.metadata.name for pod in failing}
     templates = {share.revision: share.template for share in seen.shard.spec.mix}
-    found = unready_reason.find(UnreadyPods((*seen.pods, *failing), unready, templates), seen.now, hindrances.refused)
-    kept = unready_reason.kept_revisions(census.kept)
+    found = unready_reason.find(UnreadyPods((*seen.pods, *failing), unready, templates), seen.now, obstacles.refused)
+    kept = unready_reason.blocked_updates(census.kept)
     resizing = unready_reason.resizes(seen.pods, replaces=seen.shard.spec.in_place != "Require")
     troubles = [*found, *resizing, *kept] if unready else [*resizing, *kept, *found]
-    told = shard_status.ReplicaCounts(count, hindrances.requests, troubles, census.final)
+    told = shard_status.ReplicaCounts(count, obstacles.requests, troubles, census.final)
     return shard_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
 
 
@@ -217,7 +229,11 @@ def _mix(seen: ObservedShard, census: _Census) -> list[WantedRevision]:
 
 
 def _pulls(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[ReplicaState, ...]) -> ImagePulls:
-    """Returns what the nodes of the replicas that change in place pull first, those whose images wait for a resize included."""
+    """Returns what the nodes of the replicas that change in place pull first, those whose images wait for a resize included.
+
+    The images come for all replicas that the mix changes, and not only for those that the budget allows to change now, so that
+    an update waits for a registry once and not in each batch.
+    """
     spec = seen.shard.spec
     pods = {pod.metadata.name: pod for pod in seen.pods}
     changes = [] if spec.paused or spec.in_place == "Never" else rolling_update.in_place_changes(mix, replicas)
@@ -225,9 +241,26 @@ def _pulls(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[Repli
     if not changes and not seen.pulls:
         return ImagePulls()
     shares = {share.revision: share for share in spec.mix}
-    waiting = [ImageChange(pods[r.name], shares[revision]) for r, revision in changes if r.ready and revision in shares]
-    have = {(pods[r.name].spec.node_name, r.revision) for r in replicas if r.ready and not r.updating}
-    return image_pulls.decide(PullOwner(seen.resource, seen.shard, seen.level), waiting, have, seen.pulls)
+    serving = {r.name for r in replicas if r.ready or _can_serve(pods[r.name], seen.now)}
+    waiting = [
+        _image_change(seen, pods[r.name], shares[revision])
+        for r, revision in changes
+        if r.name in serving and revision in shares
+    ]
+    have = {
+        (seen.shard.metadata.namespace, pods[r.name].spec.node_name, r.revision) for r in replicas if r.ready and not r.updating
+    }
+    owner = PullOwner(seen.resource, seen.shard, shard_pods.name_stem(seen.shard))
+    return image_pulls.decide(owner, waiting, have, seen.pulls, seen.now)
+
+
+def _image_change(seen: ObservedShard, pod: Pod, share: Share) -> ImageChange:
+    pull = ImagePull(pod.spec.node_name, share.revision, in_place_update.changed_images(pod, share.template))
+    return ImageChange(pod.metadata.name, pull, share.template, pod.metadata.namespace, seen.level)
+
+
+def _can_serve(pod: Pod, now: datetime) -> bool:
+    return traffic_gate.is_gated(pod) and replica_traffic.can_serve(pod, now)
 
 
 def _actions(
@@ -237,7 +270,7 @@ def _actions(
     if spec.paused:
         return rolling_update.kept(mix, replicas)
     budget = MemberBudget(spec.budget.unavailable, spec.budget.updating, in_place=spec.in_place != "Never")
-    return rolling_update.actions(mix, replicas, budget, pulls.unprepared)
+    return rolling_update.actions(mix, replicas, budget, pulls.awaiting_image)
 
 
 def _requests(actions: PodActions, replicas: tuple[ReplicaState, ...]) -> DisruptionRequests:
@@ -282,9 +315,8 @@ def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str], obstacle:
     A pod that is being resized serves on, unless a container restarts for it, but is not available before that is done.
     """
     resizing = pod_resize.is_pending(pod)
-    restarting = in_place_update.is_pending(pod) or sidecar_injection.is_pending(pod, seen.now)
-    restarting = restarting or (resizing and pod_resize.restarts(pod))
-    since = None if restarting else shard_pods.ready_since(pod)
+    updating = resizing or in_place_update.is_pending(pod) or sidecar_injection.is_pending(pod, seen.now)
+    since = None if replica_traffic.is_restarting(pod, seen.now) else shard_pods.ready_since(pod)
     wait = unready_reason.steady_after(pod, seen.now) if since is not None else 0.0
     if wait:
         since = None
@@ -302,7 +334,7 @@ def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str], obstacle:
         created=created.timestamp() if created else 0.0,
         ready=since is not None,
         available=since is not None and not wait and not resizing,
-        updating=restarting or resizing,
+        updating=updating,
         draining=pod.spec.node_name in seen.draining,
         unschedulable=_needs_room(pod),
         replace=other_pod or failed == 0,
@@ -320,15 +352,15 @@ def _obstacle(pod: Pod, seen: ObservedShard) -> str:
     CPU and memory, and its node cannot give them.
     """
     digest_unknown = any(status.container_id and "@" not in status.image_id for status in _statuses(pod))
-    room = seen.room.get(pod.spec.node_name, {})
+    allocatable = seen.allocatable.get(pod.spec.node_name, {})
     for share in seen.shard.spec.mix:
         if not share.replicas or share.revision == _revision(pod):
             continue
         carried = shard_pods.metadata(seen.resource, seen.shard, share, "", shard_pods.ordinal(pod))
         if digest_unknown and not in_place_update.is_possible(pod, share.template, carried):
             return unready_reason.DIGEST_UNKNOWN
-        if refusal := pod_resize.refusal(pod, _wanted_of(seen)[share.revision], room):
-            return refusal
+        if obstacle := pod_resize.obstacle(pod, _resources_of(seen)[share.revision], allocatable):
+            return obstacle
     return ""
 
 
@@ -354,7 +386,7 @@ class _Shapes:
     mix: tuple[Share, ...]
     level: PodSecurityLevel
     by_revision: dict[str, str]
-    amounts: dict[str, pod_resize.Wanted]
+    amounts: dict[str, pod_resize.ResourcesByContainer]
 
     def are_of(self, mix: tuple[Share, ...], level: PodSecurityLevel) -> bool:
         return self.level == level and (self.mix is mix or self.mix == mix)
@@ -363,7 +395,7 @@ class _Shapes:
 _shapes: dict[str, _Shapes] = {}  # by uid of the shard
 
 
-def _wanted_of(seen: ObservedShard) -> dict[str, pod_resize.Wanted]:
+def _resources_of(seen: ObservedShard) -> dict[str, pod_resize.ResourcesByContainer]:
     """Returns what containers of each revision are to have of CPU and memory."""
     return _made_of(seen.shard, seen.level).amounts
 
@@ -385,7 +417,7 @@ def _made_of(shard: Shard, level: PodSecurityLevel) -> _Shapes:
     if len(_shapes) >= REMEMBERED:
         del _shapes[next(iter(_shapes))]
     made = {share.revision: template_hash.shape(pod_security_defaults.filled(share.template, level)) for share in mix}
-    amounts = {share.revision: pod_resize.wanted(share.template) for share in mix}
+    amounts = {share.revision: pod_resize.template_resources(share.template) for share in mix}
     _shapes[uid] = _Shapes(mix, level, made, amounts)
     return _shapes[uid]
 
@@ -488,7 +520,7 @@ def _resizes(seen: ObservedShard, actions: PodActions, pulls: ImagePulls) -> lis
     busy = {*actions.delete, *actions.restart, *(name for name, _ in actions.update)}
     live = (pod for pod in seen.pods if pod.metadata.name not in busy and shard_pods.is_live(pod))
     pods = (pod for pod in live if _revision(pod) in wanted)
-    return [patch for pod in pods if (patch := _resize(pod, pulled=pod.metadata.name not in pulls.unprepared)) is not None]
+    return [patch for pod in pods if (patch := _resize(pod, pulled=pod.metadata.name not in pulls.awaiting_image)) is not None]
 
 
 def _resize(pod: Pod, *, pulled: bool) -> Patch | None:
@@ -568,7 +600,7 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
 
     def shard_of(cluster: str, pod: Pod) -> Iterable[Key]:
         has = pod.metadata.labels
-        return owned(cluster, pod) if has.get(WORKLOAD) == workload or IMAGE_PULL in has else ()
+        return owned(cluster, pod) if has.get(WORKLOAD) == workload or IMAGE_PULL_SHARD_UID in has else ()
 
     def on_node(cluster: str, node: Node, views: Views) -> Iterable[Key]:
         """A node that is cordoned, or no longer, concerns the shards that have pods on it."""
@@ -599,7 +631,7 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
         ),
         writes=(
             WriteAccess("local", resource, ("patch", "status")),
-            WriteAccess("local", PODS, ("create", "patch", "resize", "delete", "evict")),
+            WriteAccess("local", PODS, ("create", "patch", "resize", "condition", "delete", "evict")),
             WriteAccess("local", PODDISRUPTIONBUDGETS, ("create", "update")),
         ),
         coalesce=0.05,
@@ -643,7 +675,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
         in_project=in_project,
         pulls=tuple(p for p in view.by(BY_PULLS, _mark(shard.metadata.namespace, uid)) if shard_pods.belongs_to(p, uid)),
         sidecars=tuple(sorted(_synced(views, PINSIDECARSHARDS).list(), key=lambda each: each.metadata.name)),
-        room={name: node.status.allocatable for name, node in there.items()},
+        allocatable={name: node.status.allocatable for name, node in there.items()},
     )
 
 

@@ -14,7 +14,7 @@ from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import GROUP, Manifest, Object
 from pincompute.kube import yaml_safe_json
 from pincompute.kube.api_client import ApiClient
-from pincompute.kube.api_errors import AlreadyExists, KubeError, NotFound, Refused, Unreachable
+from pincompute.kube.api_errors import AlreadyExists, KubeError, NotFound, Refused, Unavailable, Unreachable
 from pincompute.kube.kubeconfig import load as load_kubeconfig
 from pincompute.region.cluster import crd_readiness
 from pincompute.region.region_error import RegionError
@@ -190,15 +190,15 @@ class Installer:
                 self._served[version, resource.kind] = ServedResource(resource.name, resource.namespaced)
 
     async def _request(self, verb: str, path: str, **options: Any) -> bytes:
-        """Returns the answer. A request that gets none is repeated for a while, because a machine that starts a region is busy;
-        each of these requests may take effect twice.
+        """Returns the answer. A request that gets none, or comes before the server is ready for it, is repeated for a while,
+        because a machine that starts a region is busy; each of these requests may take effect twice.
         """
         clock = asyncio.get_running_loop()
         end = clock.time() + PATIENCE
         while True:
             try:
                 return await self._client.request(verb, path, **options)
-            except Unreachable:
+            except (Unreachable, Unavailable):
                 if clock.time() > end:
                     raise
                 await asyncio.sleep(PAUSE)

@@ -89,6 +89,8 @@ class PolicyEnforcer:
         self._node = node
         self._state = PolicyState()
         self._changed = asyncio.Event()
+        self._left = set[str]()  # addresses whose connections are still to be dropped
+        self._leaving = asyncio.Event()
         self._informers = (
             self._informer(client, NAMESPACES, lambda key, namespace: self._state.namespace(key.name, namespace)),
             self._informer(client, NETWORKPOLICIES, self._state.policy),
@@ -101,6 +103,7 @@ class PolicyEnforcer:
             for informer in self._informers:
                 tasks.create_task(informer.run(), name=f"watch {informer.resource}")
             tasks.create_task(self._enforce(ready))
+            tasks.create_task(self._forget_connections())
 
     async def _enforce(self, ready: Callable[[], None]) -> None:
         """Writes the whole table once everything is known, then every change."""
@@ -115,7 +118,22 @@ class PolicyEnforcer:
             change = self._state.take()
             if change and not await write(nft_script.changed(change)):
                 await self._write_whole()
+            self._left |= self._state.take_given_up()
+            if self._left:
+                self._leaving.set()
             await asyncio.sleep(max(0.0, began + PACE - time.monotonic()))
+
+    async def _forget_connections(self) -> None:
+        """Drops what ended pods leave in the kernel's table: it would stay for up to a day, and count for the next pod."""
+        while True:
+            await self._leaving.wait()
+            self._leaving.clear()
+            addresses, self._left = self._left, set[str]()
+            try:
+                await asyncio.to_thread(connection_tracking.forget, addresses)
+            except OSError as error:
+                log.warning("connections of ended pods stay known until others end", extra={"problem": str(error)})
+                self._left |= addresses
 
     def _informer(self, client: ApiClient, resource: Resource[T], record: Callable[[Key, T | None], None]) -> Informer[T]:
         informer = Informer(client, resource)

@@ -70,6 +70,7 @@ class PolicyState:
         self._chains: dict[str, tuple[str, ...]] = {}
         self._elements: dict[Element, str] = {}
         self._before = RuleChange()
+        self._given_up: set[str] = set()
 
     def pod(self, key: Key, pod: NetworkPod | None) -> None:
         """The pod is now so; None when it is gone."""
@@ -78,8 +79,9 @@ class PolicyState:
         touched = {key}
         if old is not None:
             self._claims[old.address].discard(key)
-            touched |= self._claims[old.address] or self._claims.pop(old.address)
+            touched |= self._claims[old.address] or self._give_up(old.address)
         if pod is not None and _is_ipv4(pod.address):
+            self._given_up.discard(pod.address)
             self._pods[key] = pod
             self._in_namespace[key.namespace].add(key)
             self._claims[pod.address].add(key)
@@ -131,10 +133,19 @@ class PolicyState:
         )
         return change
 
+    def take_given_up(self) -> frozenset[str]:
+        """Returns the addresses that pods have given up since the last time, and that no other pod has."""
+        given_up, self._given_up = frozenset(self._given_up), set()
+        return given_up
+
     def whole(self) -> RuleChange:
         """Returns everything, as a change of an empty table."""
         self._before = RuleChange()
         return RuleChange(dict(self._sets), dict(self._chains), dict(self._elements))
+
+    def _give_up(self, address: str) -> set[Key]:
+        self._given_up.add(address)
+        return self._claims.pop(address)
 
     def _of_namespaces(self, names: Iterable[str]) -> Iterator[Key]:
         return (key for name in names for key in self._in_namespace[name])

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.region.nodes import cgroups, connection_tracking
+from pincompute.region.nodes import cgroups, connection_tracking, uncounted_files
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 PRIVATE = ("/run", "/var/lib", "/var/log")
@@ -57,6 +57,7 @@ class DaemonCommand(msgspec.Struct, frozen=True, kw_only=True):
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`keep` are folders that stay visible even below a private one; `processes` are the container runtime and its users.
 
+    `bound` are folders of the node by the path where programs of the node look for them.
     `pid_max` is a file with the machine's own limit: a process namespace has one of its own, which is higher.
     """
 
@@ -64,10 +65,12 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     logs: str
     keep: tuple[str, ...]
     kubelet_directory: str
+    containerd_directory: str
     cgroup: str
     path: str
     processes: tuple[DaemonCommand, ...]
     pid_max: str = str(PID_MAX)
+    bound: dict[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -100,7 +103,6 @@ def main(path: str) -> None:
 def arrange(settings: NodeSettings) -> None:
     """Everything the daemons expect to find. Mounts made here end with the namespace."""
     kept = [(folder, os.open(folder, os.O_PATH)) for folder in settings.keep]
-    Path(settings.kubelet_directory).mkdir(parents=True, exist_ok=True)
     _mount("--make-rshared", "/")
     for folder in PRIVATE:
         _mount("-t", "tmpfs", "-o", "mode=755", "node", folder)
@@ -109,16 +111,17 @@ def arrange(settings: NodeSettings) -> None:
             Path(folder).mkdir(parents=True, exist_ok=True)
             _mount("--no-canonicalize", "--bind", f"/proc/self/fd/{descriptor}", folder, keep_open=descriptor)
         os.close(descriptor)
-    _bind(settings.kubelet_directory, "/var/lib/kubelet")
+    for target, source in {"/var/lib/kubelet": settings.kubelet_directory, **settings.bound}.items():
+        _bind(source, target)
     _show_kernel_settings(KERNEL | {"kernel/pid_max": str(_share_of_processes(settings))})
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # of this network namespace
-    leave_messages_to_pods()
+    lift_message_queue_limit()
     connection_tracking.forget_all()  # those of an earlier life: they would count for new pods with the same addresses
     cgroups.remove(settings.cgroup)  # those of an earlier life: kubelet would wait 3 s for each container they name
     cgroups.enter(settings.cgroup, "system")  # daemons and shims; kubelet puts pods beside it
 
 
-def leave_messages_to_pods() -> None:
+def lift_message_queue_limit() -> None:
     """Lifts the limit on POSIX messages, which counts by user id over all pods; whoever starts from here inherits that.
 
     Each pod has a number of queues of its own, and their messages count in its memory limit. Without CAP_SYS_RESOURCE the limit
@@ -129,14 +132,18 @@ def leave_messages_to_pods() -> None:
 
 
 def keep_running(settings: NodeSettings, daemons: list[NodeDaemon]) -> None:
-    """Start and restart the daemons until a signal ends this process."""
+    """Start and restart the daemons, and bound what pods write to files of the node, until a signal ends this process."""
+    look = 0.0
     while True:
         now = time.monotonic()
+        if now >= look:
+            uncounted_files.cut(Path(settings.kubelet_directory), Path(settings.containerd_directory))
+            look = now + uncounted_files.EVERY
         for daemon in daemons:
             if daemon.startable(now):
                 daemon.pid, daemon.started = _spawn(settings, daemon.process), now
         waiting = any(not daemon.pid for daemon in daemons)
-        received = signal.sigtimedwait(WATCHED, POLL if waiting else 3600.0)
+        received = signal.sigtimedwait(WATCHED, POLL if waiting else uncounted_files.EVERY)
         if received is not None and received.si_signo != signal.SIGCHLD:
             return
         for pid, status in _reap():
@@ -219,6 +226,7 @@ def _show_kernel_settings(wanted: dict[str, str]) -> None:
 
 
 def _bind(source: str, target: str) -> None:
+    Path(source).mkdir(parents=True, exist_ok=True)
     Path(target).mkdir(parents=True, exist_ok=True)
     _mount("--bind", source, target)
 

@@ -31,6 +31,11 @@ POD_SLOTS = 250
 POD_PROCESSES = (
     1024  # and threads: servers have tens or hundreds, and 32 such pods fit in 32768, the fewest that Linux allows a machine
 )
+DISK_SIGNALS = ("nodefs.available", "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree")
+"""Their threshold is a percentage: a file system that does not count inodes has 0 of them, and any number would evict all."""
+
+POD_LOGS = "/var/log/pods"  # where programs of a node look for the logs that kubelet keeps elsewhere
+PROJECT_LOGS = "/var/log/pincompute"  # where the log shipper keeps a folder for each project; it lasts as the node's disk does
 IPAM = "/run/cni"  # addresses are forgotten with the node's processes, which held them
 
 
@@ -57,6 +62,14 @@ class RealNode:
     @property
     def credentials(self) -> certificates.ClusterCredentials:
         return certificates.cluster(self.layout, self.member.name)
+
+    @property
+    def containerd(self) -> Path:
+        return self.directory / "containerd"
+
+    @property
+    def pod_logs(self) -> Path:
+        return self.layout.logs / "pods" / self.name
 
     @property
     def pid_max(self) -> Path:
@@ -116,8 +129,10 @@ def settings(node: RealNode) -> NodeSettings:
         logs=str(node.layout.logs),
         keep=(str(node.layout.home), str(binaries)),
         kubelet_directory=str(at / "kubelet"),
+        containerd_directory=str(node.containerd),
         cgroup=node.cgroup,
         pid_max=str(node.pid_max),
+        bound={POD_LOGS: str(node.pod_logs), PROJECT_LOGS: str(at / "project-logs")},
         path=f"{binaries}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         processes=(
             DaemonCommand(name="containerd", argv=(str(binaries / "containerd"), f"--config={at}/containerd.toml")),
@@ -131,12 +146,13 @@ def containerd(node: RealNode) -> str:
     """Configuration of containerd. `restrict_oom_score_adj`: without CAP_SYS_RESOURCE runc may not lower the score.
 
     `required_plugins`: without its CRI plugin, which needs an inotify instance, it ends and is started again, instead of
-    serving a socket no kubelet can use for as long as the node lives.
+    serving a socket no kubelet can use for as long as the node lives. `ignore_image_defined_volumes`: what a program writes to
+    a VOLUME of its image goes to the container's own file system, which counts; a volume of containerd's own counts nowhere.
     """
     at = node.directory
     return f"""\
 version = 3
-root = "{at}/containerd"
+root = "{node.containerd}"
 state = "/run/containerd"
 imports = []
 required_plugins = ["io.containerd.grpc.v1.cri"]
@@ -155,6 +171,7 @@ config_path = "{at}/registry"
 
 [plugins."io.containerd.cri.v1.runtime"]
 restrict_oom_score_adj = true
+ignore_image_defined_volumes = true
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
@@ -224,7 +241,7 @@ def kubelet(node: RealNode) -> Manifest:
         "clusterDNS": [node.layout.dns_address(1 + node.member.index)],
         "clusterDomain": "cluster.local",
         "resolvConf": str(node.directory / "resolv.conf"),
-        "podLogsDir": str(node.layout.logs / "pods" / node.name),
+        "podLogsDir": str(node.pod_logs),
         "volumePluginDir": str(node.directory / "volume-plugins"),
         "maxPods": POD_SLOTS,
         "readOnlyPort": 0,
@@ -239,7 +256,7 @@ def kubelet(node: RealNode) -> Manifest:
         "containerLogMaxFiles": 5,
         "containerLogMaxWorkers": 2,
         "containerLogMonitorInterval": "3s",  # the shortest there is: a container may write beyond the size until then
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "evictionHard": {"memory.available": "100Mi", **dict.fromkeys(DISK_SIGNALS, "1%")},
         "imageGCHighThresholdPercent": 100,  # other programs fill the same disk
         "imageMaximumGCAge": "1h0m0s",
     }

@@ -10,14 +10,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from pincompute.api import builtin
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.kube.cache_views import Question
-from pincompute.kube.indexer import BuiltIndex, Index, Ranked, Sum, build
+from pincompute.kube.indexer import BuiltIndex, Index, OfSpec, Ranked, Sum, build
 from pincompute.testing.apiserver.cluster_store import ClusterStore
 from pincompute.testing.apiserver.version_history import StoredEvent
 
@@ -313,7 +313,8 @@ class HistoricView(Generic[T]):
         return self._order([obj for key, obj in self._objects.items() if namespace in ("", key.namespace)])
 
     def by(self, index: str, value: str) -> Iterable[T]:
-        declared = self._indexes[index]
+        given = self._indexes[index]
+        declared = cast("OfSpec[Any]", given).index if isinstance(given, OfSpec) else given
         if isinstance(declared, Ranked | Sum):
             return [self._objects[key] for key in self._index(index).keys(value)]
         return self._order([obj for obj in self._objects.values() if value in declared(obj)])

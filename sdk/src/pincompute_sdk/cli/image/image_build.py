@@ -75,7 +75,7 @@ def build(
             _save(_built(folder, name if name.tag else name.tagged("1"), here(), Path(scratch), how), name, save)
         return
     with options.client(where) as pin, tempfile.TemporaryDirectory(prefix="pin-image-") as scratch:
-        with registry_client.connect(pin) as registry:
+        with registry_client.connect(pin, terminal.err) as registry:
             name = _named(folder, tag, _project(pin, folder, where))
             name = _with_version(name, registry, fixed=":" in tag)
             image = _built(folder, name, registry.platform, Path(scratch), how)

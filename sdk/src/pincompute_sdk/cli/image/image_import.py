@@ -33,7 +33,7 @@ def import_(
     with options.client(where) as pin, tempfile.TemporaryDirectory(prefix="pin-image-") as folder:
         project, scratch = options.project(pin.context), Path(folder)
         chosen = image_name.parse(tag, project) if tag else None
-        with registry_client.connect(pin) as registry:
+        with registry_client.connect(pin, terminal.err) as registry:
             found = image_archive.unpack(file, scratch).images(registry.platform)
             named = [(image, _name(image, file, project, chosen, len(found))) for image in found]
             _check(file, named)

@@ -40,7 +40,6 @@ STATES = {
         "Scheduling",
         "Deploying",
         "Waiting",
-        "Terminating",
         "Stopping",
         "Deleting",
         "Leaving",

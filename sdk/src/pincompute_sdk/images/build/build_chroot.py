@@ -66,7 +66,7 @@ class BuildChroot:
         environment: Mapping[str, str],
         mounts: Iterable[tuple[Path, Path]] = (),
         folder: str = "/",
-        line: Callable[[str], None] = lambda _: None,
+        line: Callable[[str], bool] = lambda _: False,
         remedy: str = "",
     ) -> None:
         """Raises ImageError with the program's last lines. Passwords in the environment are no arguments that others see."""

@@ -6,7 +6,7 @@ A folder may come from somebody else. A link stays a link, so that nothing outsi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +17,7 @@ from pincompute_sdk.images.image_errors import ImageError
 LARGEST = 2 << 30  # bytes of all files, unless the user allows more
 MOST = 200_000  # files
 EVERY = 2_000  # files between two reports
-GIB = 1 << 30
+UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 HERE = PurePosixPath()
 
 
@@ -70,9 +70,25 @@ def read(
             progress(len(found), sum(sizes.values()))
     size = sum(sizes.values())
     progress(len(found), size)
-    if size > largest or len(found) > MOST:
-        raise _too_large(folder, len(found), size, largest, sizes)
+    check_size(folder, len(found), sizes, largest)
     return BuildContext(folder, tuple(found), size, tuple(warnings))
+
+
+def check_size(folder: Path, count: int, sizes: Mapping[str, int], largest: int) -> None:
+    """Raises ImageError for more files or bytes than an image may have. `sizes` are the bytes of each part."""
+    size = sum(sizes.values())
+    if size > largest or count > MOST:
+        raise _too_large(folder, count, size, largest, sizes)
+
+
+def counted(files: int) -> str:
+    """Returns `1 file` or `3 files`."""
+    return f"{files} file{'' if files == 1 else 's'}"
+
+
+def megabytes(size: int) -> str:
+    """Returns `, 3.4 MB` for the end of a sentence about files; nothing for what rounds to 0.0."""
+    return f", {size / 1e6:.1f} MB" if size >= 50_000 else ""
 
 
 def inside(folder: Path, source: Path) -> Path:
@@ -115,10 +131,16 @@ def _size(source: Path) -> int:
     return 0 if source.is_symlink() or source.is_dir() else source.stat().st_size
 
 
-def _too_large(folder: Path, count: int, size: int, largest: int, sizes: dict[str, int]) -> ImageError:
+def _too_large(folder: Path, count: int, size: int, largest: int, sizes: Mapping[str, int]) -> ImageError:
     top = sorted(sizes, key=lambda name: -sizes[name])[:3]
-    most = ", ".join(f"{name} ({sizes[name] / GIB:.1f} GiB)" for name in top)
-    allowed = f"at most {MOST} files with {largest / GIB:.1f} GiB are allowed"
-    reason = f"it has {count} files with {size / GIB:.1f} GiB; {allowed}; the largest: {most}"
+    most = ", ".join(f"{name} ({_shown(sizes[name])})" for name in top)
+    allowed = f"at most {MOST} files with {_shown(largest)} are allowed"
+    reason = f"it has {counted(count)} with {_shown(size)}; {allowed}; the largest: {most}"
     remedy = f"name what the image does not need in {folder / ignore_rules.FILE}, or allow more with --max-size"
     return ImageError(f"{folder} is too large for an image", reason=reason, remedy=remedy)
+
+
+def _shown(size: int) -> str:
+    """Returns bytes in the unit that leaves a number before the point."""
+    unit, name = next((each for each in UNITS if size >= each[0]), (1, "bytes"))
+    return f"{size / unit:.1f} {name}" if unit > 1 else f"{size} {name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 import subprocess
@@ -40,15 +41,15 @@ class DockerfileImage:
         build, *rest = build_tools.commands(self.tool, self.build, self.facts)
         self._run(build, self._shown())
         for command in rest:
-            self._run(command, self.say if self.build.verbose else _nothing)
+            self._run(command, self._say if self.build.verbose else _nothing)
         layout = image_archive.unpack(self.build.scratch / ARCHIVE, self.build.scratch)
         return image_archive.compressed(layout.image(self.build.platform), self.build.scratch)
 
     def _bring_bases(self) -> None:
         """Bases of the platform are made here and given to the tool, so that no registry is needed for them."""
         for image in self._bases():
-            name = image.removeprefix(base_image.PREFIX).removesuffix(":latest")
-            if not image.startswith(base_image.PREFIX) or name not in base_image.KINDS:
+            name = _kind(image)
+            if not name:
                 continue
             base = base_image.get(name, say=self.say)
             folder = self.build.scratch / f"base-{name}"
@@ -61,14 +62,18 @@ class DockerfileImage:
                 )
             tool_run.run(command, remedy=f"{self.tool} does not take images: see its own words")
 
-    def _shown(self) -> Callable[[str], None]:
-        """Sees the lines of the build, and says those that a user needs."""
-        if self.build.verbose or self.tool not in OWN_WORDS:
-            return self.say
-        output = BuildOutput(self.build.arguments)
-        return lambda line: self.say(line) if output.shows(line) else None
+    def _say(self, line: str) -> bool:
+        self.say(line)
+        return True
 
-    def _run(self, command: list[str], line: Callable[[str], None]) -> None:
+    def _shown(self) -> Callable[[str], bool]:
+        """Sees the lines of the build, says those that a user needs, and tells which these are."""
+        if self.build.verbose or self.tool not in OWN_WORDS:
+            return self._say
+        output = BuildOutput(self.build.arguments)
+        return lambda line: output.shows(line) and self._say(line)
+
+    def _run(self, command: list[str], line: Callable[[str], bool]) -> None:
         def edit(line: str) -> str:
             return build_tools.without_values(line, self.build.arguments)
 
@@ -78,7 +83,12 @@ class DockerfileImage:
             raise self._explained(error) from error
 
     def _explained(self, error: ImageError) -> ImageError:
-        foreign = [image for image in self._bases() if not image.startswith(base_image.PREFIX)]
+        bases = self._bases()
+        foreign = [image for image in bases if not image.startswith(base_image.PREFIX)]
+        if unknown := next(
+            (image for image in bases if image not in foreign and not _kind(image) and image in error.reason), ""
+        ):
+            return _no_base(self.build.dockerfile.name, unknown, error.reason)
         last = (error.reason.splitlines() or [""])[-1]
         if foreign and build_tools.unreachable(last):
             message = f"{', '.join(foreign)} cannot be pulled: its registry is not reached from here, or refuses"
@@ -93,8 +103,23 @@ class DockerfileImage:
         return build_tools.bases(self.build.dockerfile.read_text("utf-8", "replace"))
 
 
-def _nothing(_: str) -> None:
-    pass
+def _kind(image: str) -> str:
+    """Returns the kind of base that the platform makes under this name; empty for another image."""
+    name = image.removeprefix(base_image.PREFIX).removesuffix(":latest")
+    return name if image.startswith(base_image.PREFIX) and name in base_image.KINDS else ""
+
+
+def _no_base(dockerfile: str, image: str, reason: str) -> ImageError:
+    """Says that a Dockerfile begins with a base that the platform does not make."""
+    known = [f"{base_image.PREFIX}{name}" for name in base_image.KINDS]
+    near = next(iter(difflib.get_close_matches(image.partition(":")[0], known, n=1)), "")
+    remedy = f"write `FROM {near}`" if near else f"the bases of the platform are {' and '.join(known)}"
+    last = (reason.splitlines() or [""])[-1]
+    return ImageError(f"{dockerfile}: there is no base {image}", reason=last, remedy=remedy)
+
+
+def _nothing(_: str) -> bool:
+    return False
 
 
 def find(folder: Path) -> Path | None:

@@ -87,7 +87,8 @@ def _of_dockerfile(request: BuildRequest) -> LayoutImage:
         raise ImageError(f"{file}: no such file", remedy="name the Dockerfile with --file")
     context = build_context.read(request.folder, build_context.rules(request.folder), request.largest, _reporter(request))
     request.say(
-        f"builds {request.name} from {file} with {tool}; the folder has {len(context.files)} files, {context.size / 1e6:.1f} MB"
+        f"builds {request.name} from {file} with {tool}; the folder has {build_context.counted(len(context.files))}"
+        f"{build_context.megabytes(context.size)}"
     )
     wanted = DockerBuild(
         folder=request.folder,
@@ -117,6 +118,6 @@ def _reporter(request: BuildRequest) -> Callable[[int, int], None]:
 
     def report(files: int, size: int) -> None:
         if files and files % build_context.EVERY == 0:
-            request.say(f"  reads:     {files} files, {size / 1e6:.0f} MB so far")
+            request.say(f"  reads:     {build_context.counted(files)}{build_context.megabytes(size)} so far")
 
     return report

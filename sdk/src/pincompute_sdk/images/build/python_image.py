@@ -141,7 +141,7 @@ class PythonImage:
 
     def _step(self, title: str, what: str, layer: Layer, *, cached: bool = False) -> None:
         kept = ", kept from an earlier build" if cached else ""
-        self.say(f"  {f'{title}:':<10} {what}, {layer.descriptor.size / 1e6:.1f} MB{kept}")
+        self.say(f"  {f'{title}:':<10} {what}{build_context.megabytes(layer.descriptor.size)}{kept}")
 
     def _chroot(self, root: Path, below: Sequence[Layer]) -> BuildChroot:
         build_chroot.check()
@@ -167,10 +167,14 @@ class PythonImage:
             {**settings.environment, "PATH": base_image.PATH, "LANG": "C.UTF-8", "PIP_CACHE_DIR": str(kept)},
             mounts,
             str(STAGE),
-            self.show,
+            self._shown,
             "read pip's lines above; `pip config list` shows which index is asked. A package that needs a C compiler or a "
             "library needs a Dockerfile, for example on `FROM pincompute/debian`",
         )
+
+    def _shown(self, line: str) -> bool:
+        self.show(line)
+        return True
 
     def _key(self, wanted: Sequence[str]) -> str:
         places = (os.curdir,) if self.project.dynamic else self.project.local_places

@@ -89,9 +89,16 @@ class RecipeImage:
     def _source(self, item: Compiled) -> Path:
         return build_context.inside(self.folder, _existing(self.folder, item.source))
 
-    def _files(self, warn: Callable[[str], None]) -> Iterator[LayerEntry]:
+    def _files(self, warn: Callable[[str], None]) -> list[LayerEntry]:
+        """Returns what the image copies. Raises ImageError where that is too large, whether it names files or folders."""
+        found: list[LayerEntry] = []
+        sizes: dict[str, int] = {}
         for item in self.recipe.copied:
-            yield from self._copied(item, warn)
+            copied = list(self._copied(item, warn))
+            found += copied
+            sizes[item.source] = sizes.get(item.source, 0) + sum(e.source.stat().st_size for e in copied if e.source)
+        build_context.check_size(self.folder, len(found), sizes, self.largest)
+        return found
 
     def _copied(self, item: Copied, warn: Callable[[str], None]) -> Iterator[LayerEntry]:
         source, to = build_context.inside(self.folder, _existing(self.folder, item.source)), PurePosixPath(item.to)

@@ -29,6 +29,7 @@ from pincompute.kube.streams.pod_logs import LogOptions
 PAUSE = 0.5  # seconds before a log that ended or broke is requested again
 LONGEST_PAUSE = 10.0
 RECHECK = 30.0  # seconds between two checks when no change is reported
+SOON = 1.0  # seconds between two checks while nothing is left to follow: the end of a workload is no change of its replicas
 HELD = 5_000_000_000  # nanoseconds; a log that was followed for longer ended in an orderly way
 FRESH = 2_000_000_000  # nanoseconds after the opening of a log; later lines were written just now
 
@@ -88,18 +89,20 @@ class LogFollower:
             changed.clear()
             present_replicas = self.replicas.of(self.target)
             self._by_uid = {replica.uid: replica for replica in present_replicas}
-            followed |= self._mark_moves(succession.update(present_replicas), followed)
+            exists = self.exists()
+            if exists:  # else they are those of a later workload of this name
+                followed |= self._mark_moves(succession.update(present_replicas), followed)
             chosen = source_selection.of((replica for replica in present_replicas if replica.uid in followed), self.query)
             for source in chosen:
                 if source.key not in tasks:
                     tasks[source.key] = group.create_task(self._follow(_followed(source, self.marks, present=first)))
             alive = {source.key for source in chosen}
             tasks = {key: task for key, task in tasks.items() if key in alive or not task.done()}
-            if not self.exists() and not present_replicas:
+            if not exists and not chosen:
                 self._mark("ended", f"{self.target.name} does not exist any more")
                 break
             first = False
-            await _until_changed(changed)
+            await _until_changed(changed, RECHECK if chosen else SOON)
         for task in tasks.values():
             task.cancel()
 
@@ -250,9 +253,9 @@ def _with_name(before: Replica, replica: Replica) -> str:
     return "" if before.name == replica.name else f", as {replica.name}"
 
 
-async def _until_changed(changed: asyncio.Event) -> None:
+async def _until_changed(changed: asyncio.Event, seconds: float = RECHECK) -> None:
     with suppress(TimeoutError):
-        async with asyncio.timeout(RECHECK):
+        async with asyncio.timeout(seconds):
             await changed.wait()
 
 

@@ -45,19 +45,21 @@ class LogService:
         obj = self.lifecycle.workload(target)
         source_selection.check(obj, target, self.replicas.of(target), query)
         wanted, buffer = media_type(accept), LineBuffer(self.budget)
-        reader = LogReader(
-            target, query, self.replicas, self.access, buffer, time.time_ns, lambda: self._exists(target), _placed(obj.status)
-        )
+
+        def exists() -> bool:
+            return self._exists(target, obj.metadata.uid)
+
+        reader = LogReader(target, query, self.replicas, self.access, buffer, time.time_ns, exists, _placed(obj.status))
         formatter = LogFormatter(ENCODERS[wanted], query.after)
-        stream = LogStream(reader.run, buffer, formatter, call, self.permissions, heartbeats=wanted == "text/event-stream")
+        stream = LogStream(reader.run, buffer, formatter, call, self.permissions, resumable=wanted == "text/event-stream")
         return StreamedResponse(stream.produce, wanted, {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
-    def _exists(self, target: WorkloadRef) -> bool:
+    def _exists(self, target: WorkloadRef, uid: str) -> bool:
+        """Returns whether this very workload exists, and not a later one of its name."""
         try:
-            self.lifecycle.workload(target)
+            return self.lifecycle.workload(target).metadata.uid == uid
         except Problem as problem:
             return problem.code != "not-found"
-        return True
 
 
 def _placed(status: WorkloadStatus) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pincompute.gateway.operation.logs import line_format
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
 from pincompute.gateway.operation.logs.line_format import ENCODERS, Encoder, Stamped
 from pincompute.gateway.operation.logs.log_query import LogCursor
-from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.operation.stream_permissions import EXPIRED, StreamPermissions
 from pincompute.gateway.operation.streamed_response import Write
 
 HEARTBEAT = 15.0  # seconds without a line between two comments of an event stream
@@ -55,14 +55,16 @@ class LogFormatter:
 
 @dataclass(frozen=True, slots=True)
 class LogStream:
-    """`read` fills the buffer and closes it; `heartbeats`: a comment every 15 s shows the client that the stream lives."""
+    """`read` fills the buffer and closes it. `resumable`: a comment every 15 s shows the client that the stream lives, and the
+    client asks again from the last line when it ends.
+    """
 
     read: Callable[[], Coroutine[Any, Any, None]]
     buffer: LineBuffer
     formatter: LogFormatter
     call: Call
     permissions: StreamPermissions
-    heartbeats: bool
+    resumable: bool
 
     async def produce(self, write: Write) -> None:
         """The body of a StreamedResponse."""
@@ -78,7 +80,8 @@ class LogStream:
 
     async def _end_with_permission(self) -> None:
         why = await self.permissions.until_ended(self.call)
-        self.buffer.offer(line_format.mark("denied", f"the stream ends: {why}", int(self.permissions.now() * 1e9)))
+        if why != EXPIRED or not self.resumable:  # a client that resumes renews its login, or is told why it cannot
+            self.buffer.offer(line_format.mark("denied", f"the stream ends: {why}", int(self.permissions.now() * 1e9)))
         self.buffer.close()
 
     async def _write(self, write: Write) -> None:
@@ -87,7 +90,7 @@ class LogStream:
                 await write(piece)
 
     async def _next(self) -> list[Stamped]:
-        if not self.heartbeats:
+        if not self.resumable:
             return await self.buffer.take()
         with suppress(TimeoutError):
             async with asyncio.timeout(HEARTBEAT):

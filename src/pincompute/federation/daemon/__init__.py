@@ -1,0 +1,1 @@
+"""Daemons of the platform: which member runs which version when."""
