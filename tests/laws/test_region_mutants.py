@@ -255,8 +255,8 @@ BUGS: dict[str, Bug] = {
         orphan_collection,
         "settles",
         "goes from .* although replicas belong there",
-        "or observed.namesake == shard.spec.origin.uid:",
-        "or observed.namesake == shard.metadata.uid:",
+        "return workload == shard.spec.origin.uid",
+        "return workload == shard.metadata.uid",
     ),
     "sweep asks no server before it deletes": Bug(
         orphan_collection,

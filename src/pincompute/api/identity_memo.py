@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-SIZE = 256  # objects, which may be large: who asks of one object does so within the events of a burst
+SIZE = 2048  # objects, which may be large: who asks of one object does so within the events of a burst
 
 
 def remembered(function: Callable[[T], R]) -> Callable[[T], R]:

@@ -5,7 +5,7 @@ plan = controller.decide(controller.observe(key, views, now))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,12 +67,15 @@ class ReadAccess(Generic[K]):
     part: Callable[[Any], Any] | None = None
     namespace: str = ""
 
-    def concerned(self, cluster: str, obj: Any, views: Views) -> Iterator[K]:
+    def concerned(self, cluster: str, obj: Any, views: Views) -> Iterable[K]:
         """Returns all keys that an event of the object concerns."""
-        yield from self.keys(cluster, obj)
-        if self.through is not None:
-            with suppress(Unknown):
-                yield from self.through(cluster, obj, views)
+        keys = self.keys(cluster, obj)
+        if self.through is None:
+            return keys
+        found = [*keys]
+        with suppress(Unknown):
+            found += self.through(cluster, obj, views)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,11 @@ def test_s010_a_silent_member_is_not_swept() -> None:
 def test_news_of_a_shard_and_of_a_workload_that_may_vanish_name_the_shards() -> None:
     of_shards, *_, of_apps, _ = orphan_collection.CONTROLLER.card.reads
     key = ShardKey("a1", "PinAppShard", "demo", "hello")
-    assert list(of_shards.keys("a1", shard("hello"))) == [key]
+    for there, expected in (((), [key]), ((placed("hello", "a1", uid="another"),), [key]), ((placed("hello", "a1"),), [])):
+        world = CountingWorld({(HOST, PINAPPS): keyed(*there)})
+        assert list(of_shards.concerned("a1", shard("hello"), world)) == expected
+    unknown = CountingWorld({}, silent=frozenset({HOST}))
+    assert list(of_shards.concerned("a1", shard("hello"), unknown)) == [key]
     assert list(of_apps.keys(HOST, placed("hello", "a1", finalizers=()))) == [key]
     assert list(of_apps.keys(HOST, placed("hello", "a1"))) == []
     assert of_apps.resource == PINAPP.workload

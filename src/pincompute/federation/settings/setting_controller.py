@@ -302,8 +302,7 @@ def _controller(kind: SettingKind, refusals: ApiRefusals) -> Controller[Key, Obs
         return _of_template(kind, obj, obj.spec.template)
 
     def of_image(_host: str, obj: Any, views: Views) -> Iterable[Key]:
-        found = setting_references.logins_for(obj.spec.template, obj.metadata.namespace, views) if kind is SECRET else ()
-        return [secret.key for secret in found]
+        return [secret.key for secret in setting_references.logins_for(obj.spec.template, obj.metadata.namespace, views)]
 
     def of_revision(_host: str, revision: PinRevision) -> Iterable[Key]:
         return _of_template(kind, revision, revision.spec.template)
@@ -318,7 +317,7 @@ def _controller(kind: SettingKind, refusals: ApiRefusals) -> Controller[Key, Obs
         for workload in KINDS:
             for obj in views.view(HOST, workload.workload).by(workload_model.BY_MEMBER, member):
                 yield from of_workload(HOST, obj)
-                yield from of_image(HOST, obj, views)
+                yield from of_image(HOST, obj, views) if kind is SECRET else ()
 
     named, within = _in_namespace(kind, lambda obj: obj.metadata.name), _in_namespace(kind, lambda obj: obj.metadata.namespace)
     card = Card(
@@ -327,7 +326,7 @@ def _controller(kind: SettingKind, refusals: ApiRefusals) -> Controller[Key, Obs
         key=kind.resource.kind,
         reads=(
             ReadAccess("host", kind.resource, own_key),
-            *(ReadAccess("host", each.workload, of_workload, of_image) for each in KINDS),
+            *(ReadAccess("host", each.workload, of_workload, of_image if kind is SECRET else None) for each in KINDS),
             *(_keys_of_shards(kind, each) for each in KINDS),
             ReadAccess("host", PINREVISIONS, of_revision),
             ReadAccess("host", MEMBERCLUSTERS, _no_key, of_former_member),
