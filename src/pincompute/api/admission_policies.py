@@ -194,7 +194,7 @@ def _daemon_policies() -> list[Manifest]:
     }
     container = structural_schema.at(structural_schema.of_kind(daemons.PINDAEMONS.type), "spec.container")
     parts = [f"spec.container.?{name}" for name in sorted(container["properties"]) if name != "image"]
-    same = " && ".join(f"object.{part} == oldObject.{part}" for part in (*parts, "spec.?nodes", "spec.?tolerations"))
+    same = " && ".join(f"object.{part} == oldObject.{part}" for part in (*parts, "spec.?nodeSelector", "spec.?tolerations"))
     former = (
         "((oldObject.?status.?stable.hasValue() ? [oldObject.status.stable] : []) + oldObject.?status.?history.orValue([]))"
     )

@@ -162,7 +162,7 @@ class DaemonUpdate(Struct):
 class PinDaemonSpec(Struct):
     container: Annotated[DaemonContainer, doc("What runs.")]
     description: Annotated[str, doc("What it is for, in a sentence.", maxLength=512)] = ""
-    nodes: Annotated[
+    node_selector: Annotated[
         dict[str, Annotated[str, doc("Value.", maxLength=63)]],
         doc("Labels of the nodes that have a copy; empty for all nodes.", maxProperties=16),
     ] = {}
@@ -178,7 +178,7 @@ class DaemonVersion(Struct):
 
     revision: Annotated[str, doc("Names the version.")]
     container: Annotated[DaemonContainer, doc("What runs.")]
-    nodes: Annotated[dict[str, str], doc("Labels of the nodes that have a copy.")] = {}
+    node_selector: Annotated[dict[str, str], doc("Labels of the nodes that have a copy.")] = {}
     tolerations: Annotated[tuple[DaemonToleration, ...], doc("Taints that do not keep copies away.")] = ()
 
 
@@ -273,7 +273,7 @@ PINDAEMONSHARDS = Resource(GROUP, VERSION, "PinDaemonShard", "pindaemonshards", 
 
 def version(spec: PinDaemonSpec) -> DaemonVersion:
     """Returns the version that a spec asks for."""
-    parts = DaemonVersion(revision="", container=spec.container, nodes=spec.nodes, tolerations=spec.tolerations)
+    parts = DaemonVersion(revision="", container=spec.container, node_selector=spec.node_selector, tolerations=spec.tolerations)
     text = json.dumps(merge_patch.to_json(parts), sort_keys=True, separators=(",", ":"))
     return msgspec.structs.replace(parts, revision="d1" + hashlib.sha256(text.encode()).hexdigest()[:12])
 

@@ -73,7 +73,7 @@ def _pod(name: str, version: DaemonVersion) -> Manifest:
         "priorityClassName": labels.priority_class(labels.DAEMONS),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "nodeSelector": dict(version.nodes),
+        "nodeSelector": dict(version.node_selector),
         "tolerations": [merge_patch.to_json(each) | {"operator": each.operator} for each in version.tolerations],
         **({"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"} if security.host_network else {}),
         **({"hostPID": True} if security.host_pid else {}),
@@ -221,7 +221,7 @@ def refusal(shard: PinDaemonShard, found: DaemonSet | None, pods: Iterable[Pod],
     having = {pod.spec.node_name for pod in pods if not pod.deleting} & nodes.keys()
     losing = [name for name in having if not _selects(spec.version, nodes[name])]
     would = f"version {spec.version.revision} would end the copies on {len(losing)} of {len(having)} nodes"
-    correct = f"{would}, which its nodes and tolerations leave out: correct these"
+    correct = f"{would}, which its nodeSelector and tolerations leave out: correct these"
     if having and len(losing) == len(having):
         return f"{correct}, or delete the daemon and write it anew"
     if len(losing) > spec.unavailable:
@@ -233,7 +233,7 @@ def _selects(version: DaemonVersion, node: Node) -> bool:
     """Returns whether a node is to have a copy. Kubernetes itself lets copies stay under the taints of a node's own state."""
     taints = (each for each in node.spec.taints if each.effect in KEEP_AWAY and not each.key.startswith(STATE_OF_NODE))
     has = node.metadata.labels
-    return all(has.get(name) == value for name, value in version.nodes.items()) and all(
+    return all(has.get(name) == value for name, value in version.node_selector.items()) and all(
         any(_tolerates(toleration, taint) for toleration in version.tolerations) for taint in taints
     )
 

@@ -116,28 +116,32 @@ def test_a_version_that_has_proved_itself_heals_what_is_not_ready() -> None:
 GPU = Taint(key="gpu", value="a", effect="NoSchedule")
 CORDONED = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 ALL = (
-    "would end the copies on 3 of 3 nodes, which its nodes and tolerations leave out: correct these, or delete the daemon and "
-    "write it anew"
+    "would end the copies on 3 of 3 nodes, which its nodeSelector and tolerations leave out: correct these, or delete the "
+    "daemon and write it anew"
 )
 TWO = (
-    "would end the copies on 2 of 3 nodes, which its nodes and tolerations leave out: correct these, or allow it with "
-    "update.maxUnavailable (1 may be without a copy here now)"
+    "would end the copies on 2 of 3 nodes, which its nodeSelector and tolerations leave out: correct these, or allow it "
+    "with update.maxUnavailable (1 may be without a copy here now)"
 )
 TOLERATES = (DaemonToleration(key="gpu", operator="Equal", value="a"),)
 OTHERWISE = (DaemonToleration(key="gpu", operator="Equal", value="b"),)
 PLACED: dict[str, tuple[PinDaemonShard, tuple[Node, ...], str]] = {
-    "a typo": (shard(version(2, nodes={"disk": "sdd"}), 9), tuple(node(n, disk="ssd") for n in THREE), ALL),
+    "a typo": (shard(version(2, node_selector={"disk": "sdd"}), 9), tuple(node(n, disk="ssd") for n in THREE), ALL),
     "more nodes than may be": (
-        shard(version(2, nodes={"disk": "ssd"}), 1),
+        shard(version(2, node_selector={"disk": "ssd"}), 1),
         (node("n1", disk="ssd"), node("n2"), node("n3")),
         TWO,
     ),
-    "as many as may be": (shard(version(2, nodes={"disk": "ssd"}), 2), (node("n1", disk="ssd"), node("n2"), node("n3")), ""),
+    "as many as may be": (
+        shard(version(2, node_selector={"disk": "ssd"}), 2),
+        (node("n1", disk="ssd"), node("n2"), node("n3")),
+        "",
+    ),
     "no toleration any more": (shard(NEW, 1), (node("n1"), node("n2", taints=(GPU,)), node("n3", taints=(GPU,))), TWO),
     "a toleration": (shard(version(2, tolerations=TOLERATES)), tuple(node(n, taints=(GPU,)) for n in THREE), ""),
     "of another value": (shard(version(2, tolerations=OTHERWISE)), tuple(node(n, taints=(GPU,)) for n in THREE), ALL),
     "nodes that are cordoned": (shard(NEW), tuple(node(n, taints=(CORDONED,)) for n in THREE), ""),
-    "the way back": (shard(version(2, nodes={"disk": "sdd"}), proven=True), tuple(map(node, THREE)), ""),
+    "the way back": (shard(version(2, node_selector={"disk": "sdd"}), proven=True), tuple(map(node, THREE)), ""),
 }
 
 
@@ -155,7 +159,7 @@ def test_a_version_that_leaves_nodes_out_does_not_pass_silently(name: str) -> No
 
 def test_a_version_that_is_there_is_not_refused_afterwards() -> None:
     """Its update ends with 0 nodes that may be without a copy."""
-    of = shard(version(2, nodes={"disk": "ssd"}))
+    of = shard(version(2, node_selector={"disk": "ssd"}))
     nodes = {"n1": node("n1"), "n2": node("n2", disk="ssd")}
     assert daemon_set.refusal(of, rendered(of), tuple(map(copy, nodes)), nodes) == ""
 

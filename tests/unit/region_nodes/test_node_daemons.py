@@ -45,7 +45,7 @@ def test_the_image_is_pinned_and_every_node_has_a_copy(image: DaemonImage, argum
     made = spec(image)
     assert made.container.image == f"registry.internal/{image.tag}@{DIGEST}"
     assert [(each.key, each.operator, each.effect) for each in made.tolerations] == [("", "Exists", "")]
-    assert made.nodes == {}
+    assert made.node_selector == {}
 
 
 def test_daemons_have_no_more_rights_than_they_need():

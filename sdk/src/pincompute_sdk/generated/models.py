@@ -1035,7 +1035,7 @@ class NewDaemon(Model):
     """What runs."""
     description: str = ""
     """What it is for, in a sentence."""
-    nodes: dict[str, str] = {}
+    node_selector: dict[str, str] = {}
     """Labels of the nodes that have a copy; empty for all nodes."""
     tolerations: tuple[DaemonToleration, ...] = ()
     """Taints that do not keep copies away."""
@@ -1179,7 +1179,7 @@ class PinDaemonSpec(Model):
     """What runs."""
     description: str = ""
     """What it is for, in a sentence."""
-    nodes: dict[str, str] = {}
+    node_selector: dict[str, str] = {}
     """Labels of the nodes that have a copy; empty for all nodes."""
     tolerations: tuple[DaemonToleration, ...] = ()
     """Taints that do not keep copies away."""

@@ -199,7 +199,9 @@ def _former(daemon: PinDaemon, revision: str) -> DaemonVersion:
 
 
 def _with_version(spec: PinDaemonSpec, version: DaemonVersion) -> PinDaemonSpec:
-    return msgspec.structs.replace(spec, container=version.container, nodes=version.nodes, tolerations=version.tolerations)
+    return msgspec.structs.replace(
+        spec, container=version.container, node_selector=version.node_selector, tolerations=version.tolerations
+    )
 
 
 def _spec(container: DaemonContainer) -> Manifest:
