@@ -398,7 +398,7 @@ ON_NODES = {
     "root-files": DaemonContainer(
         image=FIXED,
         security_context=DaemonSecurity(run_as_user=0),
-        volumes=(DaemonVolume(name="logs", path="/logs", read_only=True, host_path=HostPath(path="/var/log")),),
+        volumes=(DaemonVolume(name="logs", mount_path="/logs", read_only=True, host_path=HostPath(path="/var/log")),),
     ),
     "privileged": DaemonContainer(image=FIXED, security_context=DaemonSecurity(privileged=True, host_pid=True)),
     "network": DaemonContainer(
@@ -410,8 +410,8 @@ ON_NODES = {
 EVIL: dict[str, Manifest] = {
     "another image": {"image": "registry.internal/evil@sha256:" + "a" * 64},
     "a tag": {"image": "registry.internal/logs:1"},
-    "all of the node": {"volumes": [{"name": "logs", "path": "/logs", "readOnly": True, "hostPath": {"path": "/"}}]},
-    "the folder to write": {"volumes": [{"name": "logs", "path": "/logs", "hostPath": {"path": "/var/log"}}]},
+    "all of the node": {"volumes": [{"name": "logs", "mountPath": "/logs", "readOnly": True, "hostPath": {"path": "/"}}]},
+    "the folder to write": {"volumes": [{"name": "logs", "mountPath": "/logs", "hostPath": {"path": "/var/log"}}]},
     "more rights": {"securityContext": {"runAsUser": 0, "privileged": True}},
 }
 

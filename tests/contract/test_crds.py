@@ -704,7 +704,7 @@ async def test_a_stolen_gateway_credential_brings_no_program_into_all_pods(
 OF_NODES = "only a cluster administrator gives a daemon access to its node"
 _FIXED = f"registry.internal/logs@{DIGEST}"
 _ON_NODE: dict[str, Any] = {
-    "container": {"image": _FIXED, "volumes": [{"name": "logs", "path": "/logs", "hostPath": {"path": "/var/log"}}]}
+    "container": {"image": _FIXED, "volumes": [{"name": "logs", "mountPath": "/logs", "hostPath": {"path": "/var/log"}}]}
 }
 
 
@@ -712,7 +712,7 @@ _ON_NODE: dict[str, Any] = {
     ("before", "change", "refused"),
     [
         (None, {}, ""),
-        (None, {"container": {"volumes": [{"name": "tmp", "path": "/tmp"}], "ports": [{"name": "http", "port": 80}]}}, ""),
+        (None, {"container": {"volumes": [{"name": "tmp", "mountPath": "/tmp"}], "ports": [{"name": "http", "port": 80}]}}, ""),
         (None, _ON_NODE, OF_NODES),
         (None, {"container": {"image": _FIXED, "ports": [{"name": "http", "port": 80, "hostPort": 80}]}}, OF_NODES),
         *(
@@ -737,7 +737,11 @@ _ON_NODE: dict[str, Any] = {
         (None, {"container": {"memory": "2Gi"}}, "memory 1Gi"),
         (None, {"container": {"memory": 2**31}}, "memory 1Gi"),
         (None, {"container": {"cpu": "1500m"}}, "cpu is at most 1"),
-        (None, {"container": {"volumes": [{"name": "tmp", "path": "/tmp", "sizeLimit": "1Ti"}]}}, "sizeLimit of a volume 1Gi"),
+        (
+            None,
+            {"container": {"volumes": [{"name": "tmp", "mountPath": "/tmp", "sizeLimit": "1Ti"}]}},
+            "sizeLimit of a volume 1Gi",
+        ),
         ({"container": {"memory": "2Gi"}}, {"paused": True}, ""),
         ({"container": {"memory": "2Gi"}}, {"container": {"cpu": 1}}, "memory 1Gi"),
         (None, {"tolerations": [{}]}, "spec.tolerations"),

@@ -19,7 +19,7 @@ DAEMON_FILE = """\
 kind: Daemon
 name: node-talker
 description: talks on every node
-container: {{image: "registry.internal/talker:{version}", cpu: 10m, memory: 16Mi, volumes: [{{name: tmp, path: /tmp}}]}}
+container: {{image: "registry.internal/talker:{version}", cpu: 10m, memory: 16Mi, volumes: [{{name: tmp, mountPath: /tmp}}]}}
 update: {{bakeSeconds: 1, zoneOrder: [a]}}
 """
 ON_NODES = """\
@@ -27,7 +27,7 @@ kind: Daemon
 name: node-files
 container:
   image: registry.internal/talker:1
-  volumes: [{name: logs, path: /logs, hostPath: {path: /var/log}}]
+  volumes: [{name: logs, mountPath: /logs, hostPath: {path: /var/log}}]
 """
 
 

@@ -169,7 +169,7 @@ def _daemon() -> Manifest:
     _attach(structural_schema.at(container, "volumes"), *validation_rules.DAEMON_VOLUMES)
     volume = structural_schema.at(container, "volumes[]")
     _attach(structural_schema.at(volume, "name"), validation_rules.DNS_LABEL)
-    _attach(structural_schema.at(volume, "path"), validation_rules.FOLDER)
+    _attach(structural_schema.at(volume, "mountPath"), validation_rules.FOLDER)
     _attach(structural_schema.at(volume, "sizeLimit"), validation_rules.QUANTITY)
     _attach(structural_schema.at(volume, "hostPath.path"), validation_rules.HOST_PATH)
     security = structural_schema.at(container, "securityContext")

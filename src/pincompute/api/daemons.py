@@ -60,7 +60,7 @@ class DaemonVolume(Struct):
     """A folder of a copy: of the node with `hostPath`, or else an empty one that ends with the copy."""
 
     name: Annotated[str, doc("What it is called.", minLength=1, maxLength=63)]
-    path: Annotated[str, doc("Where the program sees it.", minLength=1, maxLength=1024)]
+    mount_path: Annotated[str, doc("Where the program sees it.", minLength=1, maxLength=1024)]
     host_path: Annotated[HostPath | None, doc("What of the node it is; absent for an empty folder.")] = None
     read_only: Annotated[bool, doc("The program only reads it.")] = False
     size_limit: Annotated[int | str, doc("Of an empty folder: a copy that puts more into it is replaced.", maxLength=64)] = (

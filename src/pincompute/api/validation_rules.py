@@ -599,7 +599,7 @@ def _different(field: str, noun: str) -> Rule:
     )
 
 
-DAEMON_VOLUMES = tuple(_different(field, "volume") for field in ("name", "path"))
+DAEMON_VOLUMES = tuple(_different(field, "volume") for field in ("name", "mountPath"))
 DAEMON_PORTS = _different("name", "port")
 _DNS_NAME = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _NODE_LABEL = f"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"

@@ -113,7 +113,7 @@ def _port(name: str, port: int, host_port: int | None, protocol: str) -> Manifes
 
 
 def _mount(volume: DaemonVolume) -> Manifest:
-    return {"name": volume.name, "mountPath": volume.path, **({"readOnly": True} if volume.read_only else {})}
+    return {"name": volume.name, "mountPath": volume.mount_path, **({"readOnly": True} if volume.read_only else {})}
 
 
 def _volume(volume: DaemonVolume) -> Manifest:

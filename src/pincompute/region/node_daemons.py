@@ -64,7 +64,7 @@ def log_shipper(image: str) -> PinDaemonSpec:
             _of_node("pods", "/host/pods", real_node.POD_LOGS),
             DaemonVolume(
                 name="projects",
-                path="/host/projects",
+                mount_path="/host/projects",
                 host_path=HostPath(path=real_node.PROJECT_LOGS, type="DirectoryOrCreate"),
             ),
         ),
@@ -75,5 +75,5 @@ def log_shipper(image: str) -> PinDaemonSpec:
     return PinDaemonSpec(container=container, description=about, tolerations=EVERY_TAINT)
 
 
-def _of_node(name: str, path: str, of_node: str) -> DaemonVolume:
-    return DaemonVolume(name=name, path=path, read_only=True, host_path=HostPath(path=of_node))
+def _of_node(name: str, mount_path: str, of_node: str) -> DaemonVolume:
+    return DaemonVolume(name=name, mount_path=mount_path, read_only=True, host_path=HostPath(path=of_node))

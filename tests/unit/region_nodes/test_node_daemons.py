@@ -37,7 +37,7 @@ def test_the_program_finds_its_port_and_its_folders(image: DaemonImage, argument
     assert chosen.listen[1] == container.ports[0].port == container.health.port
     folders = {value for value in vars(chosen).values() if isinstance(value, Path)}
     folders |= {Path(path) for _, path in getattr(chosen, "filesystem", [])}
-    assert {str(folder) for folder in folders} == {volume.path for volume in container.volumes}
+    assert {str(folder) for folder in folders} == {volume.mount_path for volume in container.volumes}
 
 
 @every_daemon

@@ -551,7 +551,7 @@ class DaemonUpdate(Model):
 class DaemonVolume(Model):
     name: str
     """What it is called."""
-    path: str
+    mount_path: str
     """Where the program sees it."""
     host_path: HostPath | None = None
     """What of the node it is; absent for an empty folder."""
