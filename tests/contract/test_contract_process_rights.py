@@ -464,7 +464,7 @@ async def test_the_operator_changes_no_spec_of_a_daemons_shard(cluster: Cluster)
     assert (await operator.post(shards, body)).code == 403
     assert (await cluster.somebody.post(shards, body)).code == 403
     assert (await federation.post(shards, body)).code == 201
-    assert (await operator.patch(f"{shards}/logs", {"spec": {"unavailable": 9}}, dryRun="All")).code == 403
+    assert (await operator.patch(f"{shards}/logs", {"spec": {"maxUnavailable": 9}}, dryRun="All")).code == 403
     assert (await operator.patch(f"{shards}/logs", {"metadata": {"finalizers": []}}, dryRun="All")).code == 200
 
 

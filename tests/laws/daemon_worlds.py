@@ -185,7 +185,7 @@ def serves(image: str, state: str, world: SimulatedWorld) -> None:
         assert without_copy(world, member) == 0, f"{member} lacks a copy"
         assert images(world, ZONES[member]) == {image}
     assert (found.status.nodes, found.status.ready, found.status.updated) == (8, 8, 8)
-    assert {shard.spec.unavailable for m in MEMBERS for shard in world.objects(m, PINDAEMONSHARDS).values()} == {0}
+    assert {shard.spec.max_unavailable for m in MEMBERS for shard in world.objects(m, PINDAEMONSHARDS).values()} == {0}
 
 
 def gone(world: SimulatedWorld) -> None:

@@ -238,7 +238,7 @@ class PinDaemonShardSpec(Struct):
 
     origin: Annotated[Origin, doc("The PinDaemon that this comes from.")]
     version: Annotated[DaemonVersion, doc("The version that nodes here are brought to.")]
-    unavailable: Annotated[
+    max_unavailable: Annotated[
         int, doc("How many nodes here may be without a ready copy for an update; 0 ends no copy that can serve.", minimum=0)
     ] = 0
     proven: Annotated[
@@ -248,7 +248,9 @@ class PinDaemonShardSpec(Struct):
 
 class PinDaemonShardStatus(Struct):
     observed_generation: Annotated[int, doc("The last metadata.generation that is in force.")] = 0
-    granted: Annotated[int, doc("The most nodes that the update may still leave without a ready copy.")] = 0
+    observed_max_unavailable: Annotated[
+        int, doc("The greatest maxUnavailable that may be in force still: so many nodes may lose their ready copy.")
+    ] = 0
     revision: Annotated[str, doc("The version that the figures are about.")] = ""
     nodes: Annotated[int, doc("Nodes that should have a copy.")] = 0
     ready: Annotated[int, doc("Nodes with a ready copy.")] = 0

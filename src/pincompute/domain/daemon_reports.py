@@ -24,7 +24,7 @@ def plausible(shard: PinDaemonShard) -> PinDaemonShard:
     unready = _within(told.unready, updated)
     status = PinDaemonShardStatus(
         observed_generation=_within(told.observed_generation, shard.metadata.generation),
-        granted=_within(told.granted, nodes),
+        observed_max_unavailable=_within(told.observed_max_unavailable, nodes),
         revision=told.revision[:LONGEST_REVISION],
         nodes=nodes,
         ready=_within(told.ready, nodes),

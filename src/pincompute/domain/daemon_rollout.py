@@ -52,7 +52,8 @@ class DaemonMemberState:
         """Returns how many nodes its update may still leave without a ready copy, as far as it has not confirmed less."""
         if self.shard is None:
             return 0
-        return self.shard.spec.unavailable if self.settled else max(self.shard.spec.unavailable, self.status.granted)
+        given = self.shard.spec.max_unavailable
+        return given if self.settled else max(given, self.status.observed_max_unavailable)
 
     @property
     def settled(self) -> bool:
@@ -79,7 +80,7 @@ class MemberAssignment:
     """The version that a member is brought to, and how many of its nodes may be without a ready copy for that."""
 
     version: DaemonVersion
-    unavailable: int
+    max_unavailable: int
 
 
 @dataclass(frozen=True, slots=True)

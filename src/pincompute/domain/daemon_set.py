@@ -41,7 +41,7 @@ def render(shard: PinDaemonShard) -> Manifest:
     of_pods = {labels.MANAGED_BY: labels.PINCOMPUTE, labels.DAEMON: name, labels.REVISION: version.revision}
     spec: Manifest = {
         "selector": {"matchLabels": {labels.DAEMON: name}},
-        "updateStrategy": _strategy(shard.spec.unavailable),
+        "updateStrategy": _strategy(shard.spec.max_unavailable),
         "revisionHistoryLimit": 1,
         "template": {"metadata": {"labels": of_pods}, "spec": _pod(name, version)},
     }
@@ -60,10 +60,10 @@ def is_rendered(found: DaemonSet, wanted: Manifest) -> bool:
     return found.metadata.annotations.get(labels.RENDERED) == wanted["metadata"]["annotations"][labels.RENDERED]
 
 
-def _strategy(unavailable: int) -> Manifest:
-    if not unavailable:
+def _strategy(max_unavailable: int) -> Manifest:
+    if not max_unavailable:
         return {"type": "OnDelete"}
-    return {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": 0}}
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": max_unavailable, "maxSurge": 0}}
 
 
 def _pod(name: str, version: DaemonVersion) -> Manifest:
@@ -170,7 +170,7 @@ def status(
     """
     before, meta = shard.status, shard.metadata
     acted_on = in_force(shard, found)
-    held = max(before.granted, shard.spec.unavailable, _granted(found))
+    held = max(before.observed_max_unavailable, shard.spec.max_unavailable, _max_unavailable(found))
     live = [pod for pod in pods if not pod.deleting]
     updated = [pod for pod in live if pod.metadata.labels.get(labels.REVISION) == shard.spec.version.revision]
     ready, updated_ready = _nodes(filter(_is_ready, live)), _nodes(filter(_is_ready, updated))
@@ -179,7 +179,7 @@ def status(
     nodes = found.status.desired_number_scheduled if found is not None else 0
     return PinDaemonShardStatus(
         observed_generation=meta.generation if acted_on else before.observed_generation,
-        granted=shard.spec.unavailable if acted_on else held,
+        observed_max_unavailable=shard.spec.max_unavailable if acted_on else held,
         revision=shard.spec.version.revision,
         nodes=nodes,
         ready=min(nodes, len(ready)),
@@ -224,8 +224,8 @@ def refusal(shard: PinDaemonShard, found: DaemonSet | None, pods: Iterable[Pod],
     correct = f"{would}, which its nodeSelector and tolerations leave out: correct these"
     if having and len(losing) == len(having):
         return f"{correct}, or delete the daemon and write it anew"
-    if len(losing) > spec.unavailable:
-        return f"{correct}, or allow it with update.maxUnavailable ({spec.unavailable} may be without a copy here now)"
+    if len(losing) > spec.max_unavailable:
+        return f"{correct}, or allow it with update.maxUnavailable ({spec.max_unavailable} may be without a copy here now)"
     return ""
 
 
@@ -267,7 +267,7 @@ def _is_observed(found: DaemonSet) -> bool:
     return found.status.observed_generation >= found.metadata.generation
 
 
-def _granted(found: DaemonSet | None) -> int:
+def _max_unavailable(found: DaemonSet | None) -> int:
     rolling = found.spec.update_strategy.rolling_update if found is not None else None
     given = rolling.max_unavailable if rolling is not None else 0
     return given if isinstance(given, int) else 0

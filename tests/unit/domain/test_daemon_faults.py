@@ -62,7 +62,7 @@ def decide(given: PinDaemon, *members: DaemonMemberState) -> DaemonProgress:
 
 
 def parts(made: DaemonProgress) -> dict[str, tuple[DaemonVersion, int]]:
-    return {name: (given.version, given.unavailable) for name, given in made.assignments.items()}
+    return {name: (given.version, given.max_unavailable) for name, given in made.assignments.items()}
 
 
 A, B, C = (member(f"{zone}1", V1) for zone in "abc")

@@ -48,9 +48,9 @@ def member(
     name: str, version: Any, *, known: bool = True, cap: int = 0, settled: bool = True, **figures: Any
 ) -> DaemonMemberState:
     """A member with three nodes, all of which have the version of its shard ready unless the figures say otherwise."""
-    figures = {"nodes": 3, "ready": 3, "updated": 3, "updated_ready": 3, "granted": cap} | figures
+    figures = {"nodes": 3, "ready": 3, "updated": 3, "updated_ready": 3, "observed_max_unavailable": cap} | figures
     status = PinDaemonShardStatus(observed_generation=2 if settled else 1, revision=version.revision, **figures)
-    spec = PinDaemonShardSpec(origin=Origin(uid="d", generation=1), version=version, unavailable=cap)
+    spec = PinDaemonShardSpec(origin=Origin(uid="d", generation=1), version=version, max_unavailable=cap)
     shard = PinDaemonShard(metadata=ObjectMeta(name="logs", uid="s", generation=2), spec=spec, status=status)
     return DaemonMemberState(name, name[0], shard, known, former_nodes=3)
 
@@ -66,7 +66,9 @@ def decide(given: PinDaemon, *members: DaemonMemberState, blocked: str = "") -> 
 
 def parts(made: DaemonProgress) -> dict[str, tuple[str, int]]:
     """By member: the tag that it is brought to, and its part of the account."""
-    return {n: (given.version.container.image.rpartition(":")[2], given.unavailable) for n, given in made.assignments.items()}
+    return {
+        n: (given.version.container.image.rpartition(":")[2], given.max_unavailable) for n, given in made.assignments.items()
+    }
 
 
 OLD_B, OLD_C = {"b1": ("1", 0)}, {"c1": ("1", 0)}
@@ -110,7 +112,7 @@ DIVIDED: dict[str, tuple[PinDaemon, tuple[DaemonMemberState, ...], dict[str, tup
     ),
     "a part is given on only when the member has confirmed less": (
         daemon(),
-        (member("a1", NEW, settled=False, granted=1), member("a2", NEW, **BEHIND), B, C),
+        (member("a1", NEW, settled=False, observed_max_unavailable=1), member("a2", NEW, **BEHIND), B, C),
         {"a1": ("2", 0), "a2": ("2", 0), **OLD_B, **OLD_C},
     ),
     "and then it is": (daemon(), (DONE, member("a2", NEW, **BEHIND), B, C), {"a1": ("2", 0), "a2": ("2", 1), **OLD_B, **OLD_C}),
@@ -243,8 +245,10 @@ def test_a_complete_rollout_keeps_the_versions_before_it() -> None:
 
 
 def test_a_report_of_nonsense_is_bounded() -> None:
-    told = member("a1", NEW, nodes=10**12, ready=-1, updated=10**12, failing=7, lost=-3, unready=2, granted=10**12)
+    told = member(
+        "a1", NEW, nodes=10**12, ready=-1, updated=10**12, failing=7, lost=-3, unready=2, observed_max_unavailable=10**12
+    )
     assert told.shard is not None
     status = daemon_reports.plausible(told.shard).status
     assert (status.nodes, status.ready, status.updated, status.lost) == (100_000, 0, 100_000, 0)
-    assert (status.failing, status.unready, status.granted) == (2, 2, 100_000)
+    assert (status.failing, status.unready, status.observed_max_unavailable) == (2, 2, 100_000)

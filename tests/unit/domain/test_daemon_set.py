@@ -16,10 +16,12 @@ from pincompute.api.shards import Origin
 from pincompute.domain import daemon_set
 
 
-def shard(unavailable: int = 0, granted: int = 0, **container: Any) -> PinDaemonShard:
+def shard(max_unavailable: int = 0, observed: int = 0, **container: Any) -> PinDaemonShard:
     spec = msgspec.convert({"container": {"image": "logs:1", **container}}, PinDaemonSpec)
-    made = PinDaemonShardSpec(origin=Origin(uid="d", generation=1), version=daemons.version(spec), unavailable=unavailable)
-    status = PinDaemonShardStatus(granted=granted)
+    made = PinDaemonShardSpec(
+        origin=Origin(uid="d", generation=1), version=daemons.version(spec), max_unavailable=max_unavailable
+    )
+    status = PinDaemonShardStatus(observed_max_unavailable=observed)
     return PinDaemonShard(metadata=ObjectMeta(name="logs", uid="s", generation=4), spec=made, status=status)
 
 
@@ -76,11 +78,11 @@ def test_an_update_takes_as_many_nodes_as_the_shard_allows_and_else_leaves_all()
 
 
 def test_what_an_update_may_take_is_reported_before_and_taken_back_when_it_is_in_force() -> None:
-    more, less = shard(2), shard(0, granted=2)
-    assert daemon_set.status(more, in_cluster(shard(0)), (), ()).granted == 2
-    assert daemon_set.status(less, in_cluster(shard(2)), (), ()).granted == 2
-    assert daemon_set.status(less, in_cluster(less, observed=False), (), ()).granted == 2
-    assert daemon_set.status(less, in_cluster(less), (), ()).granted == 0
+    more, less = shard(2), shard(0, observed=2)
+    assert daemon_set.status(more, in_cluster(shard(0)), (), ()).observed_max_unavailable == 2
+    assert daemon_set.status(less, in_cluster(shard(2)), (), ()).observed_max_unavailable == 2
+    assert daemon_set.status(less, in_cluster(less, observed=False), (), ()).observed_max_unavailable == 2
+    assert daemon_set.status(less, in_cluster(less), (), ()).observed_max_unavailable == 0
     assert daemon_set.status(less, in_cluster(less), (), ()).observed_generation == 4
 
 

@@ -53,8 +53,10 @@ def version(tag: int, **more: Any) -> DaemonVersion:
 OLD, NEW = version(1), version(2)
 
 
-def shard(wanted: DaemonVersion, unavailable: int = 0, *, proven: bool = False) -> PinDaemonShard:
-    spec = PinDaemonShardSpec(origin=Origin(uid="d", generation=1), version=wanted, unavailable=unavailable, proven=proven)
+def shard(wanted: DaemonVersion, max_unavailable: int = 0, *, proven: bool = False) -> PinDaemonShard:
+    spec = PinDaemonShardSpec(
+        origin=Origin(uid="d", generation=1), version=wanted, max_unavailable=max_unavailable, proven=proven
+    )
     return PinDaemonShard(metadata=ObjectMeta(name="logs", uid="s", generation=2, finalizers=(PODS_FINALIZER,)), spec=spec)
 
 

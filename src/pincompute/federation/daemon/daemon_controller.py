@@ -93,13 +93,13 @@ def _write(
     present = member.shard
     origin = Origin(uid=meta.uid, generation=meta.generation)
     proven = revision == stable.revision
-    spec = PinDaemonShardSpec(origin=origin, version=assigned.version, unavailable=assigned.unavailable, proven=proven)
+    spec = PinDaemonShardSpec(origin=origin, version=assigned.version, max_unavailable=assigned.max_unavailable, proven=proven)
     ref, body = Ref(member.name, PINDAEMONSHARDS, daemon.key), _manifest(daemon, spec)
     if present is None:
         return Create(ref, body, f"{member.name} needs daemon {meta.name}")
     if present.deleting or msgspec.structs.replace(spec, origin=present.spec.origin) == present.spec:
         return None
-    count = daemon_rollout.nodes(assigned.unavailable)
+    count = daemon_rollout.nodes(assigned.max_unavailable)
     return update(ref, present.metadata, body, f"{count} of {member.name} may be without a ready copy for version {revision}")
 
 

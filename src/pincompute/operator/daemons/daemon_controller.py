@@ -78,7 +78,7 @@ def _write(seen: ObservedDaemon, wanted: Manifest) -> tuple[Action, ...]:
     if found.deleting or daemon_set.is_rendered(found, wanted):
         return ()
     spec = seen.shard.spec
-    why = f"{spec.unavailable} nodes may be without a ready copy for version {spec.version.revision}"
+    why = f"{spec.max_unavailable} nodes may be without a ready copy for version {spec.version.revision}"
     return (update(seen.daemon_set_ref, found.metadata, wanted, why),)
 
 
