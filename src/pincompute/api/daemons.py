@@ -256,9 +256,9 @@ class PinDaemonShardStatus(Struct):
     ready: Annotated[int, doc("Nodes with a ready copy.")] = 0
     updated: Annotated[int, doc("Nodes with a copy of the version.")] = 0
     updated_ready: Annotated[int, doc("Of these, nodes on which it is ready.")] = 0
-    unready: Annotated[int, doc("Of these, nodes that are ready and on which it is not.")] = 0
+    updated_unavailable: Annotated[int, doc("Of these, nodes that are ready and on which it is not.")] = 0
     failing: Annotated[int, doc("Nodes on which the version cannot start or has crashed.")] = 0
-    lost: Annotated[int, doc("Nodes that should have a copy and are not ready themselves.")] = 0
+    not_ready_nodes: Annotated[int, doc("Nodes that should have a copy and are not ready themselves.")] = 0
     message: Annotated[str, doc("Why a copy is not ready.")] = ""
 
 

@@ -21,7 +21,7 @@ def plausible(shard: PinDaemonShard) -> PinDaemonShard:
     told = shard.status
     nodes = _within(told.nodes, MOST_NODES)
     updated = _within(told.updated, nodes)
-    unready = _within(told.unready, updated)
+    unavailable = _within(told.updated_unavailable, updated)
     status = PinDaemonShardStatus(
         observed_generation=_within(told.observed_generation, shard.metadata.generation),
         observed_max_unavailable=_within(told.observed_max_unavailable, nodes),
@@ -29,10 +29,10 @@ def plausible(shard: PinDaemonShard) -> PinDaemonShard:
         nodes=nodes,
         ready=_within(told.ready, nodes),
         updated=updated,
-        updated_ready=_within(told.updated_ready, updated - unready),
-        unready=unready,
-        failing=_within(told.failing, unready),
-        lost=_within(told.lost, nodes),
+        updated_ready=_within(told.updated_ready, updated - unavailable),
+        updated_unavailable=unavailable,
+        failing=_within(told.failing, unavailable),
+        not_ready_nodes=_within(told.not_ready_nodes, nodes),
         message="".join(c if c.isprintable() else " " for c in told.message[:LONGEST_MESSAGE]),
     )
     return shard if status == told else msgspec.structs.replace(shard, status=status)

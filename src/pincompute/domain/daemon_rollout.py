@@ -72,7 +72,7 @@ class DaemonMemberState:
         """Returns whether every node that lives has the version ready. The member must have said so of this very shard."""
         if not self.known or self.shard is None or not self.settled or self.shard.spec.version.revision != revision:
             return False
-        return self.status.updated_ready >= self.nodes - self.status.lost
+        return self.status.updated_ready >= self.nodes - self.status.not_ready_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +220,8 @@ def _progressing(fleet: _Fleet) -> DaemonProgress:
     if silent := sorted(member.name for member in fleet.in_turn if not member.known):
         waits = f"waits for cluster {', '.join(silent)} of zone {fleet.zone}, which does not answer"
         return _made(fleet.recorded(since=None, healthy_since=None), waits)
-    unready = sum(member.status.unready for member in fleet.reached if _is_of_version(fleet, member))
-    if not unready and (waits := _account_used_up(fleet)):
+    unavailable = sum(member.status.updated_unavailable for member in fleet.reached if _is_of_version(fleet, member))
+    if not unavailable and (waits := _account_used_up(fleet)):
         return _made(fleet.recorded(since=None, healthy_since=None), waits)
     since = _progressed(fleet)
     fleet = fleet.recorded(since=since, healthy_since=None, ready=max(fleet.record.ready, _ready(fleet)))
@@ -229,11 +229,11 @@ def _progressing(fleet: _Fleet) -> DaemonProgress:
     left = _left(since, deadline, fleet.now)
     if left > 0:
         return replace(_made(fleet, failure), wake_after=left)
-    if not unready or not fleet.is_another:
+    if not unavailable or not fleet.is_another:
         return _made(fleet, failure or _idle_operators(fleet))
     why = next((m.status.message for m in fleet.reached if m.known and m.status.message), "")
     because = f" ({why})" if why else ""
-    return _failed(fleet, f"it is not ready on {nodes(unready)} of zone {fleet.zone}{because} within {deadline} s")
+    return _failed(fleet, f"it is not ready on {nodes(unavailable)} of zone {fleet.zone}{because} within {deadline} s")
 
 
 def _progressed(fleet: _Fleet) -> datetime:
@@ -271,7 +271,7 @@ def _account_used_up(fleet: _Fleet) -> str:
         return f"waits for the first report of cluster {', '.join(unreported)}"
     silent = sorted(member.name for member in fleet.members if not member.known and member.nodes)
     elsewhere = sum(member.down for member in fleet.members if member not in fleet.in_turn or not member.known)
-    used = elsewhere + sum(member.status.lost for member in fleet.in_turn if member.known)
+    used = elsewhere + sum(member.status.not_ready_nodes for member in fleet.in_turn if member.known)
     if used < fleet.limit:
         return ""
     because = f" (cluster {', '.join(silent)} does not answer)" if silent else ""

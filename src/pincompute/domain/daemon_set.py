@@ -162,9 +162,9 @@ def _is_owned(pod: Pod, found: DaemonSet) -> bool:
 
 
 def status(
-    shard: PinDaemonShard, found: DaemonSet | None, pods: Iterable[Pod], lost_nodes: Collection[str]
+    shard: PinDaemonShard, found: DaemonSet | None, pods: Iterable[Pod], not_ready_nodes: Collection[str]
 ) -> PinDaemonShardStatus:
-    """Returns the figures, in nodes. `lost_nodes` are the nodes of the pods that are not ready themselves.
+    """Returns the figures, in nodes. `not_ready_nodes` are the nodes of the pods that are not ready themselves.
 
     What the update may still take is reported before it is in force, and taken back when Kubernetes no longer acts on it.
     """
@@ -174,8 +174,8 @@ def status(
     live = [pod for pod in pods if not pod.deleting]
     updated = [pod for pod in live if pod.metadata.labels.get(labels.REVISION) == shard.spec.version.revision]
     ready, updated_ready = _nodes(filter(_is_ready, live)), _nodes(filter(_is_ready, updated))
-    unready = [pod for pod in updated if _node(pod) not in updated_ready and pod.spec.node_name not in lost_nodes]
-    failures = {_node(pod): why for pod in unready if (why := failure(pod))}
+    unavailable = [pod for pod in updated if _node(pod) not in updated_ready and pod.spec.node_name not in not_ready_nodes]
+    failures = {_node(pod): why for pod in unavailable if (why := failure(pod))}
     nodes = found.status.desired_number_scheduled if found is not None else 0
     return PinDaemonShardStatus(
         observed_generation=meta.generation if acted_on else before.observed_generation,
@@ -185,10 +185,10 @@ def status(
         ready=min(nodes, len(ready)),
         updated=min(nodes, len(_nodes(updated))),
         updated_ready=min(nodes, len(updated_ready)),
-        unready=min(nodes, len(_nodes(unready))),
+        updated_unavailable=min(nodes, len(_nodes(unavailable))),
         failing=min(nodes, len(failures)),
-        lost=min(nodes, len(lost_nodes)),
-        message=_message(shard, sorted(failures.values()), live, lost_nodes),
+        not_ready_nodes=min(nodes, len(not_ready_nodes)),
+        message=_message(shard, sorted(failures.values()), live, not_ready_nodes),
     )
 
 
@@ -201,13 +201,13 @@ def _node(pod: Pod) -> str:
     return pod.spec.node_name or pod.metadata.uid
 
 
-def replaceable(shard: PinDaemonShard, pods: Iterable[Pod], lost_nodes: Collection[str]) -> list[Pod]:
+def replaceable(shard: PinDaemonShard, pods: Iterable[Pod], not_ready_nodes: Collection[str]) -> list[Pod]:
     """Returns the copies of another version that cannot serve, on nodes that live: to replace them takes nothing from anybody,
     so a corrected version heals them whatever the account has left. One that runs and is not ready may be ready in a moment, so
     only a version that has proved itself replaces it.
     """
     others = (pod for pod in pods if pod.metadata.labels.get(labels.REVISION) != shard.spec.version.revision)
-    there = (pod for pod in others if not pod.deleting and not _is_ready(pod) and pod.spec.node_name not in lost_nodes)
+    there = (pod for pod in others if not pod.deleting and not _is_ready(pod) and pod.spec.node_name not in not_ready_nodes)
     return [pod for pod in there if shard.spec.proven or failure(pod)]
 
 
@@ -249,13 +249,13 @@ def in_force(shard: PinDaemonShard, found: DaemonSet | None) -> bool:
     return found is not None and is_rendered(found, render(shard)) and _is_observed(found)
 
 
-def _message(shard: PinDaemonShard, failures: list[str], live: list[Pod], lost_nodes: Collection[str]) -> str:
+def _message(shard: PinDaemonShard, failures: list[str], live: list[Pod], not_ready_nodes: Collection[str]) -> str:
     if failures:
         return failures[0]
     waiting = sorted(why for pod in live if not pod.spec.node_name and (why := _no_room(pod)))
     if waiting:
         return f"{shard.metadata.name} has no room: {waiting[0]}"
-    return f"{min(lost_nodes)} is not ready" if lost_nodes else ""
+    return f"{min(not_ready_nodes)} is not ready" if not_ready_nodes else ""
 
 
 def _no_room(pod: Pod) -> str:

@@ -66,7 +66,14 @@ def parts(made: DaemonProgress) -> dict[str, tuple[DaemonVersion, int]]:
 
 
 A, B, C = (member(f"{zone}1", V1) for zone in "abc")
-ONE_CRASHES: dict[str, Any] = {"ready": 2, "updated": 1, "updated_ready": 0, "unready": 1, "failing": 1, "message": "crashes"}
+ONE_CRASHES: dict[str, Any] = {
+    "ready": 2,
+    "updated": 1,
+    "updated_ready": 0,
+    "updated_unavailable": 1,
+    "failing": 1,
+    "message": "crashes",
+}
 ONE_HAS_IT: dict[str, Any] = {"nodes": 100, "ready": 100, "updated": 1, "updated_ready": 1}
 
 PARTS: dict[str, tuple[PinDaemon, tuple[DaemonMemberState, ...], dict[str, tuple[DaemonVersion, int]]]] = {
@@ -109,12 +116,12 @@ def test_who_gets_which_version(name: str) -> None:
     assert parts(decide(given, *members)) == wanted
 
 
-STARTING: dict[str, Any] = {"nodes": 1000, "ready": 999, "updated": 60, "updated_ready": 59, "unready": 1}
+STARTING: dict[str, Any] = {"nodes": 1000, "ready": 999, "updated": 60, "updated_ready": 59, "updated_unavailable": 1}
 WAITS_FOR_C = (
     "waits: 3 nodes lack a ready copy for another reason (cluster c1 does not answer), and update.maxUnavailable allows 1: "
     "bring them back, or raise it"
 )
-RUNS: dict[str, Any] = {"ready": 2, "updated": 1, "updated_ready": 0, "unready": 1}
+RUNS: dict[str, Any] = {"ready": 2, "updated": 1, "updated_ready": 0, "updated_unavailable": 1}
 STEPS: dict[str, tuple[PinDaemon, tuple[DaemonMemberState, ...], tuple[str, str]]] = {
     "a large zone that goes on is not late": (
         daemon(V2, since=LONG_AGO, ready=58),

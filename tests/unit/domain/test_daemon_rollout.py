@@ -102,7 +102,7 @@ DIVIDED: dict[str, tuple[PinDaemon, tuple[DaemonMemberState, ...], dict[str, tup
     ),
     "its own nodes that are down keep a member no part from itself": (
         daemon(),
-        (member("a1", NEW, ready=2, updated=1, updated_ready=0, unready=1, cap=1), B, C),
+        (member("a1", NEW, ready=2, updated=1, updated_ready=0, updated_unavailable=1, cap=1), B, C),
         {"a1": ("2", 1), **OLD_B, **OLD_C},
     ),
     "a member that has it all gives its part back": (
@@ -147,9 +147,9 @@ def test_the_account_is_divided(name: str) -> None:
     assert parts(decide(given, *members)) == wanted
 
 
-FAILING = member("a1", NEW, ready=2, updated=1, updated_ready=0, unready=1, failing=1, cap=1, message="no image")
-UNREADY = member("a1", NEW, ready=2, updated=1, updated_ready=0, unready=1, cap=1)
-LOST = member("a1", NEW, ready=2, updated=2, updated_ready=2, lost=1, cap=1)
+FAILING = member("a1", NEW, ready=2, updated=1, updated_ready=0, updated_unavailable=1, failing=1, cap=1, message="no image")
+UNREADY = member("a1", NEW, ready=2, updated=1, updated_ready=0, updated_unavailable=1, cap=1)
+LOST = member("a1", NEW, ready=2, updated=2, updated_ready=2, not_ready_nodes=1, cap=1)
 STEPS: dict[str, tuple[PinDaemon, tuple[DaemonMemberState, ...], tuple[str, int, str]]] = {
     "a zone that has it all is baked": (daemon(), (DONE, B, C), ("Progressing", 0, "")),
     "and then the next one begins": (daemon(healthy_since=LONG_AGO), (DONE, B, C), ("Progressing", 1, "")),
@@ -172,7 +172,7 @@ STEPS: dict[str, tuple[PinDaemon, tuple[DaemonMemberState, ...], tuple[str, int,
     ),
     "a node that is lost sends nothing back": (
         daemon(since=LONG_AGO, max_unavailable=2),
-        (member("a1", NEW, ready=2, updated=1, updated_ready=1, lost=1, cap=2), B, C),
+        (member("a1", NEW, ready=2, updated=1, updated_ready=1, not_ready_nodes=1, cap=2), B, C),
         ("Progressing", 0, ""),
     ),
     "and does not keep the zone from being complete": (
@@ -246,9 +246,17 @@ def test_a_complete_rollout_keeps_the_versions_before_it() -> None:
 
 def test_a_report_of_nonsense_is_bounded() -> None:
     told = member(
-        "a1", NEW, nodes=10**12, ready=-1, updated=10**12, failing=7, lost=-3, unready=2, observed_max_unavailable=10**12
+        "a1",
+        NEW,
+        nodes=10**12,
+        ready=-1,
+        updated=10**12,
+        failing=7,
+        not_ready_nodes=-3,
+        updated_unavailable=2,
+        observed_max_unavailable=10**12,
     )
     assert told.shard is not None
     status = daemon_reports.plausible(told.shard).status
-    assert (status.nodes, status.ready, status.updated, status.lost) == (100_000, 0, 100_000, 0)
-    assert (status.failing, status.unready, status.observed_max_unavailable) == (2, 2, 100_000)
+    assert (status.nodes, status.ready, status.updated, status.not_ready_nodes) == (100_000, 0, 100_000, 0)
+    assert (status.failing, status.updated_unavailable, status.observed_max_unavailable) == (2, 2, 100_000)

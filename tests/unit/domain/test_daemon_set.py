@@ -94,7 +94,7 @@ def test_the_nodes_are_counted() -> None:
     pods = (copy("n1", revision, ready=False, waiting=waiting), copy("n2", "old"), copy("n3", revision, ready=False))
     found = daemon_set.status(given, in_cluster(given), pods, {"n3"})
     assert (found.nodes, found.ready, found.updated, found.updated_ready) == (3, 1, 2, 0)
-    assert (found.unready, found.failing, found.lost) == (1, 1, 1)
+    assert (found.updated_unavailable, found.failing, found.not_ready_nodes) == (1, 1, 1)
     assert "image logs:1 of logs cannot be pulled" in found.message
 
 

@@ -40,12 +40,12 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {PODS: {BY_DAEMON: _by_daem
 
 @dataclass(frozen=True, slots=True)
 class ObservedDaemon:
-    """`pods` are the copies, and `nodes` their nodes by name; `lost_nodes` are those of these that are not ready, or gone."""
+    """`pods` are the copies, and `nodes` their nodes by name; `not_ready_nodes`: those that are not, or gone."""
 
     shard: PinDaemonShard
     daemon_set: DaemonSet | None
     pods: tuple[Pod, ...]
-    lost_nodes: frozenset[str]
+    not_ready_nodes: frozenset[str]
     nodes: Mapping[str, Node] = field(default_factory=dict[str, Node])
 
     @property
@@ -61,7 +61,7 @@ def decide(seen: ObservedDaemon) -> Plan:
     shard = seen.shard
     if shard.deleting:
         return _ended(seen)
-    status = daemon_set.status(shard, seen.daemon_set, seen.pods, seen.lost_nodes)
+    status = daemon_set.status(shard, seen.daemon_set, seen.pods, seen.not_ready_nodes)
     refusal = daemon_set.refusal(shard, seen.daemon_set, seen.pods, seen.nodes)
     if refusal:
         status = msgspec.structs.replace(status, message=refusal)
@@ -86,7 +86,7 @@ def _replacements(seen: ObservedDaemon) -> tuple[Action, ...]:
     """Ends copies of another version that do not serve. A copy that serves now is another version of the pod, and stays."""
     if not daemon_set.in_force(seen.shard, seen.daemon_set):
         return ()
-    found = daemon_set.replaceable(seen.shard, seen.pods, seen.lost_nodes)
+    found = daemon_set.replaceable(seen.shard, seen.pods, seen.not_ready_nodes)
     why = f"does not serve, and is to have version {seen.shard.spec.version.revision}"
     return tuple(Delete(Ref(LOCAL, PODS, p.key), p.metadata.uid, why, p.metadata.resource_version) for p in found)
 
@@ -115,8 +115,8 @@ def observe(key: Key, views: Views, _now: object) -> ObservedDaemon | None:
     found: DaemonSet | None = _synced(views, DAEMONSETS).get(daemon_set.key(shard))
     pods = daemon_set.copies(found, _synced(views, PODS).by(BY_DAEMON, key.name))
     nodes = _nodes(pods, _synced(views, NODES))
-    lost = frozenset(name for name, node in nodes.items() if not _is_up(node))
-    return ObservedDaemon(shard, found, pods, lost, {name: node for name, node in nodes.items() if node is not None})
+    not_ready = frozenset(name for name, node in nodes.items() if not _is_up(node))
+    return ObservedDaemon(shard, found, pods, not_ready, {name: node for name, node in nodes.items() if node is not None})
 
 
 def _nodes(pods: Iterable[Pod], nodes: View[Node]) -> Mapping[str, Node | None]:
