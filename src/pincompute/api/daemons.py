@@ -187,9 +187,9 @@ class DaemonRollout(Struct):
 
     revision: Annotated[str, doc("Version that is rolled out.")]
     state: Annotated[RolloutState, doc("Progressing, Complete, RollingBack or RolledBack.")] = "Progressing"
-    turn: Annotated[int, doc("Number of the zone, from 0, whose turn it is.")] = 0
-    zones: Annotated[tuple[str, ...], doc("The zones in the order of their turns.")] = ()
-    since: Annotated[datetime | None, doc("When the turn or state began; absent while it is paused or waits.")] = None
+    zone_index: Annotated[int, doc("Index in zones, from 0, of the zone that the rollout has come to.")] = 0
+    zones: Annotated[tuple[str, ...], doc("The zones in the order in which the rollout comes to them.")] = ()
+    since: Annotated[datetime | None, doc("When this zone or state began; absent while it is paused or waits.")] = None
     healthy_since: Annotated[datetime | None, doc("Since when all copies of the zone are healthy.")] = None
     ready: Annotated[
         int, doc("The most copies of the version that the zone had ready: with one more, its deadline begins anew.")

@@ -1,6 +1,6 @@
 """Decides which member runs which version of a daemon now, and how many of its nodes may be without a ready copy for it.
 
-A version comes to one zone after the other; before its turn, a member has the version that served before. Within the zone, and
+A version comes to one zone after the other; until then, a member has the version that served before. Within the zone, and
 for members that are behind, the disruption account of the daemon is divided: a number of nodes over all members, of which those
 that lack a ready copy already use their part, and all nodes of a member that does not answer. What one member may have is given
 to another one only when it has confirmed that it no longer uses it. A zone is complete when every node that lives has had the
@@ -126,32 +126,33 @@ class _Fleet:
 
     @property
     def zone(self) -> str:
-        """Returns the zone whose turn it is."""
+        """Returns the zone that the rollout has come to."""
         zones = self.record.zones
-        return zones[min(self.record.turn, len(zones) - 1)] if zones else ""
+        return zones[min(self.record.zone_index, len(zones) - 1)] if zones else ""
 
     @property
-    def in_turn(self) -> tuple[DaemonMemberState, ...]:
+    def of_zone(self) -> tuple[DaemonMemberState, ...]:
+        """Returns the members of that zone."""
         return tuple(member for member in self.members if member.zone == self.zone)
 
     @property
     def reached(self) -> tuple[DaemonMemberState, ...]:
-        """Returns the members of the zone whose turn it is and of those before, whose nodes may have the version."""
-        return tuple(member for member in self.members if self.place(member) <= self.record.turn)
+        """Returns the members of that zone and of those before, whose nodes may have the version."""
+        return tuple(member for member in self.members if self.place(member) <= self.record.zone_index)
 
     def place(self, member: DaemonMemberState) -> int:
         return self.record.zones.index(member.zone)
 
     def wanted(self, member: DaemonMemberState) -> DaemonVersion:
-        """Returns the version for a member. Before its turn that is the stable one, whatever has reached it before."""
-        return self.version if self.has_turn(member) and not self.back else self.stable
+        """Returns the version for a member. Until the rollout comes to it, that is the stable one, whatever it had before."""
+        return self.version if self.may_update(member) and not self.back else self.stable
 
-    def has_turn(self, member: DaemonMemberState) -> bool:
+    def may_update(self, member: DaemonMemberState) -> bool:
         """Returns whether the update, or the way back, has come to the member: only then may it end copies that serve."""
         if self.record.state in ("Complete", "RolledBack"):
             return True
-        place, turn = self.place(member), self.record.turn
-        return place >= turn if self.back else place <= turn
+        place, present = self.place(member), self.record.zone_index
+        return place >= present if self.back else place <= present
 
     def kept(self, member: DaemonMemberState) -> DaemonVersion | None:
         """Returns the version that a member keeps where nothing may change; none where no version has served yet."""
@@ -215,9 +216,9 @@ def _progressing(fleet: _Fleet) -> DaemonProgress:
     failure = fleet.record.failure or next(failing, "")  # a version that has failed once stays held
     if failure and fleet.is_another:
         return _failed(fleet, failure)
-    if all(member.has(fleet.version.revision) for member in fleet.in_turn):
+    if all(member.has(fleet.version.revision) for member in fleet.of_zone):
         return _baked(fleet)
-    if silent := sorted(member.name for member in fleet.in_turn if not member.known):
+    if silent := sorted(member.name for member in fleet.of_zone if not member.known):
         waits = f"waits for cluster {', '.join(silent)} of zone {fleet.zone}, which does not answer"
         return _made(fleet.recorded(since=None, healthy_since=None), waits)
     unavailable = sum(member.status.updated_unavailable for member in fleet.reached if _is_of_version(fleet, member))
@@ -245,8 +246,8 @@ def _progressed(fleet: _Fleet) -> datetime:
 
 
 def _ready(fleet: _Fleet) -> int:
-    """Returns how many nodes of the zone whose turn it is have the version ready."""
-    return sum(member.status.updated_ready for member in fleet.in_turn if _is_of_version(fleet, member))
+    """Returns how many nodes of the zone that the rollout has come to have the version ready."""
+    return sum(member.status.updated_ready for member in fleet.of_zone if _is_of_version(fleet, member))
 
 
 def _idle_operators(fleet: _Fleet) -> str:
@@ -270,8 +271,8 @@ def _account_used_up(fleet: _Fleet) -> str:
     if unreported := sorted(member.name for member in fleet.members if member.unreported):
         return f"waits for the first report of cluster {', '.join(unreported)}"
     silent = sorted(member.name for member in fleet.members if not member.known and member.nodes)
-    elsewhere = sum(member.down for member in fleet.members if member not in fleet.in_turn or not member.known)
-    used = elsewhere + sum(member.status.not_ready_nodes for member in fleet.in_turn if member.known)
+    elsewhere = sum(member.down for member in fleet.members if member not in fleet.of_zone or not member.known)
+    used = elsewhere + sum(member.status.not_ready_nodes for member in fleet.of_zone if member.known)
     if used < fleet.limit:
         return ""
     because = f" (cluster {', '.join(silent)} does not answer)" if silent else ""
@@ -287,8 +288,8 @@ def _baked(fleet: _Fleet) -> DaemonProgress:
     left = _left(since, fleet.daemon.spec.update.bake_seconds, fleet.now)
     if left > 0 and fleet.is_another:
         return replace(_made(fleet), wake_after=left)
-    if fleet.record.turn < len(fleet.record.zones) - 1:
-        return _made(fleet.recorded(turn=fleet.record.turn + 1, since=fleet.now, healthy_since=None, ready=0))
+    if fleet.record.zone_index < len(fleet.record.zones) - 1:
+        return _made(fleet.recorded(zone_index=fleet.record.zone_index + 1, since=fleet.now, healthy_since=None, ready=0))
     made = _made(fleet.recorded(state="Complete", since=fleet.now, healthy_since=None))
     return replace(made, stable=fleet.version, history=_history(fleet))
 
@@ -309,11 +310,11 @@ def _undoing(fleet: _Fleet) -> DaemonProgress:
     """Brings the stable version back, the last zone first. A member that does not answer uses the account and delays the end.
     Copies that do not serve are replaced in every zone at once, whatever is left of the account.
     """
-    there = [member for member in fleet.in_turn if member.known]
+    there = [member for member in fleet.of_zone if member.known]
     if not all(member.has(fleet.stable.revision) for member in there):
         return _undoing_zone(fleet)
-    if fleet.record.turn > 0:
-        return _made(fleet.recorded(turn=fleet.record.turn - 1, since=fleet.now))
+    if fleet.record.zone_index > 0:
+        return _made(fleet.recorded(zone_index=fleet.record.zone_index - 1, since=fleet.now))
     if all(member.has(fleet.stable.revision) for member in fleet.members):
         return _made(fleet.recorded(state="RolledBack", since=fleet.now))
     silent = ", ".join(sorted(member.name for member in fleet.members if not member.known))
@@ -321,7 +322,7 @@ def _undoing(fleet: _Fleet) -> DaemonProgress:
 
 
 def _undoing_zone(fleet: _Fleet) -> DaemonProgress:
-    """The zone whose turn it is has another version still. After the deadline the message says who does nothing about it."""
+    """The zone has another version still. After the deadline the message says who does nothing about it."""
     if waits := _account_used_up(fleet):
         return _made(fleet, waits)
     since = fleet.record.since or fleet.now
@@ -344,7 +345,7 @@ def _made(fleet: _Fleet, message: str = "", *, halted: bool = False) -> DaemonPr
 
 
 def _assignments(fleet: _Fleet, *, halted: bool = False) -> Mapping[str, MemberAssignment]:
-    """Divides the account among the members that are behind, in the order of their turns: a member may have as many nodes
+    """Divides the account among the members that are behind, in the order of their zones: a member may have as many nodes
     without a ready copy as those that others lack or may still lose leave of the limit, no more than the limit gives its own
     nodes, and none while a member has not said how many nodes it has.
     """
@@ -355,10 +356,10 @@ def _assignments(fleet: _Fleet, *, halted: bool = False) -> Mapping[str, MemberA
     given = {member.name: 0 for member in fleet.members}
     used = {member.name: max(member.down, member.held) for member in fleet.members}
     unknown = any(member.unreported for member in fleet.members)
-    turns = sorted(
-        filter(fleet.has_turn, fleet.members), key=lambda m: (-fleet.place(m) if fleet.back else fleet.place(m), m.name)
+    in_order = sorted(
+        filter(fleet.may_update, fleet.members), key=lambda m: (-fleet.place(m) if fleet.back else fleet.place(m), m.name)
     )
-    for member in (m for m in turns if m.known and m.outstanding(wanted[m.name].revision) and not unknown):
+    for member in (m for m in in_order if m.known and m.outstanding(wanted[m.name].revision) and not unknown):
         others = sum(count for name, count in used.items() if name != member.name)
         given[member.name] = max(0, min(fleet.most(member), fleet.limit - others))
         used[member.name] = max(given[member.name], used[member.name])

@@ -36,13 +36,13 @@ V1, V2, V3 = (daemons.version(PinDaemonSpec(container=DaemonContainer(image=f"lo
 NONE: dict[str, Any] = {"updated": 0, "updated_ready": 0}
 
 
-def daemon(wanted: DaemonVersion, state: str = "Progressing", turn: int = 0, **more: Any) -> PinDaemon:
+def daemon(wanted: DaemonVersion, state: str = "Progressing", zone_index: int = 0, **more: Any) -> PinDaemon:
     """A daemon of which the first version has served, and that is brought to another one."""
     record = {"since": NOW - timedelta(seconds=60)} | {
         k: more.pop(k) for k in ("since", "healthy_since", "failure", "ready") if k in more
     }
     paused = more.pop("paused", False)
-    rollout = DaemonRollout(revision=wanted.revision, state=state, turn=turn, zones=("a", "b", "c"), **record)  # type: ignore[arg-type]
+    rollout = DaemonRollout(revision=wanted.revision, state=state, zone_index=zone_index, zones=("a", "b", "c"), **record)  # type: ignore[arg-type]
     spec = PinDaemonSpec(container=wanted.container, paused=paused, update=DaemonUpdate(**more))
     meta = ObjectMeta(name="logs", uid="d", finalizers=(FLEET_FINALIZER,))
     return PinDaemon(metadata=meta, spec=spec, status=PinDaemonStatus(stable=V1, rollout=rollout))

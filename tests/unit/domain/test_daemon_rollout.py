@@ -31,14 +31,16 @@ OLD, NEW = (daemons.version(PinDaemonSpec(container=DaemonContainer(image=f"logs
 ZONES = ("a", "b", "c")
 
 
-def daemon(state: str = "Progressing", turn: int = 0, *, stable: Any = OLD, paused: bool = False, **more: Any) -> PinDaemon:
+def daemon(
+    state: str = "Progressing", zone_index: int = 0, *, stable: Any = OLD, paused: bool = False, **more: Any
+) -> PinDaemon:
     """A daemon whose new version is under way, since a minute ago."""
     record = {"since": NOW - timedelta(seconds=60)} | {
         k: more.pop(k) for k in ("since", "healthy_since", "failure") if k in more
     }
     status = PinDaemonStatus(
         stable=stable,
-        rollout=DaemonRollout(revision=NEW.revision, state=state, turn=turn, zones=ZONES, **record),  # type: ignore[arg-type]
+        rollout=DaemonRollout(revision=NEW.revision, state=state, zone_index=zone_index, zones=ZONES, **record),  # type: ignore[arg-type]
     )
     spec = PinDaemonSpec(container=NEW.container, paused=paused, update=DaemonUpdate(**more))
     return PinDaemon(metadata=ObjectMeta(name="logs", uid="d"), spec=spec, status=status)
@@ -129,12 +131,12 @@ DIVIDED: dict[str, tuple[PinDaemon, tuple[DaemonMemberState, ...], dict[str, tup
         {"a1": ("2", 0), **OLD_B, **OLD_C, "d1": ("1", 0)},
     ),
     "a member that returns after its turn catches up": (
-        daemon(turn=1),
+        daemon(zone_index=1),
         (A, B, C),
         {"a1": ("2", 1), "b1": ("2", 0), **OLD_C},
     ),
     "a way back begins in the last zone": (
-        daemon("RollingBack", turn=1, failure="x"),
+        daemon("RollingBack", zone_index=1, failure="x"),
         (DONE, member("b1", NEW), C),
         {"a1": ("1", 0), "b1": ("1", 1), **OLD_C},
     ),
@@ -154,7 +156,7 @@ STEPS: dict[str, tuple[PinDaemon, tuple[DaemonMemberState, ...], tuple[str, int,
     "a zone that has it all is baked": (daemon(), (DONE, B, C), ("Progressing", 0, "")),
     "and then the next one begins": (daemon(healthy_since=LONG_AGO), (DONE, B, C), ("Progressing", 1, "")),
     "the last one completes it": (
-        daemon(turn=2, healthy_since=LONG_AGO),
+        daemon(zone_index=2, healthy_since=LONG_AGO),
         (DONE, member("b1", NEW), member("c1", NEW)),
         ("Complete", 2, ""),
     ),
@@ -198,7 +200,7 @@ STEPS: dict[str, tuple[PinDaemon, tuple[DaemonMemberState, ...], tuple[str, int,
         ("Progressing", 0, "waits for cluster a1 of zone a, which does not answer"),
     ),
     "a way back goes on to the zone before": (
-        daemon("RollingBack", turn=1, failure="x"),
+        daemon("RollingBack", zone_index=1, failure="x"),
         (DONE, B, C),
         ("RollingBack", 0, "went back to the version before: x"),
     ),
@@ -224,7 +226,7 @@ STEPS: dict[str, tuple[PinDaemon, tuple[DaemonMemberState, ...], tuple[str, int,
 def test_a_step(name: str) -> None:
     given, members, wanted = STEPS[name]
     made = decide(given, *members)
-    assert (made.record.state, made.record.turn, made.message) == wanted
+    assert (made.record.state, made.record.zone_index, made.message) == wanted
 
 
 def test_what_blocks_a_rollout_keeps_the_version_before() -> None:
@@ -239,7 +241,7 @@ def test_what_blocks_a_rollout_keeps_the_version_before() -> None:
 
 def test_a_complete_rollout_keeps_the_versions_before_it() -> None:
     done = (DONE, member("b1", NEW), member("c1", NEW))
-    made = decide(daemon(turn=2, healthy_since=LONG_AGO), *done)
+    made = decide(daemon(zone_index=2, healthy_since=LONG_AGO), *done)
     assert made.stable == NEW
     assert made.history == (OLD,)
 

@@ -172,9 +172,11 @@ def _show(found: Daemon, output: str) -> None:
 
 
 def _lines(found: Daemon) -> Iterator[TreeLine]:
-    turn = f"  zone {found.turn}" if found.state in ("Progressing", "RollingBack") and found.turn else ""
+    present = f"  zone {found.zone}" if found.state in ("Progressing", "RollingBack") and found.zone else ""
     state = (found.state, terminal.style_of(found.state))
-    yield TreeLine("", ((found.name, "bold"), ("  ", ""), state, (f"  {found.updated}/{found.nodes} nodes updated{turn}", "")))
+    yield TreeLine(
+        "", ((found.name, "bold"), ("  ", ""), state, (f"  {found.updated}/{found.nodes} nodes updated{present}", ""))
+    )
     yield TreeLine("", ((f"version {found.revision} · {found.spec.container.image} · {_requests(found)}", "dim"),))
     if found.stable and found.stable != found.revision:
         yield TreeLine("", ((f"before: version {found.stable} · {found.stable_image}", "dim"),))

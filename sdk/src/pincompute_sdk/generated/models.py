@@ -419,10 +419,10 @@ class Daemon(Model):
     """The version that reached all nodes last."""
     stable_image: str = ""
     """Image of that version."""
-    turn: str = ""
-    """The zone whose turn it is."""
+    zone: str = ""
+    """The zone that the rollout has come to."""
     since: datetime | None = None
-    """When the turn or state began."""
+    """When this zone or state began."""
     nodes: int = 0
     """Nodes that should have a copy."""
     ready: int = 0
@@ -430,7 +430,7 @@ class Daemon(Model):
     updated: int = 0
     """Of these, nodes with the wanted version."""
     zones: tuple[DaemonZone, ...] = ()
-    """The nodes by zone, in the order of their turns."""
+    """The nodes by zone, in the order in which the rollout comes to them."""
     history: tuple[DaemonRevision, ...] = ()
     """Versions to which a rollback can return, the newest first."""
     message: str = ""

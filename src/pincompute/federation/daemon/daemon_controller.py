@@ -252,7 +252,7 @@ def _no_key(_cluster: str, _obj: Object) -> Iterable[Key]:
 CONTROLLER: Controller[Key, ObservedDaemon] = Controller(
     Card(
         name="federation.daemon",
-        promise="Every member has each daemon in the version of its turn, and an update takes no more nodes than its account.",
+        promise="Every member has each daemon in the version for its zone, and an update takes no more nodes than its account.",
         key="PinDaemon",
         reads=(
             ReadAccess("host", PINDAEMONS, own_key),

@@ -60,12 +60,12 @@ class Daemon(Struct):
     revision: Annotated[str, doc("The version that the spec asks for.")] = ""
     stable: Annotated[str, doc("The version that reached all nodes last.")] = ""
     stable_image: Annotated[str, doc("Image of that version.")] = ""
-    turn: Annotated[str, doc("The zone whose turn it is.")] = ""
-    since: Annotated[datetime | None, doc("When the turn or state began.")] = None
+    zone: Annotated[str, doc("The zone that the rollout has come to.")] = ""
+    since: Annotated[datetime | None, doc("When this zone or state began.")] = None
     nodes: Annotated[int, doc("Nodes that should have a copy.")] = 0
     ready: Annotated[int, doc("Of these, nodes with a ready copy.")] = 0
     updated: Annotated[int, doc("Of these, nodes with the wanted version.")] = 0
-    zones: Annotated[tuple[DaemonZone, ...], doc("The nodes by zone, in the order of their turns.")] = ()
+    zones: Annotated[tuple[DaemonZone, ...], doc("The nodes by zone, in the order in which the rollout comes to them.")] = ()
     history: Annotated[tuple[DaemonRevision, ...], doc("Versions to which a rollback can return, the newest first.")] = ()
     message: Annotated[str, doc("What waits or is wrong, and what to do.")] = ""
 
@@ -174,7 +174,7 @@ def describe(daemon: PinDaemon) -> Daemon:
         revision=daemons.version(daemon.spec).revision,
         stable=stable.revision if stable is not None else "",
         stable_image=stable.container.image if stable is not None else "",
-        turn=zones[min(rollout.turn, len(zones) - 1)] if rollout is not None and zones else "",
+        zone=zones[min(rollout.zone_index, len(zones) - 1)] if rollout is not None and zones else "",
         since=rollout.since if rollout is not None else None,
         nodes=status.nodes,
         ready=status.ready,
@@ -236,8 +236,8 @@ def _zones(daemon: PinDaemon, order: tuple[str, ...]) -> tuple[DaemonZone, ...]:
             unreachable=before.unreachable or not row.known,
             message=before.message or row.message,
         )
-    turns = {zone: turn for turn, zone in enumerate(order)}
-    return tuple(made[zone] for zone in sorted(made, key=lambda zone: (turns.get(zone, len(turns)), zone)))
+    places = {zone: place for place, zone in enumerate(order)}
+    return tuple(made[zone] for zone in sorted(made, key=lambda zone: (places.get(zone, len(places)), zone)))
 
 
 def _refuse_missing_sidecar(reads: CacheReads, wanted: PinDaemonSpec) -> None:
