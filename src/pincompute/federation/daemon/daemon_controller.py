@@ -30,7 +30,7 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Object
 from pincompute.api.shards import Origin
 from pincompute.api.sidecars import PINSIDECARS, VersionImage
-from pincompute.domain import daemon_reports, daemon_rollout
+from pincompute.domain import daemon_reports, daemon_rollout, program_rollout
 from pincompute.domain.daemon_rollout import DaemonMemberState, DaemonProgress, MemberAssignment
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import (
@@ -175,14 +175,15 @@ def images(seen: ObservedDaemon, progress: DaemonProgress) -> tuple[VersionImage
 
 
 def _ready(seen: ObservedDaemon, progress: DaemonProgress, message: str) -> Condition:
-    state = progress.record.state
-    return Condition(
-        type="Ready",
-        status="True" if state == "Complete" else "False",
-        observed_generation=seen.daemon.metadata.generation,
-        reason=state,
-        message=message,
-    )
+    return program_rollout.ready(_reason(seen, progress), seen.daemon.metadata.generation, message)
+
+
+def _reason(seen: ObservedDaemon, progress: DaemonProgress) -> str:
+    if seen.blocked:
+        return "SidecarMissing"
+    if progress.record.state == "Complete" and progress.record.revision == progress.version.revision:
+        return program_rollout.COMPLETE
+    return program_rollout.word(progress.record, paused=seen.daemon.spec.paused)
 
 
 def _row(member: DaemonMemberState, target: str, daemon: PinDaemon) -> DaemonMember:

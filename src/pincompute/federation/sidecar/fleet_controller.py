@@ -35,6 +35,7 @@ from pincompute.api.sidecars import (
     SidecarVersion,
     VersionImage,
 )
+from pincompute.domain import program_rollout
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import (
     Action,
@@ -224,14 +225,10 @@ def _may_have(member: FleetMember, revision: str) -> bool:
 
 
 def _ready(seen: ObservedFleet, progress: FleetProgress, message: str) -> Condition:
-    state = progress.record.state
-    return Condition(
-        type="Ready",
-        status="True" if state == "Complete" else "False",
-        observed_generation=seen.sidecar.metadata.generation,
-        reason=state,
-        message=message,
-    )
+    record, sidecar = progress.record, seen.sidecar
+    complete = record.state == "Complete"
+    reason = program_rollout.COMPLETE if complete else program_rollout.word(record, paused=sidecar.spec.paused)
+    return program_rollout.ready(reason, sidecar.metadata.generation, message)
 
 
 def _row(member: FleetMember, target: str, sidecar: PinSidecar) -> SidecarMember:

@@ -16,6 +16,7 @@ from pincompute.api.daemons import PINDAEMONS, DaemonContainer, DaemonVersion, P
 from pincompute.api.labels import FLEET_FINALIZER, HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Struct, doc
 from pincompute.api.sidecars import PINSIDECARS
+from pincompute.domain import program_rollout
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
@@ -219,9 +220,7 @@ def _state(daemon: PinDaemon) -> str:
         return "Deleting"
     if rollout is None or daemon.status.observed_generation < daemon.metadata.generation:
         return "Pending"
-    if daemon.spec.paused:
-        return "Paused"
-    return "Held" if rollout.failure and rollout.state == "Progressing" else rollout.state
+    return program_rollout.word(rollout, paused=daemon.spec.paused)
 
 
 def _zones(daemon: PinDaemon, order: tuple[str, ...]) -> tuple[DaemonZone, ...]:

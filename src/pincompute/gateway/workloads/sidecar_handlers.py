@@ -15,6 +15,7 @@ from pincompute.api import object_validation, sidecars
 from pincompute.api.labels import FLEET_FINALIZER, HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Struct, doc
 from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec, SidecarContainer
+from pincompute.domain import program_rollout
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.cache_reads import BY_SIDECAR, CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
@@ -199,9 +200,7 @@ def _state(sidecar: PinSidecar) -> str:
         return "Deleting"
     if rollout is None or sidecar.status.observed_generation < sidecar.metadata.generation:
         return "Pending"
-    if sidecar.spec.paused:
-        return "Paused"
-    return "Held" if rollout.failure and rollout.state == "Progressing" else rollout.state
+    return program_rollout.word(rollout, paused=sidecar.spec.paused)
 
 
 def _zones(sidecar: PinSidecar) -> tuple[SidecarZone, ...]:
