@@ -59,7 +59,7 @@ class SidecarContainer(Struct):
     ] = {}
     cpu: Annotated[int | str, doc("CPU that is set aside in each pod.", maxLength=64)] = "20m"
     memory: Annotated[int | str, doc("Memory that is set aside in each pod, and the most it may take.", maxLength=64)] = "32Mi"
-    user: Annotated[
+    run_as_user: Annotated[
         int | None,
         doc("Number of the user that it runs as; by default the image's, which must not be 0.", minimum=1, maximum=2147483647),
     ] = None

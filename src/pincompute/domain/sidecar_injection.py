@@ -114,7 +114,7 @@ def container(sidecar: str, version: SidecarVersion) -> Manifest:
         "env": env,
         "readinessProbe": _probe(version),
         "volumeMounts": [{"name": sidecars.volume_name(sidecar, s.name), "mountPath": s.path} for s in given.shared],
-        "securityContext": {"runAsUser": given.user} if given.user is not None else {},
+        "securityContext": {"runAsUser": given.run_as_user} if given.run_as_user is not None else {},
     }
     return {
         "name": sidecars.container_name(sidecar),

@@ -38,8 +38,8 @@ from pincompute.operator.sidecars import fleet_controller
 from pincompute.operator.sidecars.fleet_controller import BY_PULLS, INDEXES
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
-ONE = sidecars.version(SidecarContainer(image="metrics:1", user=7))
-TWO = sidecars.version(SidecarContainer(image="metrics:2", user=7))
+ONE = sidecars.version(SidecarContainer(image="metrics:1", run_as_user=7))
+TWO = sidecars.version(SidecarContainer(image="metrics:2", run_as_user=7))
 ALL = 1000
 GIVEN = {
     "containers": [{"name": "web", "image": "hello:1"}],

@@ -1799,7 +1799,7 @@ class SidecarContainer(Model):
     """CPU that is set aside in each pod."""
     memory: int | str = "32Mi"
     """Memory that is set aside in each pod, and the most it may take."""
-    user: int | None = None
+    run_as_user: int | None = None
     """Number of the user that it runs as; by default the image's, which must not be 0."""
     health: SidecarHealth | None = None
     """When it counts as ready; by default when it runs."""
