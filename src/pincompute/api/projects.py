@@ -222,7 +222,7 @@ class ProjectStatus(Struct):
         SidecarRoom,
         doc("What the quotas of clusters leave, beside the limits, for sidecars in the pods that the project asks for."),
     ] = SidecarRoom()
-    hooks: Annotated[
+    allowed_hooks: Annotated[
         tuple[str, ...] | None,
         doc("The hooks that update.hooks of its workloads may name. Absent until the federation has said so."),
     ] = None

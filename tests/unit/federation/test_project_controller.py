@@ -556,7 +556,7 @@ def test_a_project_says_which_hooks_its_updates_may_name() -> None:
     """By this the gateway refuses another name when it is submitted; none is also an answer."""
     seen = observed(found("a1", WHOLE))
     for hooks in ((), ("board", "freeze")):
-        assert status_of(project_controller.decide(replace(seen, hooks=hooks)))["hooks"] == hooks
+        assert status_of(project_controller.decide(replace(seen, allowed_hooks=hooks)))["allowedHooks"] == hooks
 
 
 # -- the objects --------------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ async def test_hooks_are_those_of_the_project_as_soon_as_it_is_known_which_these
     """One that an app has already stays: an administrator may have taken it away since."""
     hooked = {"update": {"hooks": [{"name": "board", "when": "BeforeStep"}]}}
     assert (await gateway.ask("dan", "POST", APPS, app(**hooked)))[0] == 201
-    status = {"status": {"hooks": ["freeze"]}}
+    status = {"status": {"allowedHooks": ["freeze"]}}
     gateway.host.store.patch(PROJECTS, Key("", "shop"), status, content_type="merge-patch", subresource="status")
     await gateway.caught_up()
     status, problem, _ = await gateway.ask("dan", "POST", APPS, app("other", **hooked))

@@ -62,7 +62,7 @@ def _with_status(observed: ObservedProject) -> Project:
         allowed_projects=network_isolation.allowed_projects(project, observed.uids),
         quota_basis=project_limits.quota_basis(project, observed.used),
         sidecar_room=observed.sidecar_room,
-        hooks=observed.hooks,
+        allowed_hooks=observed.allowed_hooks,
     )
     return project if status == project.status else msgspec.structs.replace(project, status=status)
 
@@ -254,7 +254,7 @@ def controller(hooks: HookProjects = NO_HOOKS) -> Controller[Key, ObservedProjec
 
     def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
         seen = project_namespaces.observe(key, views, now)
-        return replace(seen, hooks=tuple(sorted(names_for(key.name, hooks)))) if seen is not None else None
+        return replace(seen, allowed_hooks=tuple(sorted(names_for(key.name, hooks)))) if seen is not None else None
 
     return Controller(CARD, observe, decide)
 

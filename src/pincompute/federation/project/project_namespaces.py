@@ -68,7 +68,7 @@ class ObservedProject:
     """`namespaces`: of the clusters that can be seen, the host's first. `unreachable`: members that do not answer. `unsynced`:
     members that answer and cannot be seen yet. `zones`: of members, by name. `uids`: of the projects that
     `spec.network.allowFrom` names, by name. `used`: what its workloads take of its limits, by resource.
-    `sidecar_room`: what sidecars may request in all pods. `hooks`: those that its updates may name.
+    `sidecar_room`: what sidecars may request in all pods. `allowed_hooks`: those that its updates may name.
     """
 
     now: datetime
@@ -80,7 +80,7 @@ class ObservedProject:
     uids: Mapping[str, str] = field(default_factory=dict[str, str])
     used: Requests = field(default_factory=dict[str, int])
     sidecar_room: SidecarRoom = field(default_factory=SidecarRoom)
-    hooks: tuple[str, ...] = ()
+    allowed_hooks: tuple[str, ...] = ()
 
 
 def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:

@@ -230,10 +230,10 @@ def _hooks(project: Project | None, present: WorkloadObject | None) -> frozenset
     """Returns the hooks that the project's updates may name, and those that the workload names already; None while the
     federation has not said which there are.
     """
-    if project is None or project.status.hooks is None:
+    if project is None or project.status.allowed_hooks is None:
         return None
     named = present.spec.update.hooks if present is not None else ()
-    return frozenset((*project.status.hooks, *(hook.name for hook in named)))
+    return frozenset((*project.status.allowed_hooks, *(hook.name for hook in named)))
 
 
 def _pinned(desired: DesiredResource, stated: Data | None, images: ResolvedImages) -> tuple[DesiredResource, tuple[str, ...]]:
