@@ -219,7 +219,7 @@ PROGRAM_IMAGE = Rule(
 NODE_IMAGE = Rule(
     f"!({node_access.of('self')}) || ({node_access.may_have_it_cel('self.image')})",
     f"image must have a digest and be no project's, because it has access to its node ({node_access.FIELDS})",
-    "push it as the platform's, and write for example registry.internal/node-logs:1@sha256:DIGEST",
+    "push it as the platform's, and write for example registry.internal/log-shipper:1@sha256:DIGEST",
     lambda container: not node_access.is_given(container) or node_access.may_have_it(container.get("image", "")),
     "image",
     r"image|volumes(\[\d+\])?|ports(\[\d+\])?|securityContext(\..*)?",

@@ -143,7 +143,7 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
     if kind != "Daemon":
         raise CommandError(f"{manifest.at('kind')}: this is not a daemon", remedy="write `kind: Daemon`", code=USAGE)
     if not isinstance(name, str) or not name:
-        raise CommandError(f"{manifest.at('name')}: the daemon has no name", remedy="write `name: node-logs`", code=USAGE)
+        raise CommandError(f"{manifest.at('name')}: the daemon has no name", remedy="write `name: log-shipper`", code=USAGE)
     return name, given
 
 
