@@ -69,7 +69,10 @@ class DaemonVolume(Struct):
 
 
 class DaemonSecurity(Struct):
-    """What a copy may do on its node. Without a field it has the rights of Pod Security `restricted`."""
+    """What a copy may do on its node. Without a field it has the rights of Pod Security `restricted`.
+
+    `capabilities` is a list and not the `add` and `drop` of a pod, because a copy drops all others anyway.
+    """
 
     run_as_user: Annotated[
         int | None, doc("User that it runs as; by default the image's, which must not be 0.", minimum=0, maximum=2147483647)
@@ -77,7 +80,10 @@ class DaemonSecurity(Struct):
     privileged: Annotated[bool, doc("It may do everything on the node. Only a cluster administrator writes this.")] = False
     capabilities: Annotated[
         tuple[Annotated[str, doc("A capability.", minLength=1, maxLength=64)], ...],
-        doc("Capabilities that it keeps; all others are dropped. Only a cluster administrator writes these.", maxItems=40),
+        doc(
+            "Capabilities that it keeps, as a list; all others are dropped. Only a cluster administrator writes these.",
+            maxItems=40,
+        ),
     ] = ()
     read_only_root_filesystem: Annotated[bool, doc("It writes to its volumes only.")] = True
     host_network: Annotated[bool, doc("It uses the node's network. Only a cluster administrator writes this.")] = False

@@ -445,7 +445,7 @@ class DaemonSecurity(Model):
     privileged: bool = False
     """It may do everything on the node. Only a cluster administrator writes this."""
     capabilities: tuple[str, ...] = ()
-    """Capabilities that it keeps; all others are dropped. Only a cluster administrator writes these."""
+    """Capabilities that it keeps, as a list; all others are dropped. Only a cluster administrator writes these."""
     read_only_root_filesystem: bool = True
     """It writes to its volumes only."""
     host_network: bool = False
