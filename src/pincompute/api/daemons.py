@@ -6,14 +6,12 @@ operator there makes a DaemonSet of it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from pincompute.api import merge_patch
+from pincompute.api import json_digest, merge_patch
 from pincompute.api.conditions import Conditions
 from pincompute.api.meta import GROUP, VERSION, Object, Resource, Struct, doc
 from pincompute.api.shards import Origin
@@ -282,8 +280,7 @@ PINDAEMONSHARDS = Resource(GROUP, VERSION, "PinDaemonShard", "pindaemonshards", 
 def version(spec: PinDaemonSpec) -> DaemonVersion:
     """Returns the version that a spec asks for."""
     parts = DaemonVersion(revision="", container=spec.container, node_selector=spec.node_selector, tolerations=spec.tolerations)
-    text = json.dumps(merge_patch.to_json(parts), sort_keys=True, separators=(",", ":"))
-    return msgspec.structs.replace(parts, revision="d1" + hashlib.sha256(text.encode()).hexdigest()[:12])
+    return msgspec.structs.replace(parts, revision="d1" + json_digest.of(merge_patch.to_json(parts))[:12])
 
 
 def images(daemon: PinDaemon) -> frozenset[str]:

@@ -6,13 +6,11 @@ operator there injects the container into the pods that it makes.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from pincompute.api import merge_patch
+from pincompute.api import json_digest, merge_patch
 from pincompute.api.conditions import Conditions
 from pincompute.api.labels import OF_PLATFORM, SIDECARS
 from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
@@ -255,8 +253,8 @@ def version(container: SidecarContainer) -> SidecarVersion:
     """Returns the version that this container is."""
     whole: Manifest = merge_patch.to_json(container)
     return SidecarVersion(
-        revision=_digest(whole),
-        shape=_digest({name: value for name, value in whole.items() if name != "image"}),
+        revision=_name(whole),
+        shape=_name({name: value for name, value in whole.items() if name != "image"}),
         container=container,
     )
 
@@ -301,6 +299,5 @@ def named_by(template: Manifest) -> tuple[str, ...]:
     return tuple(name for name in str(notes.get(SIDECARS) or "").split(",") if name)
 
 
-def _digest(value: Manifest) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return "s1" + hashlib.sha256(text.encode()).hexdigest()[:12]
+def _name(value: Manifest) -> str:
+    return "s1" + json_digest.of(value)[:12]

@@ -6,11 +6,9 @@ would fill in anyway does not change the revision (S-131).
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 
-from pincompute.api import resizable_resources, template_defaults, template_normalization
+from pincompute.api import json_digest, resizable_resources, template_defaults, template_normalization
 from pincompute.api.labels import RESTARTED_AT, SIDECARS
 from pincompute.api.meta import Manifest
 from pincompute.api.template_defaults import CONTAINER_LISTS
@@ -153,5 +151,4 @@ def _without(values: Manifest, *names: str) -> Manifest:
 
 def _name(value: Manifest) -> str:
     """18 characters, fit for a label: 64 bits, so that two templates of one name cannot be found in reasonable time."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return VERSION + hashlib.sha256(text.encode()).hexdigest()[:16]
+    return VERSION + json_digest.of(value)[:16]

@@ -7,11 +7,9 @@ has the rights of Pod Security `restricted`, and beyond them exactly what the da
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from pincompute.api import conditions, labels, merge_patch
+from pincompute.api import conditions, json_digest, labels, merge_patch
 from pincompute.api.builtin import DAEMONSETS, ContainerStatus, DaemonSet, Node, Pod, Taint
 from pincompute.api.daemons import (
     PINDAEMONSHARDS,
@@ -49,7 +47,7 @@ def render(shard: PinDaemonShard) -> Manifest:
         "name": name,
         "namespace": labels.DAEMONS_NAMESPACE,
         "labels": of_pods,
-        "annotations": {labels.RENDERED: _digest(spec)},
+        "annotations": {labels.RENDERED: json_digest.of(spec)[:16]},
         "ownerReferences": [shard_pods.owner(PINDAEMONSHARDS, shard)],
     }
     return {"apiVersion": DAEMONSETS.api_version, "kind": DAEMONSETS.kind, "metadata": metadata, "spec": spec}
@@ -135,11 +133,6 @@ def _security(container: DaemonContainer) -> Manifest:
     added = {"add": list(given.capabilities)} if given.capabilities else {}
     escalates = any(each.removeprefix("CAP_") == ESCALATING for each in given.capabilities)
     return {**made, "allowPrivilegeEscalation": escalates, "capabilities": {"drop": ["ALL"], **added}}
-
-
-def _digest(value: Manifest) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def daemon_of(pod: Pod) -> str:
