@@ -11,6 +11,7 @@ import pytest
 from pincompute.api.meta import ObjectMeta
 from pincompute.api.shards import DisruptionRequests, Origin, PinAppShard, RevisionStatus, ShardSpec, ShardStatus
 from pincompute.api.workloads import Ended, EndedContainer, UnreadyCause
+from pincompute.domain import report_bounds
 from pincompute.federation.workload import shard_report
 
 HUGE, LONG = 2**63 - 1, "x" * 300_000
@@ -37,7 +38,7 @@ COUNTS = [field for field, kind in msgspec.structs.asdict(ShardStatus()).items()
 
 
 @pytest.mark.parametrize("field", COUNTS)
-@pytest.mark.parametrize(("told", "believed"), [(-1, 0), (HUGE, shard_report.LARGEST_COUNT)])
+@pytest.mark.parametrize(("told", "believed"), [(-1, 0), (HUGE, report_bounds.LARGEST_COUNT)])
 def test_every_count_is_one_that_the_host_takes(field: str, told: int, believed: int) -> None:
     assert getattr(shard_report.bounded(shard(**{field: told})).status, field) == believed
 
@@ -52,5 +53,5 @@ def test_the_parts_are_bounded_as_the_whole_is() -> None:
     )
     status = shard_report.bounded(told).status
     assert len(msgspec.json.encode(status)) < 200_000, "the host takes texts of 32768 characters, and objects of 1.5 MB"
-    assert status.disruption_requests == DisruptionRequests(shard_report.LARGEST_COUNT, 0, shard_report.LARGEST_COUNT)
-    assert (status.revisions[0].ready, status.revisions[0].replicas) == (0, shard_report.LARGEST_COUNT)
+    assert status.disruption_requests == DisruptionRequests(report_bounds.LARGEST_COUNT, 0, shard_report.LARGEST_COUNT)
+    assert (status.revisions[0].ready, status.revisions[0].replicas) == (0, report_bounds.LARGEST_COUNT)

@@ -22,6 +22,7 @@ from pincompute.api.sidecars import (
     SidecarRollout,
     VersionStatus,
 )
+from pincompute.domain import report_bounds
 from pincompute.federation.sidecar import fleet_rollout, member_reports
 from pincompute.federation.sidecar.fleet_rollout import ALL, FleetMember
 
@@ -80,7 +81,7 @@ def test_what_cannot_be_is_not_believed(told: dict[str, Any], expected: dict[str
 
 def test_a_text_of_a_member_is_one_short_line() -> None:
     (found,) = believed(shard(pods=1, versions=(row(pods=1, failing=1, message="a\n\x1b[31mb" + "c" * 10**6),))).versions
-    assert (found.message[:9], len(found.message)) == ("a  [31mbc", member_reports.LONGEST_MESSAGE)
+    assert (found.message[:9], len(found.message)) == ("a  [31mbc", report_bounds.LONGEST_LINE)
 
 
 def test_a_member_has_no_more_versions_than_its_pods_and_a_few() -> None:

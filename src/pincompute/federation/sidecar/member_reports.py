@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from pincompute.api.sidecars import MOST_USERS, PinSidecarShard, PinSidecarShardStatus, VersionStatus
+from pincompute.domain.report_bounds import LARGEST_COUNT, line, within
 
 SURGE = 2  # pods of a workload while it updates, for each replica
 MOST_VERSIONS = 16  # that pods of one member have at a time
-LONGEST_MESSAGE = 300
-LARGEST_COUNT = 1_000_000_000
 
 
 def plausible(shard: PinSidecarShard, placed: int, exists: Callable[[str], bool], before: int = 0) -> PinSidecarShard:
@@ -25,12 +24,12 @@ def plausible(shard: PinSidecarShard, placed: int, exists: Callable[[str], bool]
     `before`: the pods that were believed last.
     """
     told = shard.status
-    pods = _within(told.pods, max(SURGE * placed, before))
+    pods = within(told.pods, max(SURGE * placed, before))
     status = PinSidecarShardStatus(
-        observed_generation=_within(told.observed_generation, shard.metadata.generation),
+        observed_generation=within(told.observed_generation, shard.metadata.generation),
         pods=pods,
-        asked=_within(told.asked, pods),
-        skipped=_within(told.skipped, pods),
+        asked=within(told.asked, pods),
+        skipped=within(told.skipped, pods),
         versions=_rows(told.versions, pods),
         users=tuple(user for user in told.users[:MOST_USERS] if exists(user)),
     )
@@ -56,26 +55,17 @@ def _rows(told: Iterable[VersionStatus], pods: int) -> tuple[VersionStatus, ...]
 
 
 def _row(told: VersionStatus, most: int, all_pods: int) -> VersionStatus:
-    pods = _within(told.pods, most)
-    unplaced = _within(told.unplaced, pods)
-    awaiting_image = _within(told.awaiting_image, all_pods - pods)
+    pods = within(told.pods, most)
+    unplaced = within(told.unplaced, pods)
+    awaiting_image = within(told.awaiting_image, all_pods - pods)
     return VersionStatus(
         revision=told.revision,
         pods=pods,
-        ready=_within(told.ready, pods - unplaced),
+        ready=within(told.ready, pods - unplaced),
         unplaced=unplaced,
         awaiting_image=awaiting_image,
-        pulling=_within(told.pulling, awaiting_image),
-        failing=_within(told.failing, pods + awaiting_image),
-        restarts=_within(told.restarts, LARGEST_COUNT),
-        message=_line(told.message),
+        pulling=within(told.pulling, awaiting_image),
+        failing=within(told.failing, pods + awaiting_image),
+        restarts=within(told.restarts, LARGEST_COUNT),
+        message=line(told.message),
     )
-
-
-def _within(count: int, most: int) -> int:
-    return max(0, min(count, most))
-
-
-def _line(text: str) -> str:
-    """Returns one line of bounded length; the text comes from a member, whose programs write some of it."""
-    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_MESSAGE])

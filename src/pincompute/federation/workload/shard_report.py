@@ -11,8 +11,8 @@ import msgspec
 from pincompute.api.identity_memo import remembered
 from pincompute.api.shards import DisruptionRequests, RevisionStatus, Shard, ShardStatus
 from pincompute.api.workloads import Ended, EndedContainer, UnreadyCause
+from pincompute.domain.report_bounds import LARGEST_COUNT, within
 
-LARGEST_COUNT = 1_000_000_000
 LONGEST_MESSAGE = 2048
 LONGEST_TERMINATION_MESSAGE = 1024
 LONGEST_WORD = 128
@@ -89,4 +89,4 @@ def _container(told: EndedContainer) -> EndedContainer:
 
 
 def _count(told: int) -> int:
-    return max(0, min(told, LARGEST_COUNT))
+    return within(told, LARGEST_COUNT)
