@@ -14,7 +14,7 @@ from gateway.served_gateway import WITHIN, Running
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.api.sidecars import PINSIDECARS
-from pincompute.gateway.workloads import sidecar_handlers
+from pincompute.gateway.workloads import platform_programs
 
 METER = "/v1/admin/sidecars/meter"
 DAY = 86_400.0
@@ -81,13 +81,13 @@ async def test_an_image_stays_while_a_sidecar_is_written(
     """The digest was resolved, and then the image was deleted: the fleet would have got what nobody can pull."""
     gateway, registry = served
     registry.push("shop/meter", "1", ("own", 10))
-    answers, create = list[tuple[int, Any]](), sidecar_handlers.write_requests.create
+    answers, create = list[tuple[int, Any]](), platform_programs.write_requests.create
 
     async def slow(*given: Any) -> Any:
         answers.append(await remove(gateway))
         return await create(*given)
 
-    monkeypatch.setattr(sidecar_handlers.write_requests, "create", slow)
+    monkeypatch.setattr(platform_programs.write_requests, "create", slow)
     assert (await put(gateway, ":1"))[0] == 200
     ((status, refused),) = answers
     assert (status, "used by a deploy that is under way" in refused["detail"]) == (409, True)

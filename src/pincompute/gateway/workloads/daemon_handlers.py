@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,20 +10,17 @@ from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from pincompute.api import daemons, object_validation
-from pincompute.api.daemons import PINDAEMONS, DaemonContainer, DaemonVersion, PinDaemon, PinDaemonSpec
-from pincompute.api.labels import FLEET_FINALIZER, HOST, MANAGED_BY, PINCOMPUTE
-from pincompute.api.meta import Key, Manifest, Struct, doc
+from pincompute.api import daemons
+from pincompute.api.daemons import PINDAEMONS, DaemonVersion, PinDaemon, PinDaemonSpec
+from pincompute.api.meta import Struct, doc
 from pincompute.api.sidecars import PINSIDECARS
-from pincompute.domain import program_rollout
-from pincompute.gateway import NAME, problems
+from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
-from pincompute.gateway.images.image_digests import ImageDigests, ImageQuestion
-from pincompute.gateway.model import codecs
+from pincompute.gateway.images.image_digests import ImageDigests
 from pincompute.gateway.problems import FieldError
+from pincompute.gateway.workloads import platform_programs
 from pincompute.gateway.workloads.responses import DryRun
-from pincompute.kube import api_errors, write_requests
 
 _PATH = "/v1/admin/daemons"
 _ONE = _PATH + "/{name:str}"
@@ -95,7 +91,7 @@ async def list_daemons(reads: NamedDependency[CacheReads]) -> DaemonPage:
 @get(_ONE, **_does("get", "getDaemon"))
 async def get_daemon(name: FromPath[str], reads: NamedDependency[CacheReads]) -> Daemon:
     """One daemon, and which nodes have which version of it."""
-    return describe(_existing(reads, name))
+    return describe(platform_programs.existing(reads, PINDAEMONS, name))
 
 
 @put(_ONE, **_does("update", "putDaemon"))
@@ -107,26 +103,19 @@ async def put_daemon(
 ) -> Daemon:
     """Create a daemon, or replace what is written of it. Another version reaches the nodes zone by zone."""
     _refuse_missing_sidecar(reads, data)
-    present = reads.get(PINDAEMONS, "", name)
-    after, before = _spec(data.container), _spec(present.spec.container) if present is not None else None
-    async with digests.kept(ImageQuestion(after, before, locate=_located)) as images:
-        image: str = images.pinned(after, before, whole=True)["template"]["spec"]["containers"][0]["image"]
-        wanted = msgspec.structs.replace(data, container=msgspec.structs.replace(data.container, image=image))
-        return describe(await _write(reads, name, lambda _present: wanted))
+    return describe(await platform_programs.put(reads, digests, PINDAEMONS, name, data))
 
 
 @post(f"{_ONE}/pause", **_does("pause", "pauseDaemon"), status_code=200)
 async def pause_daemon(name: FromPath[str], reads: NamedDependency[CacheReads]) -> Daemon:
     """Nodes keep the version that they have, until it is resumed."""
-    _existing(reads, name)
-    return describe(await _write(reads, name, lambda present: msgspec.structs.replace(present, paused=True)))
+    return describe(await platform_programs.pause(reads, PINDAEMONS, name, paused=True))
 
 
 @post(f"{_ONE}/resume", **_does("resume", "resumeDaemon"), status_code=200)
 async def resume_daemon(name: FromPath[str], reads: NamedDependency[CacheReads]) -> Daemon:
     """The rollout goes on."""
-    _existing(reads, name)
-    return describe(await _write(reads, name, lambda present: msgspec.structs.replace(present, paused=False)))
+    return describe(await platform_programs.pause(reads, PINDAEMONS, name, paused=False))
 
 
 @post(f"{_ONE}/rollback", **_does("rollback", "rollbackDaemon"), status_code=200)
@@ -137,11 +126,9 @@ async def rollback_daemon(
     digests: NamedDependency[ImageDigests],
 ) -> Daemon:
     """Write a version again that served before: by default, in the middle of a rollout the stable one, else the one before."""
-    found = _existing(reads, name)
+    found = platform_programs.existing(reads, PINDAEMONS, name)
     other = _former(found, data.revision)
-    asked = ImageQuestion(_spec(other.container), _spec(found.spec.container), whole=False, locate=_located)
-    async with digests.kept(asked):
-        made = await _write(reads, name, lambda present: _with_version(present, other))
+    made = await platform_programs.bring_back(reads, digests, PINDAEMONS, found, lambda present: _with_version(present, other))
     return describe(made)
 
 
@@ -150,19 +137,10 @@ async def delete_daemon(
     name: FromPath[str], reads: NamedDependency[CacheReads], call: NamedDependency[Call], dry_run: DryRun = False
 ) -> Daemon:
     """Delete a daemon: its copies end on every node."""
-    found = _existing(reads, name)
+    found = platform_programs.existing(reads, PINDAEMONS, name)
     if call.judged_only(dry_run):
         return describe(found)
-    cache, meta = reads.clusters.cache(HOST, PINDAEMONS), found.metadata
-    try:
-        left = await write_requests.delete(reads.clusters.client(HOST), PINDAEMONS, found.key, meta.uid)
-    except api_errors.NotFound:
-        left = None
-    if left is None:
-        cache.deleted(found.key, meta.uid)
-    else:
-        cache.written(left)
-    return describe(left or found)
+    return describe(await platform_programs.delete(reads, PINDAEMONS, found))
 
 
 def describe(daemon: PinDaemon) -> Daemon:
@@ -171,7 +149,7 @@ def describe(daemon: PinDaemon) -> Daemon:
     return Daemon(
         name=daemon.metadata.name,
         spec=daemon.spec,
-        state=_state(daemon),
+        state=platform_programs.state(daemon),
         revision=daemons.version(daemon.spec).revision,
         stable=stable.revision if stable is not None else "",
         stable_image=stable.container.image if stable is not None else "",
@@ -205,24 +183,6 @@ def _with_version(spec: PinDaemonSpec, version: DaemonVersion) -> PinDaemonSpec:
     )
 
 
-def _spec(container: DaemonContainer) -> Manifest:
-    """Returns a spec of the form that workloads have, with the image of the daemon alone."""
-    return {"template": {"spec": {"containers": [{"name": "daemon", "image": container.image}]}}}
-
-
-def _located(_field: str) -> str:
-    return "container.image"
-
-
-def _state(daemon: PinDaemon) -> str:
-    rollout = daemon.status.rollout
-    if daemon.deleting:
-        return "Deleting"
-    if rollout is None or daemon.status.observed_generation < daemon.metadata.generation:
-        return "Pending"
-    return program_rollout.word(rollout, paused=daemon.spec.paused)
-
-
 def _zones(daemon: PinDaemon, order: tuple[str, ...]) -> tuple[DaemonZone, ...]:
     made: dict[str, DaemonZone] = {}
     for row in daemon.status.members:
@@ -247,38 +207,6 @@ def _refuse_missing_sidecar(reads: CacheReads, wanted: PinDaemonSpec) -> None:
     known = ", ".join(sorted(each.metadata.name for each in reads.host(PINSIDECARS).list())[:10])
     remedy = f"name one of {known}" if known else "write it first, with pin admin sidecar apply"
     raise problems.invalid(FieldError("sharing.sidecar", remedy, f"sharing.sidecar: sidecar {name} does not exist: {remedy}"))
-
-
-def _existing(reads: CacheReads, name: str) -> PinDaemon:
-    found = reads.get(PINDAEMONS, "", name)
-    if found is None:
-        raise problems.not_found(f"daemon {name}")
-    return found
-
-
-async def _write(reads: CacheReads, name: str, change: Callable[[Any], PinDaemonSpec]) -> PinDaemon:
-    """Creates the daemon, or changes it as `change` says of its spec. Raises Problem."""
-    present = reads.get(PINDAEMONS, "", name)
-    if present is not None and present.deleting:
-        raise problems.conflict(f"daemon {name} is being deleted", "wait until it is gone, then write it again")
-    spec: Manifest = codecs.json_data(change(present.spec if present is not None else None))
-    body: Manifest = {
-        "apiVersion": PINDAEMONS.api_version,
-        "kind": PINDAEMONS.kind,
-        "metadata": {"name": name, "labels": {MANAGED_BY: PINCOMPUTE}, "finalizers": [FLEET_FINALIZER]},
-        "spec": spec,
-    }
-    found = object_validation.problems(body)
-    if found:
-        raise problems.invalid(*(FieldError(p.field.removeprefix("spec."), p.remedy, str(p)) for p in found))
-    client, cache = reads.clusters.client(HOST), reads.clusters.cache(HOST, PINDAEMONS)
-    if present is None:
-        made = await write_requests.create(client, PINDAEMONS, body, NAME)
-    else:
-        body["metadata"] |= {"uid": present.metadata.uid, "resourceVersion": present.metadata.resource_version}
-        made = await write_requests.update(client, PINDAEMONS, Key("", name), body, NAME)
-    cache.written(made)
-    return made
 
 
 ROUTES = (

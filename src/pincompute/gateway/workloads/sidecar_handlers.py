@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,19 +10,15 @@ from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from pincompute.api import object_validation, sidecars
-from pincompute.api.labels import FLEET_FINALIZER, HOST, MANAGED_BY, PINCOMPUTE
-from pincompute.api.meta import Key, Manifest, Struct, doc
-from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec, SidecarContainer
-from pincompute.domain import program_rollout
-from pincompute.gateway import NAME, problems
+from pincompute.api import sidecars
+from pincompute.api.meta import Struct, doc
+from pincompute.api.sidecars import PINSIDECARS, PinSidecar, PinSidecarSpec
+from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import BY_SIDECAR, CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
-from pincompute.gateway.images.image_digests import ImageDigests, ImageQuestion
-from pincompute.gateway.model import codecs
-from pincompute.gateway.problems import FieldError
+from pincompute.gateway.images.image_digests import ImageDigests
+from pincompute.gateway.workloads import platform_programs
 from pincompute.gateway.workloads.responses import DryRun
-from pincompute.kube import api_errors, write_requests
 
 _PATH = "/v1/admin/sidecars"
 _ONE = _PATH + "/{name:str}"
@@ -85,7 +80,7 @@ async def list_sidecars(reads: NamedDependency[CacheReads]) -> SidecarPage:
 @get(_ONE, **_does("get", "getSidecar"))
 async def get_sidecar(name: FromPath[str], reads: NamedDependency[CacheReads]) -> Sidecar:
     """One sidecar, and which pods have which version of it."""
-    return describe(_existing(reads, name))
+    return describe(platform_programs.existing(reads, PINSIDECARS, name))
 
 
 @put(_ONE, **_does("update", "putSidecar"))
@@ -97,26 +92,19 @@ async def put_sidecar(
 ) -> Sidecar:
     """Create a sidecar, or replace what is written of it. Another version reaches the pods step by step."""
     _refuse_left_out(reads, name, data)
-    present = reads.get(PINSIDECARS, "", name)
-    after, before = _spec(data.container), _spec(present.spec.container) if present is not None else None
-    async with digests.kept(ImageQuestion(after, before, locate=_located)) as images:
-        image: str = images.pinned(after, before, whole=True)["template"]["spec"]["containers"][0]["image"]
-        wanted = msgspec.structs.replace(data, container=msgspec.structs.replace(data.container, image=image))
-        return describe(await _write(reads, name, lambda _present: wanted))
+    return describe(await platform_programs.put(reads, digests, PINSIDECARS, name, data))
 
 
 @post(f"{_ONE}/pause", **_does("pause", "pauseSidecar"), status_code=200)
 async def pause_sidecar(name: FromPath[str], reads: NamedDependency[CacheReads]) -> Sidecar:
     """Pods keep the version that they have, until it is resumed."""
-    _existing(reads, name)
-    return describe(await _write(reads, name, lambda present: msgspec.structs.replace(present, paused=True)))
+    return describe(await platform_programs.pause(reads, PINSIDECARS, name, paused=True))
 
 
 @post(f"{_ONE}/resume", **_does("resume", "resumeSidecar"), status_code=200)
 async def resume_sidecar(name: FromPath[str], reads: NamedDependency[CacheReads]) -> Sidecar:
     """The rollout goes on."""
-    _existing(reads, name)
-    return describe(await _write(reads, name, lambda present: msgspec.structs.replace(present, paused=False)))
+    return describe(await platform_programs.pause(reads, PINSIDECARS, name, paused=False))
 
 
 @post(f"{_ONE}/rollback", **_does("rollback", "rollbackSidecar"), status_code=200)
@@ -124,14 +112,14 @@ async def rollback_sidecar(
     name: FromPath[str], reads: NamedDependency[CacheReads], digests: NamedDependency[ImageDigests]
 ) -> Sidecar:
     """Write the version again that served before: in the middle of a rollout the stable one, else the one before it."""
-    found = _existing(reads, name)
+    found = platform_programs.existing(reads, PINSIDECARS, name)
     stable, present = found.status.stable, sidecars.version(found.spec.container)  # the status may not have observed it yet
     other = stable if stable is not None and stable.revision != present.revision else found.status.former
     if other is None:
         raise problems.wrong_state(f"sidecar {name} has no version before the present one", "write the version you want")
-    asked = ImageQuestion(_spec(other.container), _spec(found.spec.container), whole=False, locate=_located)
-    async with digests.kept(asked):
-        made = await _write(reads, name, lambda present: msgspec.structs.replace(present, container=other.container))
+    made = await platform_programs.bring_back(
+        reads, digests, PINSIDECARS, found, lambda present: msgspec.structs.replace(present, container=other.container)
+    )
     return describe(made)
 
 
@@ -140,7 +128,7 @@ async def delete_sidecar(
     name: FromPath[str], reads: NamedDependency[CacheReads], call: NamedDependency[Call], dry_run: DryRun = False
 ) -> Sidecar:
     """Delete a sidecar that no workload has."""
-    found = _existing(reads, name)
+    found = platform_programs.existing(reads, PINSIDECARS, name)
     users = sorted({*_naming(reads, name), *found.status.users})
     if users:
         more = " and others" if len(users) > MOST_NAMED else ""
@@ -151,16 +139,7 @@ async def delete_sidecar(
         )
     if call.judged_only(dry_run):
         return describe(found)
-    cache, meta = reads.clusters.cache(HOST, PINSIDECARS), found.metadata
-    try:
-        left = await write_requests.delete(reads.clusters.client(HOST), PINSIDECARS, found.key, meta.uid)
-    except api_errors.NotFound:
-        left = None
-    if left is None:
-        cache.deleted(found.key, meta.uid)
-    else:
-        cache.written(left)
-    return describe(left or found)
+    return describe(await platform_programs.delete(reads, PINSIDECARS, found))
 
 
 def describe(sidecar: PinSidecar) -> Sidecar:
@@ -169,7 +148,7 @@ def describe(sidecar: PinSidecar) -> Sidecar:
     return Sidecar(
         name=sidecar.metadata.name,
         spec=sidecar.spec,
-        state=_state(sidecar),
+        state=platform_programs.state(sidecar),
         revision=sidecars.version(sidecar.spec.container).revision,
         stable=stable.revision if stable is not None else "",
         stable_image=stable.container.image if stable is not None else "",
@@ -183,24 +162,6 @@ def describe(sidecar: PinSidecar) -> Sidecar:
         users=status.users,
         message=status.message,
     )
-
-
-def _spec(container: SidecarContainer) -> Manifest:
-    """Returns a spec of the form that workloads have, with the image of the sidecar alone."""
-    return {"template": {"spec": {"containers": [{"name": "sidecar", "image": container.image}]}}}
-
-
-def _located(_field: str) -> str:
-    return "container.image"
-
-
-def _state(sidecar: PinSidecar) -> str:
-    rollout = sidecar.status.rollout
-    if sidecar.deleting:
-        return "Deleting"
-    if rollout is None or sidecar.status.observed_generation < sidecar.metadata.generation:
-        return "Pending"
-    return program_rollout.word(rollout, paused=sidecar.spec.paused)
 
 
 def _zones(sidecar: PinSidecar) -> tuple[SidecarZone, ...]:
@@ -229,39 +190,6 @@ def _refuse_left_out(reads: CacheReads, name: str, wanted: PinSidecarSpec) -> No
         more = " and others" if len(users) > MOST_NAMED else ""
         message = f"allowedProjects leaves out projects whose workloads name it: {', '.join(sorted(users)[:MOST_NAMED])}{more}"
         raise problems.wrong_state(message, "deploy these without it first, or add their projects to allowedProjects")
-
-
-def _existing(reads: CacheReads, name: str) -> PinSidecar:
-    found = reads.get(PINSIDECARS, "", name)
-    if found is None:
-        raise problems.not_found(f"sidecar {name}")
-    return found
-
-
-async def _write(reads: CacheReads, name: str, change: Callable[[Any], PinSidecarSpec]) -> PinSidecar:
-    """Creates the sidecar, or changes it as `change` says of its spec. Raises Problem."""
-    present = reads.get(PINSIDECARS, "", name)
-    if present is not None and present.deleting:
-        raise problems.conflict(f"sidecar {name} is being deleted", "wait until it is gone, then write it again")
-    wanted = change(present.spec if present is not None else None)
-    spec: Manifest = codecs.json_data(wanted)
-    body: Manifest = {
-        "apiVersion": PINSIDECARS.api_version,
-        "kind": PINSIDECARS.kind,
-        "metadata": {"name": name, "labels": {MANAGED_BY: PINCOMPUTE}, "finalizers": [FLEET_FINALIZER]},
-        "spec": spec,
-    }
-    found = object_validation.problems(body)
-    if found:
-        raise problems.invalid(*(FieldError(p.field.removeprefix("spec."), p.remedy, str(p)) for p in found))
-    client, cache = reads.clusters.client(HOST), reads.clusters.cache(HOST, PINSIDECARS)
-    if present is None:
-        made = await write_requests.create(client, PINSIDECARS, body, NAME)
-    else:
-        body["metadata"] |= {"uid": present.metadata.uid, "resourceVersion": present.metadata.resource_version}
-        made = await write_requests.update(client, PINSIDECARS, Key("", name), body, NAME)
-    cache.written(made)
-    return made
 
 
 ROUTES = (
