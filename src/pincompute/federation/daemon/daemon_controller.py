@@ -13,7 +13,7 @@ from datetime import datetime
 
 import msgspec
 
-from pincompute.api import conditions, labels, merge_patch
+from pincompute.api import conditions
 from pincompute.api.conditions import Condition
 from pincompute.api.daemons import (
     PINDAEMONS,
@@ -25,9 +25,9 @@ from pincompute.api.daemons import (
     PinDaemonShardSpec,
     PinDaemonStatus,
 )
-from pincompute.api.labels import FLEET_FINALIZER, HOST, PODS_FINALIZER
+from pincompute.api.labels import HOST, PODS_FINALIZER
 from pincompute.api.member_clusters import MEMBERCLUSTERS
-from pincompute.api.meta import Key, Manifest, Object
+from pincompute.api.meta import Key, Object
 from pincompute.api.shards import Origin
 from pincompute.api.sidecars import PINSIDECARS, VersionImage
 from pincompute.domain import daemon_reports, daemon_rollout, program_rollout
@@ -37,8 +37,6 @@ from pincompute.engine.plan import (
     Action,
     Confirm,
     Create,
-    Delete,
-    Patch,
     Plan,
     Ref,
     Replace,
@@ -49,10 +47,11 @@ from pincompute.engine.plan import (
 )
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
+from pincompute.federation.program.program_shards import ProgramShards
 from pincompute.kube.cache_views import Unknown, Views
 
 MOST_IMAGES = 32  # former images that a status names
-STRAY = "belongs to a deleted daemon of this name"
+SHARDS = ProgramShards("daemon", PINDAEMONS, PINDAEMONSHARDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,9 @@ class ObservedDaemon:
 
 def decide(seen: ObservedDaemon) -> Plan:
     if seen.daemon.deleting:
-        return _cleared(seen)
+        return SHARDS.cleared(seen.daemon, seen.members, seen.strays)
     progress = daemon_rollout.decide(seen.daemon, seen.members, seen.now, seen.blocked)
-    stray = tuple(_delete(name, shard, STRAY) for name, shard in seen.strays)
+    stray = SHARDS.strays_removed(seen.strays)
     taken = {name for name, _ in seen.strays}
     there = (member for member in seen.members if member.known and member.name not in taken)
     given = ((member, progress.assignments.get(member.name)) for member in there)
@@ -94,48 +93,13 @@ def _write(
     origin = Origin(uid=meta.uid, generation=meta.generation)
     proven = revision == stable.revision
     spec = PinDaemonShardSpec(origin=origin, version=assigned.version, max_unavailable=assigned.max_unavailable, proven=proven)
-    ref, body = Ref(member.name, PINDAEMONSHARDS, daemon.key), _manifest(daemon, spec)
+    ref, body = Ref(member.name, PINDAEMONSHARDS, daemon.key), SHARDS.manifest(meta.name, spec, (PODS_FINALIZER,))
     if present is None:
         return Create(ref, body, f"{member.name} needs daemon {meta.name}")
     if present.deleting or msgspec.structs.replace(spec, origin=present.spec.origin) == present.spec:
         return None
     count = daemon_rollout.nodes(assigned.max_unavailable)
     return update(ref, present.metadata, body, f"{count} of {member.name} may be without a ready copy for version {revision}")
-
-
-def _manifest(daemon: PinDaemon, spec: PinDaemonShardSpec) -> Manifest:
-    metadata = {
-        "name": daemon.metadata.name,
-        "labels": {labels.MANAGED_BY: labels.PINCOMPUTE},
-        "finalizers": [PODS_FINALIZER],
-    }
-    return {
-        "apiVersion": PINDAEMONSHARDS.api_version,
-        "kind": PINDAEMONSHARDS.kind,
-        "metadata": metadata,
-        "spec": merge_patch.to_json(spec),
-    }
-
-
-def _delete(member: str, shard: PinDaemonShard, why: str) -> Delete:
-    return Delete(Ref(member, PINDAEMONSHARDS, shard.key), shard.metadata.uid, why)
-
-
-def _cleared(seen: ObservedDaemon) -> Plan:
-    """Removes the daemon from all members, then lets it go. A member that does not answer is waited for."""
-    if FLEET_FINALIZER not in seen.daemon.metadata.finalizers:
-        return Plan(why="is being deleted")
-    left = [member for member in seen.members if member.shard is not None or not member.known]
-    there = [(m.name, m.shard) for m in left if m.known and m.shard is not None]
-    found = [(*each, "its daemon is deleted") for each in there] + [(*each, STRAY) for each in seen.strays]
-    deletes = tuple(_delete(name, shard, why) for name, shard, why in found if not shard.deleting)
-    if left or seen.strays:
-        names = sorted({*(member.name for member in left), *(name for name, _ in seen.strays)})
-        return plan(deletes, why=f"waits for {', '.join(names)}")
-    gone = tuple(Confirm(Ref(member.name, PINDAEMONSHARDS, seen.daemon.key), "") for member in seen.members)
-    meta = seen.daemon.metadata
-    body: Manifest = {"metadata": {"finalizers": [f for f in meta.finalizers if f != FLEET_FINALIZER]}}
-    return plan(gone, (Patch(seen.ref, body, meta.uid, meta.resource_version, "no member has it any more"),))
 
 
 def _report(seen: ObservedDaemon, progress: DaemonProgress) -> tuple[Action, ...]:

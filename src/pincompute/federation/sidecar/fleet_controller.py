@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-from pincompute.api import conditions, labels, merge_patch, sidecars
+from pincompute.api import conditions, sidecars
 from pincompute.api.conditions import Condition
 from pincompute.api.kinds import KINDS
-from pincompute.api.labels import FLEET_FINALIZER, HOST
+from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS
-from pincompute.api.meta import Key, Manifest, Object
+from pincompute.api.meta import Key, Object
 from pincompute.api.shards import Origin
 from pincompute.api.sidecars import (
     MOST_IMAGES,
@@ -41,8 +41,6 @@ from pincompute.engine.plan import (
     Action,
     Confirm,
     Create,
-    Delete,
-    Patch,
     Plan,
     Ref,
     Replace,
@@ -53,10 +51,12 @@ from pincompute.engine.plan import (
 )
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
+from pincompute.federation.program.program_shards import ProgramShards
 from pincompute.federation.sidecar import fleet_rollout, member_reports, sidecar_references
 from pincompute.federation.sidecar.fleet_rollout import ALL, FleetMember, FleetProgress, pods, pods_that
 from pincompute.kube.cache_views import Unknown, Views
 
+SHARDS = ProgramShards("sidecar", PINSIDECARS, PINSIDECARSHARDS)
 DOUBTED = 10.0  # seconds until a report that is not believed is judged again: the cache may lack what was placed there
 
 
@@ -93,9 +93,9 @@ class ObservedFleet:
 
 def decide(seen: ObservedFleet) -> Plan:
     if seen.ended:
-        return _cleared(seen)
+        return SHARDS.cleared(seen.sidecar, seen.members, seen.strays)
     progress = fleet_rollout.decide(seen.sidecar, seen.members, seen.now)
-    stray = tuple(_delete(name, shard, "belongs to a deleted sidecar of this name") for name, shard in seen.strays)
+    stray = SHARDS.strays_removed(seen.strays)
     taken = {name for name, _ in seen.strays}
     writes = tuple(w for m in seen.members if m.known and m.name not in taken and (w := _write(seen, m, progress)))
     meta = seen.sidecar.metadata
@@ -109,7 +109,7 @@ def decide(seen: ObservedFleet) -> Plan:
 def _write(seen: ObservedFleet, member: FleetMember, progress: FleetProgress) -> Create | Replace | None:
     spec = _spec(seen.sidecar, member, progress)
     ref = Ref(member.name, PINSIDECARSHARDS, seen.sidecar.key)
-    body = _manifest(seen.sidecar, spec)
+    body = SHARDS.manifest(seen.sidecar.metadata.name, spec)
     if member.shard is None:
         if seen.sidecar.deleting and not seen.users:
             return None
@@ -147,35 +147,6 @@ def _ends(shard: PinSidecarShard) -> bool:
 def _versions(progress: FleetProgress) -> tuple[SidecarVersion, ...]:
     found = {each.revision: each for each in (progress.stable, progress.target)}
     return tuple(found.values())
-
-
-def _manifest(sidecar: PinSidecar, spec: PinSidecarShardSpec) -> Manifest:
-    meta = {"name": sidecar.metadata.name, "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}}
-    return {
-        "apiVersion": PINSIDECARSHARDS.api_version,
-        "kind": PINSIDECARSHARDS.kind,
-        "metadata": meta,
-        "spec": merge_patch.to_json(spec),
-    }
-
-
-def _delete(member: str, shard: PinSidecarShard, why: str) -> Delete:
-    return Delete(Ref(member, PINSIDECARSHARDS, shard.key), shard.metadata.uid, why)
-
-
-def _cleared(seen: ObservedFleet) -> Plan:
-    """Removes the sidecar from all members, then lets it go. A member that does not answer is waited for."""
-    if FLEET_FINALIZER not in seen.sidecar.metadata.finalizers:
-        return Plan(why="is being deleted")
-    left = [member for member in seen.members if member.shard is not None or not member.known]
-    there = [(m.name, m.shard) for m in left if m.known and m.shard is not None and not m.shard.deleting]
-    deletes = tuple(_delete(name, shard, "its sidecar is deleted") for name, shard in there)
-    if left or seen.strays:
-        return plan(deletes, why=f"waits for {', '.join(member.name for member in left)}")
-    gone = tuple(Confirm(Ref(member.name, PINSIDECARSHARDS, seen.sidecar.key), "") for member in seen.members)
-    meta = seen.sidecar.metadata
-    body: Manifest = {"metadata": {"finalizers": [f for f in meta.finalizers if f != FLEET_FINALIZER]}}
-    return plan(gone, (Patch(seen.ref, body, meta.uid, meta.resource_version, "no member has it any more"),))
 
 
 def _report(seen: ObservedFleet, progress: FleetProgress) -> tuple[Action, ...]:

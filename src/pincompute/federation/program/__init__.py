@@ -1,0 +1,1 @@
+"""What sidecars and daemons, the programs of the platform, have in common."""
