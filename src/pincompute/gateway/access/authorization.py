@@ -107,9 +107,12 @@ class Authorizer:
         if refused is not None:
             return refused
         held = self.held_permissions(caller, project)
-        larger = self._roles.smallest(operation) if held.withheld and project else ""
-        decision = evaluate(held, operation, larger)
-        if decision.allowed or not self.groups_ended(caller):
+        decision = evaluate(held, operation)
+        if decision.allowed:
+            return decision
+        if held.withheld and project:
+            decision = evaluate(held, operation, self._roles.smallest(operation))
+        if not self.groups_ended(caller):
             return decision
         why = f"{decision.why}; no login has confirmed the groups of {caller.name} for {GROUPS_LIFETIME.days} days"
         return replace(decision, why=why, remedy=f"log in once as {caller.name}")
