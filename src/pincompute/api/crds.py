@@ -132,7 +132,7 @@ def _sidecar() -> Manifest:
     _attach(structural_schema.at(container, "shared"), *validation_rules.SHARED_ONCE)
     shared = structural_schema.at(container, "shared[]")
     _attach(structural_schema.at(shared, "name"), validation_rules.DNS_LABEL)
-    _attach(structural_schema.at(shared, "path"), validation_rules.FOLDER)
+    _attach(structural_schema.at(shared, "mountPath"), validation_rules.FOLDER)
     _attach(structural_schema.at(shared, "sizeLimit"), validation_rules.QUANTITY)
     _attach(structural_schema.at(root, "spec.update"), *validation_rules.FLEET_UPDATE)
     columns = (

@@ -31,7 +31,7 @@ class SharedVolume(Struct):
     """An empty folder in each pod that has the sidecar. Containers of the user that mount it share it with the sidecar."""
 
     name: Annotated[str, doc("What it is called; containers mount it as platform-SIDECAR-NAME.", minLength=1, maxLength=15)]
-    path: Annotated[str, doc("Where the sidecar sees it.", minLength=1, maxLength=253)]
+    mount_path: Annotated[str, doc("Where the sidecar sees it.", minLength=1, maxLength=253)]
     size_limit: Annotated[int | str, doc("A pod that puts more into it is replaced.", maxLength=64)] = "16Mi"
     memory: Annotated[bool, doc("It is kept in memory.")] = False
 

@@ -248,7 +248,7 @@ SHARED_ONCE = tuple(
         "change one, or remove it",
         lambda shared, field=field: len({each.get(field) for each in shared}) == len(shared),
     )
-    for field in ("name", "path")
+    for field in ("name", "mountPath")
 )
 
 PRIVATE_RANGES = (

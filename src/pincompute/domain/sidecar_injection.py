@@ -113,7 +113,7 @@ def container(sidecar: str, version: SidecarVersion) -> Manifest:
         "args": list(given.args),
         "env": env,
         "readinessProbe": _probe(version),
-        "volumeMounts": [{"name": sidecars.volume_name(sidecar, s.name), "mountPath": s.path} for s in given.shared],
+        "volumeMounts": [{"name": sidecars.volume_name(sidecar, s.name), "mountPath": s.mount_path} for s in given.shared],
         "securityContext": {"runAsUser": given.run_as_user} if given.run_as_user is not None else {},
     }
     return {

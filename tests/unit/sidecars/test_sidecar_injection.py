@@ -113,7 +113,9 @@ def test_a_sidecar_starts_before_everything_of_the_user_and_passes_pod_security(
 
 def test_a_shared_folder_is_a_volume_that_containers_of_the_user_can_mount() -> None:
     """M-108, M-109."""
-    version = sidecars.version(SidecarContainer(image="i", shared=(SharedVolume(name="socket", path="/run/m", memory=True),)))
+    version = sidecars.version(
+        SidecarContainer(image="i", shared=(SharedVolume(name="socket", mount_path="/run/m", memory=True),))
+    )
     made = sidecar_injection.inject(SPEC, {"metrics": version})
     assert made["volumes"] == [{"name": "platform-metrics-socket", "emptyDir": {"sizeLimit": "16Mi", "medium": "Memory"}}]
     assert made["initContainers"][0]["volumeMounts"] == [{"name": "platform-metrics-socket", "mountPath": "/run/m"}]

@@ -1741,7 +1741,7 @@ class Session(Model):
 class SharedVolume(Model):
     name: str
     """What it is called; containers mount it as platform-SIDECAR-NAME."""
-    path: str
+    mount_path: str
     """Where the sidecar sees it."""
     size_limit: int | str = "16Mi"
     """A pod that puts more into it is replaced."""
