@@ -79,7 +79,7 @@ def greeting(region_home: Path, tmp_path_factory: pytest.TempPathFactory) -> str
 
 
 def _up(home: Path) -> str:
-    done = run(home, "region", "up")
+    done = run(home, "region", "up", "--no-daemons")  # the machine is busy enough
     folder = str(bundled_folders.folder("examples") / "hello" / "image")
     for version in ("1", "2"):
         run(home, "region", "image", "build", folder, "--tag", f"hello:{version}")

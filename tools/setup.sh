@@ -11,7 +11,8 @@ install_packages() {
     mkdir -p /etc/postgresql-common
     echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf # tests start their own; none runs otherwise
   fi
-  apt-get -qq update
+  [ -n "${updated:-}" ] || apt-get -qq update
+  updated=yes
   DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "$@" >/dev/null
 }
 
@@ -36,6 +37,8 @@ install_for_region() {
   command -v nsenter >/dev/null || packages+=(util-linux)
   [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
   install_packages "${packages[@]}"
+  # Images of daemons; a region runs without them.
+  command -v mmdebstrap >/dev/null || install_packages mmdebstrap || echo "mmdebstrap is not installed: nodes get no daemons"
 }
 
 make_environment() {

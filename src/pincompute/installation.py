@@ -72,7 +72,7 @@ def of(role: Role, kinds: Kinds = KINDS) -> list[Manifest]:
     return (
         [*manifests.host_manifests(kinds), *_host_rights(kinds)]
         if role == "host"
-        else [*manifests.member_manifests(kinds), *_member_rights(kinds)]
+        else [*manifests.member_manifests(kinds), *_member_rights(kinds), manifests.daemons_network()]
     )
 
 

@@ -742,6 +742,7 @@ _ON_NODE: dict[str, Any] = {
             {"container": {"volumes": [{"name": "tmp", "mountPath": "/tmp", "sizeLimit": "1Ti"}]}},
             "sizeLimit of a volume 1Gi",
         ),
+        (None, {"container": {"storage": "2Gi"}}, "storage and sizeLimit"),
         ({"container": {"memory": "2Gi"}}, {"paused": True}, ""),
         ({"container": {"memory": "2Gi"}}, {"container": {"cpu": 1}}, "memory 1Gi"),
         (None, {"tolerations": [{}]}, "spec.tolerations"),

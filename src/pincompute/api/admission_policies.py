@@ -220,7 +220,7 @@ def _daemon_policies() -> list[Manifest]:
 
 
 _DAEMON = "object.spec.container"
-_MOST_CPU, _MOST_MEMORY, _MOST_FOLDER = "1", "1Gi", "1Gi"
+_MOST_CPU, _MOST_MEMORY, _MOST_STORAGE = "1", "1Gi", "1Gi"
 
 
 def _at_most(amount: str, most: str) -> str:
@@ -237,10 +237,11 @@ _SMALL_DAEMONS: list[Manifest] = [  # a copy on every node takes from all projec
     {
         "expression": f"({_at_most(f'{_DAEMON}.?cpu.orValue(0)', _MOST_CPU)} && "
         f"{_at_most(f'{_DAEMON}.?memory.orValue(0)', _MOST_MEMORY)} && "
-        f"{_DAEMON}.?volumes.orValue([]).all(v, {_at_most('v.?sizeLimit.orValue(0)', _MOST_FOLDER)})) "
-        f"|| {_stays(*(f'spec.container.?{part}' for part in ('cpu', 'memory', 'volumes')))}",
-        "message": f"spec.container: cpu is at most {_MOST_CPU}, memory {_MOST_MEMORY}, and sizeLimit of a volume "
-        f"{_MOST_FOLDER}: ask for less, or write the daemon with kubectl in the host cluster",
+        f"{_at_most(f'{_DAEMON}.?storage.orValue(0)', _MOST_STORAGE)} && "
+        f"{_DAEMON}.?volumes.orValue([]).all(v, {_at_most('v.?sizeLimit.orValue(0)', _MOST_STORAGE)})) "
+        f"|| {_stays(*(f'spec.container.?{part}' for part in ('cpu', 'memory', 'storage', 'volumes')))}",
+        "message": f"spec.container: cpu is at most {_MOST_CPU}, memory {_MOST_MEMORY}, storage and sizeLimit of a volume "
+        f"{_MOST_STORAGE}: ask for less, or write the daemon with kubectl in the host cluster",
         "reason": "Forbidden",
     },
     {

@@ -163,6 +163,7 @@ def _daemon() -> Manifest:
     _attach(root, validation_rules.DAEMON_NAME)
     container = structural_schema.at(root, "spec.container")
     _set_program(container)
+    _attach(structural_schema.at(container, "storage"), validation_rules.QUANTITY)
     _attach(container, validation_rules.NODE_IMAGE)
     _attach(structural_schema.at(container, "ports"), validation_rules.DAEMON_PORTS)
     _attach(structural_schema.at(container, "ports[].name"), validation_rules.PORT_NAME)

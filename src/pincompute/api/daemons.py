@@ -104,6 +104,10 @@ class DaemonContainer(Struct):
     ports: Annotated[tuple[DaemonPort, ...], doc("Ports on which it listens.", maxItems=16)] = ()
     cpu: Annotated[int | str, doc("CPU that is set aside on each node.", maxLength=64)] = "20m"
     memory: Annotated[int | str, doc("Memory that is set aside on each node, and the most it may take.", maxLength=64)] = "32Mi"
+    storage: Annotated[
+        int | str,
+        doc("Most that it may write to the disk of the node beside its folders, its own output included.", maxLength=64),
+    ] = "64Mi"
     volumes: Annotated[tuple[DaemonVolume, ...], doc("Its folders.", maxItems=16)] = ()
     health: Annotated[DaemonHealth | None, doc("When a copy counts as ready; by default when it runs.")] = None
     security_context: Annotated[DaemonSecurity, doc("What it may do on its node.")] = DaemonSecurity()

@@ -68,6 +68,7 @@ BREAK_GLASS = "pincompute:break-glass"  # group of administrators who hold a sho
 OF_PLATFORM = "platform-"  # containers and volumes in pods whose names begin so are those of sidecars
 SYSTEM_NAMESPACE = "pincompute-system"
 DAEMONS_NAMESPACE = "pincompute-daemons"  # of the pods of PinDaemons in members
+SCRAPES_DAEMONS = f"{GROUP}/scrapes-daemons"  # on namespaces: pods there may reach the port `metrics` of daemons
 NODE_ACCESS = "pincompute-node-access"  # name of the ConfigMap there by which administrators give daemons access to nodes
 AUDIT_HEADS = "pincompute-audit-heads"  # name of the ConfigMap on the host that anchors the gateways' audit logs
 AUDIT_HEAD_BURST = 10_000  # records by which a head may always grow

@@ -67,6 +67,27 @@ def _daemons_namespace() -> Manifest:
     }
 
 
+def daemons_network() -> Manifest:
+    """Copies of daemons see what nobody else sees, so they reach nobody and answer scrapes alone. Policies add up: a daemon
+    that needs more gets another one from an administrator. Probes come from the node itself, which no policy stops.
+    """
+    scraping = {"namespaceSelector": {"matchLabels": {labels.SCRAPES_DAEMONS: "true"}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": labels.PINCOMPUTE,
+            "namespace": labels.DAEMONS_NAMESPACE,
+            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE},
+        },
+        "spec": {
+            "podSelector": {},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [scraping], "ports": [{"port": "metrics", "protocol": "TCP"}]}],
+        },
+    }
+
+
 def _audit_heads() -> Manifest:
     """Gateways add to it and may not create it. It is applied without data, so that an upgrade leaves the data alone."""
     metadata = {

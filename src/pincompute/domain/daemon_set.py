@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from pincompute.api import conditions, json_digest, labels, merge_patch
+from pincompute.api import conditions, json_digest, labels, merge_patch, quantity
 from pincompute.api.builtin import DAEMONSETS, ContainerStatus, DaemonSet, Node, Pod, Taint
 from pincompute.api.daemons import (
     PINDAEMONSHARDS,
@@ -21,6 +21,7 @@ from pincompute.api.daemons import (
     PinDaemonShardStatus,
 )
 from pincompute.api.meta import Key, Manifest
+from pincompute.api.quantity import Quantity
 from pincompute.domain import container_failure, shard_pods
 
 MIRROR = "kubernetes.io/config.mirror"  # annotation on pods that show what a node runs from a file of its own
@@ -97,12 +98,19 @@ def _container(name: str, container: DaemonContainer) -> Manifest:
         "ports": [_port(each.name, each.port, each.host_port, each.protocol) for each in container.ports],
         "resources": {
             "requests": {"cpu": container.cpu, "memory": container.memory},
-            "limits": {"memory": container.memory},
+            "limits": {"memory": container.memory, "ephemeral-storage": _storage(container)},
         },
         "volumeMounts": [_mount(each) for each in container.volumes],
         "securityContext": _security(container),
         **probe,
     }
+
+
+def _storage(container: DaemonContainer) -> str:
+    """Returns what a copy may write to its node's disk: Kubernetes counts empty folders too against the limits of a pod."""
+    folders = (each.size_limit for each in container.volumes if each.host_path is None)
+    total = sum(quantity.memory_bytes(each) for each in (container.storage, *folders))
+    return quantity.shortest(Quantity(total * quantity.UNIT))
 
 
 def _port(name: str, port: int, host_port: int | None, protocol: str) -> Manifest:

@@ -31,7 +31,10 @@ def up(
     keep_build_cache: KeepBuildCache = False,
     example: Annotated[bool, Parameter(help="run examples/hello and wait until it answers")] = True,
     new_encryption_key: Annotated[bool, Parameter(help="encrypt all Secrets with new keys", negative="")] = False,
-    daemons: Annotated[bool, Parameter(help="a metrics agent and a log shipper on every node", negative="")] = False,
+    daemons: Annotated[
+        bool | None,
+        Parameter(help="a metrics agent and a log shipper on every node; default: unchanged, a new region has them"),
+    ] = None,
 ) -> None:
     """Bring the region up, or back up, or repair it; doing it twice is harmless."""
     from pincompute.api.kinds import KINDS

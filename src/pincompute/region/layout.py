@@ -36,7 +36,7 @@ class RegionSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What the region should be; kept in the home as `region.json`.
 
     `real_nodes` is false where root or cgroups are missing: then only simulated nodes run. Every cluster encrypts its Secrets
-    with its key number `encryption_key`.
+    with its key number `encryption_key`. `daemons`: `up` brings the metrics agent and the log shipper to the nodes.
     """
 
     slot: int
@@ -44,6 +44,7 @@ class RegionSpec(msgspec.Struct, frozen=True, kw_only=True):
     real_nodes: bool = True
     simulated_nodes: int = 0
     encryption_key: int = 0
+    daemons: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
+from pincompute_sdk.images.image_errors import ImageError
+from rich.markup import escape
 
 from pincompute.region import atomic_files, example_app, home, provisioning, region_programs, slot_claims
 from pincompute.region.build import binary_cache, go_toolchain
@@ -47,7 +49,7 @@ class RegionOptions:
     keep_build_cache: bool = False
     example: bool = True
     new_encryption_key: bool = False
-    daemons: bool = False
+    daemons: bool | None = None
 
 
 def up(place: Path, options: RegionOptions, progress: Progress) -> list[example_app.ZoneAnswer]:
@@ -193,16 +195,37 @@ async def _provision(
         async with asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(states.poll())
             region = RunningRegion(layout, programs, states, progress)
-            answers = await provisioning.provision(region, example=options.example, daemons=options.daemons)
+            answers = await provisioning.provision(region, example=options.example)
+            if layout.spec.daemons:
+                await _bring_daemons(region, asked=options.daemons is True)
             polling.cancel()
     except BaseExceptionGroup as group:
         raise _first(group) from group
     return answers
 
 
+async def _bring_daemons(region: RunningRegion, *, asked: bool) -> None:
+    """The region runs without them, so a machine that cannot make their images is an error only where the user asked. Without
+    package sources an attempt takes its time, so later starts do not repeat it.
+    """
+    try:
+        await provisioning.write_daemons(region)
+    except ImageError as error:
+        if asked:
+            raise
+        layout = region.layout
+        home.save(Layout(layout.home, msgspec.structs.replace(layout.spec, daemons=False)))
+        why = escape(". ".join(filter(None, (error.message, error.remedy))))  # without the output of a program that failed
+        region.progress.say(
+            f"[yellow]the nodes get no metrics agent and no log shipper: {why}; then `pincompute region up --daemons`[/yellow]"
+        )
+
+
 def _specify(place: Path, options: RegionOptions) -> Layout:
     """The layout of the region that is here, or of a new one; in both cases with the slot claimed."""
     known, claims = home.load(place), slot_claims.directory()
+    if options.daemons and not (known.spec.real_nodes if known else not doctor.real_nodes_obstacle()):
+        raise RegionError("--daemons: simulated nodes run nothing, and this region has no others; leave it out")
     home.create(place)
     if known is None:
         return _new(place, options, claims)
@@ -210,11 +233,12 @@ def _specify(place: Path, options: RegionOptions) -> Layout:
     obstacle = doctor.real_nodes_obstacle() if known.spec.real_nodes else ""
     if obstacle:
         raise RegionError(f"the region in {place} has real nodes, and they cannot run now: {obstacle}")
-    if options.simulated_nodes is None:
-        return known
-    return Layout(
-        place, msgspec.structs.replace(known.spec, simulated_nodes=_simulated(options.simulated_nodes, known.spec.real_nodes))
-    )
+    spec = known.spec
+    if options.daemons is not None:
+        spec = msgspec.structs.replace(spec, daemons=options.daemons)
+    if options.simulated_nodes is not None:
+        spec = msgspec.structs.replace(spec, simulated_nodes=_simulated(options.simulated_nodes, spec.real_nodes))
+    return Layout(place, spec)
 
 
 def _new(place: Path, options: RegionOptions, claims: Path) -> Layout:
@@ -225,6 +249,7 @@ def _new(place: Path, options: RegionOptions, claims: Path) -> Layout:
         members=members,
         real_nodes=real,
         simulated_nodes=_simulated(options.simulated_nodes or 0, real),
+        daemons=real and options.daemons is not False,
     )
     layout = Layout(place, spec)
     home.save(layout)
@@ -256,11 +281,8 @@ def _described(layout: Layout) -> str:
     members = ", ".join(f"{member.name} in zone {member.zone}" for member in layout.spec.members)
     obstacle = doctor.real_nodes_obstacle() if not layout.spec.real_nodes else ""
     simulated = f"; {layout.spec.simulated_nodes} simulated nodes each" if layout.spec.simulated_nodes else ""
-    only = (
-        f"; [yellow]simulated nodes only, because {obstacle or 'it was made that way'}[/yellow]"
-        if not layout.spec.real_nodes
-        else ""
-    )
+    why = f"simulated nodes only, because {obstacle or 'it was made that way'}; they run no program and no daemon"
+    only = f"; [yellow]{why}[/yellow]" if not layout.spec.real_nodes else ""
     return f"members {members}{simulated}{only}"
 
 

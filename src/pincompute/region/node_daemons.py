@@ -1,11 +1,11 @@
-"""Describes the daemons that a region has on its nodes when the user asks for them: a metrics agent and a log shipper. No I/O.
+"""Describes the daemons that a region has on its real nodes: a metrics agent and a log shipper. No I/O.
 
 Both have access to files of their node, so only an administrator of the host cluster writes them.
 """
 
 from __future__ import annotations
 
-from pincompute.api import image_ownership, merge_patch
+from pincompute.api import image_ownership, merge_patch, node_access
 from pincompute.api.daemons import (
     PINDAEMONS,
     DaemonContainer,
@@ -18,7 +18,7 @@ from pincompute.api.daemons import (
     PinDaemonSpec,
 )
 from pincompute.api.meta import Manifest
-from pincompute.region.images.daemon_images import LOG_SHIPPER, METRICS_AGENT, DaemonImage
+from pincompute.region.images.daemon_images import IMAGES, LOG_SHIPPER, METRICS_AGENT, DaemonImage
 from pincompute.region.nodes import real_node
 
 EVERY_TAINT = (DaemonToleration(),)
@@ -28,10 +28,19 @@ MEMORY = "64Mi"  # twice what each takes at work
 
 def manifest(image: DaemonImage, digest: str, cgroup_root: str) -> Manifest:
     """Returns the PinDaemon of an image that the registry has under this digest."""
-    reference = f"{image_ownership.REGISTRY}/{image.tag}@{digest}"
-    made = {METRICS_AGENT: metrics_agent(reference, cgroup_root), LOG_SHIPPER: log_shipper(reference)}[image]
+    made = _spec(image, f"{image_ownership.REGISTRY}/{image.tag}@{digest}", cgroup_root)
     kind = {"apiVersion": PINDAEMONS.api_version, "kind": PINDAEMONS.kind, "metadata": {"name": image.name}}
     return {**kind, "spec": merge_patch.to_json(made)}
+
+
+def grants(cgroup_root: str) -> Manifest:
+    """Returns the ConfigMap by which a member lets these daemons have the access to nodes that they need."""
+    specs = {image.name: _spec(image, f"{image_ownership.REGISTRY}/{image.tag}", cgroup_root) for image in IMAGES}
+    return node_access.grants({name: merge_patch.to_json(spec.container) for name, spec in specs.items()})
+
+
+def _spec(image: DaemonImage, reference: str, cgroup_root: str) -> PinDaemonSpec:
+    return {METRICS_AGENT: metrics_agent(reference, cgroup_root), LOG_SHIPPER: log_shipper(reference)}[image]
 
 
 def metrics_agent(image: str, cgroup_root: str) -> PinDaemonSpec:

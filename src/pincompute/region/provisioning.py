@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pincompute.api import node_access, priority_and_fairness
+from pincompute.api import priority_and_fairness
 from pincompute.api.labels import HOST
 from pincompute.kube.api_client import ApiClient
 from pincompute.region import example_app, gateway_programs, node_daemons, region_programs
@@ -37,6 +37,7 @@ from pincompute.region.region_error import RegionError
 
 PAUSE = Path(__file__).parent / "images" / "pause"
 PREPARING = 60.0  # seconds federation has to prepare a project
+GRANTS = f"{manifest_installer.FIELD_MANAGER}-daemons"  # manager of grants: definitions are applied without any
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class RunningRegion:
     progress: Progress
 
 
-async def provision(region: RunningRegion, *, example: bool, daemons: bool) -> list[example_app.ZoneAnswer]:
-    """Provision every cluster; with the example, wait until it answers; with the daemons, write them."""
+async def provision(region: RunningRegion, *, example: bool) -> list[example_app.ZoneAnswer]:
+    """Provision every cluster; with the example, wait until it answers."""
     async with asyncio.TaskGroup() as tasks:
         members = {member: tasks.create_task(provision_member(region, member)) for member in region.layout.spec.members}
         tasks.create_task(_provision_host(region, members, example=example))
@@ -61,8 +62,6 @@ async def provision(region: RunningRegion, *, example: bool, daemons: bool) -> l
         for member in region.layout.spec.members:
             tasks.create_task(_withdraw_former_rights(region, member))
     region.progress.say("definitions, members and images are in place")
-    if daemons:
-        await _write_daemons(region)
     if not example:
         return []
     return await _see_answers(region)
@@ -83,6 +82,8 @@ async def provision_member(region: RunningRegion, member: MemberSpec) -> None:
         await secret_encryption.encrypt_all(client, region.layout, member.name)
         await service_account_tokens.issue(client, region.layout, member.name)
         await simulated_nodes.provide(installer, member, region.layout.simulated_nodes(member))
+        if region.layout.spec.daemons:
+            await Installer(client, GRANTS).apply(node_daemons.grants(real_node.cgroup_root(region.layout)))
 
 
 async def register(layout: Layout, member: MemberSpec, host: Installer) -> None:
@@ -151,23 +152,17 @@ async def _push_images(region: RunningRegion) -> None:
             await asyncio.to_thread(platform_images.build, folder, tag, registry)
 
 
-async def _write_daemons(region: RunningRegion) -> None:
-    """Makes the images of the daemons and writes the daemons; federation brings them to the nodes."""
-    if not region.layout.spec.real_nodes:
-        raise RegionError("--daemons: simulated nodes run nothing, and this region has no others; leave it out")
+async def write_daemons(region: RunningRegion) -> None:
+    """Writes the daemons, with images of this installation; federation brings them to the nodes. Raises ImageError."""
+    say = region.progress.say
     with administrator_registry.connect(region.layout) as registry:
-        built = {image: await asyncio.to_thread(daemon_images.build, image, registry) for image in daemon_images.IMAGES}
+        made = {image: await asyncio.to_thread(daemon_images.ensure, image, registry, say) for image in daemon_images.IMAGES}
     root = real_node.cgroup_root(region.layout)
-    wanted = [node_daemons.manifest(image, found.digest, root) for image, found in built.items()]
-    granted = node_access.grants({each["metadata"]["name"]: each["spec"]["container"] for each in wanted})
-    for member in region.layout.spec.members:
-        async with manifest_installer.client(region.layout.kubeconfig, member.name) as client:
-            await Installer(client).apply(granted)
     async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
-        for each in wanted:
-            await Installer(client).apply(each)
-    names = " and ".join(image.name for image in built)
-    region.progress.say(f"{names} come to every node; `pin admin daemon list` shows how far they are")
+        for image, found in made.items():
+            await Installer(client).apply(node_daemons.manifest(image, found.digest, root))
+    names = " and ".join(image.name for image in made)
+    say(f"{names} come to every node; `pin admin daemon list` shows how far they are")
 
 
 async def _see_answers(region: RunningRegion) -> list[example_app.ZoneAnswer]:

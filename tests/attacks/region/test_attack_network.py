@@ -26,7 +26,10 @@ from live_region import Placed, Region
 from story_manifests import PORT, web
 from story_projects import make_project
 
+from pincompute.api import labels
+from pincompute.api.builtin import NAMESPACES, PODS
 from pincompute.api.labels import APP
+from pincompute.api.meta import Manifest
 from pincompute.api.projects import PROJECTS
 from pincompute.region.layout import Layout
 from pincompute.region.network_policy.nft_script import OPEN_CONNECTIONS
@@ -36,6 +39,7 @@ T = TypeVar("T")
 
 PATIENCE = 1.5  # seconds for a connection: every one that is allowed is made in a few milliseconds
 STRANGER = 54_321  # an account of the machine
+STRANGERS = "strangers"  # a namespace of no project
 FLOOD = 5_000  # packets, each of a connection of its own
 CLONE_NEWNET = 0x40000000
 CONNECT = """
@@ -280,6 +284,65 @@ def test_an_administrator_opens_the_api_server_to_one_app(attacked: Attacked):
     attacked.region.eventually("the API server is open", lambda: reached(attacked, api) == set(api), 20.0)
     member.request("DELETE", f"{path}/kubernetes-api")
     attacked.region.eventually("the API server is closed", lambda: reached(attacked, api) == set(), 20.0)
+
+
+@pytest.fixture
+def daemon_and_stranger(attacked: Attacked) -> Iterator[tuple[Placed, Placed]]:
+    """A pod where daemons run, and one in a namespace of no project, which no policy closes; both in member a1."""
+    member = attacked.region.members["a1"]
+    namespaces = (labels.DAEMONS_NAMESPACE, STRANGERS)
+    member.request("POST", NAMESPACES.path(), as_json({"metadata": {"name": STRANGERS}}), "application/json")
+    container = {
+        "name": "answers",
+        "image": "registry.internal/hello:1",
+        "args": [str(PORT)],
+        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        "ports": [{"name": "metrics", "containerPort": PORT}],
+    }
+    pod = {"metadata": {"name": "answers"}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 1}}
+    for namespace in namespaces:
+        member.request("POST", PODS.path(namespace), as_json(pod), "application/json")
+
+    def running(namespace: str) -> Placed | None:
+        found = member.get(PODS, namespace, "answers")
+        assert found is not None
+        placed = Placed("a1", found)
+        return placed if placed.ready and connects(address_of(placed), PORT) else None
+
+    daemon, stranger = (
+        attacked.region.eventually(f"the pod in {each} answers", lambda each=each: running(each)) for each in namespaces
+    )
+    yield daemon, stranger
+    for namespace in namespaces:
+        member.delete(PODS, namespace, "answers")
+    member.delete(NAMESPACES, "", STRANGERS)
+
+
+def test_a_daemon_answers_scrapers_alone_and_reaches_nobody(
+    attacked: Attacked, daemon_and_stranger: tuple[Placed, Placed]
+) -> None:
+    """As docs/security.md says: an administrator labels the namespace of those that may scrape."""
+    region, layout, (daemon, stranger) = attacked.region, attacked.region.layout, daemon_and_stranger
+    member, scrapes = region.members["a1"], (address_of(daemon), PORT)
+    assert reached(attacked, {"the daemon": scrapes}) == set(), "no pod of a project reaches it"
+    process = process_of(layout, stranger)
+    assert not inside(process, lambda: connects(*scrapes))
+
+    inside_daemon = process_of(layout, daemon)
+    for target in ((address_of(stranger), PORT), (layout.address, layout.ports(1).apiserver), service_of_api(layout)):
+        assert not inside(inside_daemon, lambda target=target: connects(*target)), target
+
+    member.change(NAMESPACES, "", STRANGERS, {"metadata": {"labels": {labels.SCRAPES_DAEMONS: "true"}}})
+    region.eventually("a scraper reaches the daemon", lambda: inside(process, lambda: connects(*scrapes)), 20.0)
+    assert not inside(inside_daemon, lambda: connects(address_of(stranger), PORT)), "it is open in one direction only"
+
+
+def service_of_api(layout: Layout) -> tuple[str, int]:
+    return service_address(layout, 1), 443
+
+
+def as_json(manifest: Manifest) -> bytes:
+    return json.dumps(manifest).encode()
 
 
 def test_policies_stay_in_force_without_their_enforcer(attacked: Attacked):

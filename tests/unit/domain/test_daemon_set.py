@@ -72,6 +72,23 @@ def test_a_copy_may_do(name: str) -> None:
     assert {field: container["securityContext"].get(field) for field in wanted} == wanted
 
 
+@pytest.mark.parametrize(
+    ("container", "limit"),
+    [
+        ({}, "64Mi"),
+        ({"storage": "1Gi"}, "1Gi"),
+        (
+            {"volumes": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "more", "mountPath": "/more", "sizeLimit": 1 << 20}]},
+            "81Mi",
+        ),
+        ({"volumes": [{"name": "logs", "mountPath": "/logs", "hostPath": {"path": "/var/log"}}]}, "64Mi"),
+    ],
+)
+def test_a_copy_writes_no_more_to_its_node_than_its_output_and_its_folders(container: Manifest, limit: str) -> None:
+    made = daemon_set.render(shard(**container))["spec"]["template"]["spec"]["containers"][0]
+    assert made["resources"]["limits"]["ephemeral-storage"] == limit
+
+
 def test_an_update_takes_as_many_nodes_as_the_shard_allows_and_else_leaves_all() -> None:
     assert daemon_set.render(shard(2))["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 2
     assert daemon_set.render(shard(0))["spec"]["updateStrategy"] == {"type": "OnDelete"}

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pincompute.api import merge_patch, node_access
 from pincompute.api.daemons import PINDAEMONS, PinDaemonSpec
 from pincompute.daemons.log_shipper import __main__ as log_shipper
 from pincompute.daemons.metrics_agent import __main__ as metrics_agent
@@ -69,3 +70,12 @@ def test_daemons_have_no_more_rights_than_they_need():
             False,
         )
         assert security.read_only_root_filesystem
+
+
+def test_members_grant_the_daemons_what_they_need_and_no_more():
+    granted = {name: set(words.split()) for name, words in node_daemons.grants("/pincompute-pc0")["data"].items()}
+    needed = {
+        image.name: set(node_access.words(merge_patch.to_json(spec(image).container))) for image in (METRICS_AGENT, LOG_SHIPPER)
+    }
+    assert granted == needed
+    assert all(f"registry.internal/pincompute/{name}" in words for name, words in granted.items())

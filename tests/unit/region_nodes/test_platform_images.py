@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pincompute_sdk.images import registry_connection
+from pincompute_sdk.images.build import apt_sources, base_image
 from pincompute_sdk.images.image_errors import ImageError
+from pincompute_sdk.images.image_manifest import MANIFEST, ManifestBytes
+from pincompute_sdk.images.image_name import ImageName
+from pincompute_sdk.images.oci_layout import LayoutImage
+from pincompute_sdk.images.registry_client import RegistryClient
 
 from pincompute.region.cluster import certificates
 from pincompute.region.images import administrator_registry, platform_images
@@ -37,3 +43,115 @@ def test_registry_that_does_not_answer_is_named_with_what_to_do(tmp_path: Path, 
     with administrator_registry.connect(layout) as registry, pytest.raises(ImageError, match="cannot be reached") as refused:
         platform_images.build(tmp_path, "hello:1", registry)
     assert "that the region is up" in refused.value.remedy
+
+
+class MemoryRegistry:
+    """Tags and manifests of a registry; it counts what is pushed."""
+
+    def __init__(self) -> None:
+        self.tags: dict[str, str] = {}
+        self.manifests: dict[str, ManifestBytes] = {}
+        self.pushed = 0
+
+    def digest(self, name: ImageName) -> str:
+        return self.tags.get(str(name), "")
+
+    def manifest(self, name: ImageName) -> ManifestBytes:
+        return self.manifests[name.digest]
+
+    def put_manifest(self, name: ImageName, manifest: ManifestBytes) -> str:
+        self.manifests[manifest.digest] = manifest
+        self.tags[str(name)] = manifest.digest
+        return manifest.digest
+
+    def push(self, image: LayoutImage, name: ImageName) -> str:
+        self.pushed += 1
+        return self.put_manifest(name, ManifestBytes(image.manifest.content, MANIFEST))
+
+
+BASE = """
+output=""
+for word in "$@"; do case "$word" in /*.tar) output="$word";; esac; done
+echo made >>{folder}/made
+mkdir -p {folder}/root && cp {folder}/made {folder}/root/ && tar -C {folder}/root -cf "$output" .
+"""
+
+
+@pytest.fixture
+def debian(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """A machine where mmdebstrap makes another base each time. The versions that apt knows of its packages are returned."""
+    versions = ["python3 (1)"]
+    monkeypatch.setenv("PINCOMPUTE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(apt_sources, "lines", list[str])
+    monkeypatch.setattr(apt_sources, "transport", list[str])
+    monkeypatch.setattr(apt_sources, "versions", lambda _packages: list(versions))
+    for tool, text in {"mmdebstrap": BASE.format(folder=tmp_path), "apt-get": "exit 0"}.items():
+        (tmp_path / tool).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return versions
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "image.yaml").write_text("base: python\nentrypoint: [/app]\nfiles: [{from: app, to: /app}]\n")
+    (folder / "app").write_text("1")
+    return folder
+
+
+def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, apt and mmdebstrap fail whoever asks them."""
+
+    def fail(*_: object) -> list[str]:
+        raise AssertionError("apt was asked")
+
+    monkeypatch.setattr(apt_sources, "versions", fail)
+    monkeypatch.setenv("PATH", "/nowhere")
+
+
+def test_an_image_that_the_registry_has_is_found_without_apt(
+    debian: list[str], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = MemoryRegistry()
+    registry = cast("RegistryClient", memory)
+    said: list[str] = []
+    first = platform_images.ensure(source, "logs:1", registry, said.append)
+    assert (first.built, memory.pushed, len(said)) == (True, 1, 1)
+    unasked(monkeypatch)
+    again = platform_images.ensure(source, "logs:1", registry, said.append)
+    assert again == platform_images.BuiltImage(first.reference, first.digest, built=False)
+    (source / "app").write_text("2")
+    other = platform_images.ensure(source, "logs:1", registry, said.append)
+    assert (other.built, other.digest == first.digest, len(said)) == (True, False, 1), "another code, on the base that is kept"
+
+
+def test_another_registry_gets_the_image_on_the_base_that_this_machine_keeps(
+    debian: list[str], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    first = platform_images.ensure(source, "logs:1", cast("RegistryClient", MemoryRegistry()), said.append)
+    unasked(monkeypatch)
+    second = platform_images.ensure(source, "logs:1", cast("RegistryClient", MemoryRegistry()), said.append)
+    assert (second.digest, second.built, len(said)) == (first.digest, True, 1)
+
+
+def test_a_build_takes_newer_packages_and_what_it_makes_is_found_from_then_on(debian: list[str], source: Path) -> None:
+    registry = cast("RegistryClient", MemoryRegistry())
+    first = platform_images.ensure(source, "logs:1", registry, print)
+    debian[0] = "python3 (2)"
+    assert platform_images.ensure(source, "logs:1", registry, print).digest == first.digest
+    newer = platform_images.build(source, "logs:1", registry)
+    assert newer.digest != first.digest
+    assert platform_images.ensure(source, "logs:1", registry, print).digest == newer.digest
+
+
+def test_a_base_of_another_recipe_is_not_kept(debian: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert base_image.kept("python") is None
+    made = base_image.get("python")
+    kept = base_image.kept("python")
+    assert kept is not None
+    assert kept.layer == made.layer
+    monkeypatch.setattr(base_image, "FORMAT", "other")
+    assert base_image.kept("python") is None

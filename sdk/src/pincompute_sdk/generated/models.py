@@ -473,6 +473,8 @@ class DaemonContainer(Model):
     """CPU that is set aside on each node."""
     memory: int | str = "32Mi"
     """Memory that is set aside on each node, and the most it may take."""
+    storage: int | str = "64Mi"
+    """Most that it may write to the disk of the node beside its folders, its own output included."""
     volumes: tuple[DaemonVolume, ...] = ()
     """Its folders."""
     health: DaemonHealth | None = None

@@ -59,10 +59,11 @@ class _DiscoveredResources(msgspec.Struct, frozen=True):
 
 
 class Installer:
-    """Applies manifests to one cluster and remembers the kinds it serves."""
+    """Applies manifests to one cluster and remembers the kinds it serves. No `manager` removes what another applied."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, manager: str = FIELD_MANAGER) -> None:
         self._client = client
+        self._manager = manager
         self._served: dict[tuple[str, str], ServedResource] = {}
 
     async def apply_all(self, manifests: Iterable[Manifest]) -> None:
@@ -101,7 +102,7 @@ class Installer:
             await self.apply(manifest)
 
     async def apply(self, manifest: Manifest) -> None:
-        path, query = await self._path(manifest), {"fieldManager": FIELD_MANAGER, "force": "true"}
+        path, query = await self._path(manifest), {"fieldManager": self._manager, "force": "true"}
         if manifest["kind"] != DEFINITION:
             await self._write("PATCH", path, manifest, query)
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,15 @@ LOG_SHIPPER = DaemonImage("log-shipper", "log_shipper")
 IMAGES = (METRICS_AGENT, LOG_SHIPPER)
 
 
+def ensure(image: DaemonImage, registry: RegistryClient, say: Callable[[str], None]) -> BuiltImage:
+    """Makes the image and pushes it, unless the registry has one of this code. Raises ImageError."""
+    with tempfile.TemporaryDirectory() as folder:
+        fill(Path(folder), image)
+        return platform_images.ensure(Path(folder), image.tag, registry, say)
+
+
 def build(image: DaemonImage, registry: RegistryClient) -> BuiltImage:
-    """Makes the image and pushes it, unless the registry has it. Raises ImageError."""
+    """Makes the image on the newest packages and pushes it, unless the registry has it. Raises ImageError."""
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder), image)
         return platform_images.build(Path(folder), image.tag, registry)

@@ -2,12 +2,14 @@
 
 The SDK builds them, as it builds those of users. An image is known by its source: it is pushed under the tag
 `source-<hash of everything it is made from>` first, and the tag the caller asked for is pointed there. A second build of the
-same source therefore finds its result and does nothing.
+same source therefore finds its result and does nothing. An image on a base also has the tag `source-any-<hash>`, without the
+versions of the packages in the base: `ensure` finds it by this tag and asks nobody for versions.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,15 +33,19 @@ class BuiltImage:
 def build(directory: Path, tag: str, registry: RegistryClient) -> BuiltImage:
     """Make the image of `directory`, push it and point `tag` ("hello:1") to it. Raises ImageError."""
     name = parse_tag(tag)
-    image = RecipeImage(directory, image_recipe.configured(image_recipe.read(directory), name.tag))
-    source = name.tagged(f"source-{image.fingerprint()}")
-    digest, built = registry.digest(source), False
+    return _build(_image(directory, name), name, registry)
+
+
+def ensure(directory: Path, tag: str, registry: RegistryClient, say: Callable[[str], None]) -> BuiltImage:
+    """The image of this source that the registry has, whatever versions the packages in its base have by now. Without one, it
+    is built on the base that this machine keeps; only without that, a base is made, and `say` is told. Raises ImageError.
+    """
+    name = parse_tag(tag)
+    image = _image(directory, name)
+    digest = registry.digest(_any_base(image, name))
     if not digest:
-        digest, built = _push(image, source, registry), True
-    if registry.digest(name) != digest:
-        registry.put_manifest(name, registry.manifest(source))
-        built = True
-    return BuiltImage(name.reference, digest, built)
+        return _build(RecipeImage(directory, image.recipe, say=say, kept_base=True), name, registry)
+    return BuiltImage(name.reference, digest, _point(name, digest, registry))
 
 
 def parse_tag(tag: str) -> ImageName:
@@ -48,6 +54,33 @@ def parse_tag(tag: str) -> ImageName:
     if not name.tag or name.digest:
         raise ImageError(f"tag {tag!r} has no version", remedy="write a lower-case name and a version, such as hello:1")
     return name
+
+
+def _image(directory: Path, name: ImageName) -> RecipeImage:
+    return RecipeImage(directory, image_recipe.configured(image_recipe.read(directory), name.tag))
+
+
+def _any_base(image: RecipeImage, name: ImageName) -> ImageName:
+    return name.tagged(f"source-any-{image.source_hash()}")
+
+
+def _build(image: RecipeImage, name: ImageName, registry: RegistryClient) -> BuiltImage:
+    source = name.tagged(f"source-{image.fingerprint()}")
+    digest = registry.digest(source)
+    built = not digest
+    if built:
+        digest = _push(image, source, registry)
+    for each in (name, *((_any_base(image, name),) if image.recipe.base else ())):
+        built |= _point(each, digest, registry)
+    return BuiltImage(name.reference, digest, built)
+
+
+def _point(name: ImageName, digest: str, registry: RegistryClient) -> bool:
+    """Points a tag to the image; returns whether it pointed elsewhere."""
+    if registry.digest(name) == digest:
+        return False
+    registry.put_manifest(name, registry.manifest(ImageName(name.repository, digest=digest)))
+    return True
 
 
 def _push(image: RecipeImage, name: ImageName, registry: RegistryClient) -> str:

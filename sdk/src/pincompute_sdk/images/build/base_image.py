@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -27,10 +28,12 @@ from pincompute_sdk.images.oci_layout import OciLayout
 
 FORMAT = "1"  # part of every key; to be raised when the same packages must give another base
 PREFIX = "pincompute/"  # of the names by which a Dockerfile takes a base
+KEY = 16  # characters of a hash
 USER = 65532  # who runs in an image on a base
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TRANSPORT = "PINCOMPUTE_APT_TRANSPORT"  # variable with options of apt, which the hook of SETUP writes where apt reads them
 SETUP = f'umask 077; printf "%s" "${TRANSPORT}" >"$1/etc/apt/apt.conf.d/98pincompute"'
+_PATIENCE = ('Acquire::Retries "1"', 'Acquire::http::Timeout "20"', 'Acquire::https::Timeout "20"')  # by default minutes
 REMEDY = (
     "`apt-get update` shows whether the package sources of this machine can be reached; without root, install uidmap as well"
 )
@@ -44,12 +47,13 @@ class Package(msgspec.Struct, frozen=True):
 
 
 class _Stored(msgspec.Struct, frozen=True):
-    """What lies beside a base's layer in the cache."""
+    """What lies beside a base's layer in the cache. `recipe` is that of the version which made it."""
 
     digest: str
     size: int
     content: str
     packages: tuple[Package, ...]
+    recipe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +107,7 @@ def environment(kind: BaseKind, more: Mapping[str, str] | None = None) -> list[s
 
 def get(name: str, *, refresh: bool = False, say: Callable[[str], None] = lambda _: None) -> BaseImage:
     """The base from the cache, or a new one. Raises ImageError where the machine cannot make one."""
-    kind = KINDS.get(name)
-    if kind is None:
-        raise ImageError(f"there is no base {name!r}", remedy=f"choose one of {', '.join(KINDS)}")
+    kind = _kind(name)
     place = cache_folder.path() / f"base-{name}-{_key(kind)}"
     if not refresh and (found := _stored(kind, place)) is not None:
         return found
@@ -126,7 +128,7 @@ def get(name: str, *, refresh: bool = False, say: Callable[[str], None] = lambda
         layer = layers.compress(archive, scratch / "layer.tar.gz")
         packages = _packages(archive)
         archive.unlink()
-        stored = _Stored(layer.descriptor.digest, layer.descriptor.size, layer.content, packages)
+        stored = _Stored(layer.descriptor.digest, layer.descriptor.size, layer.content, packages, recipe(name))
         (scratch / "base.json").write_bytes(msgspec.json.encode(stored))
         cache_folder.replace(scratch, place)
     made = _stored(kind, place)
@@ -135,13 +137,35 @@ def get(name: str, *, refresh: bool = False, say: Callable[[str], None] = lambda
     return replace(made, cached=False)
 
 
+def kept(name: str) -> BaseImage | None:
+    """The base that was made or used last, whatever versions its packages have by now; None where the cache has none.
+
+    It asks neither apt nor the network. Raises ImageError for a name that no base has.
+    """
+    kind, wanted = _kind(name), recipe(name)
+    places = cache_folder.path().glob(f"base-{name}-{'[0-9a-f]' * KEY}")
+    newest = sorted(places, key=cache_folder.last_use, reverse=True)
+    return next((found for place in newest if (found := _stored(kind, place, wanted)) is not None), None)
+
+
+def recipe(name: str) -> str:
+    """Hash of all that makes a base but the versions of its packages. Raises ImageError for a name that no base has."""
+    return _hash(_facts(_kind(name)))
+
+
+def _kind(name: str) -> BaseKind:
+    if name not in KINDS:
+        raise ImageError(f"there is no base {name!r}", remedy=f"choose one of {', '.join(KINDS)}")
+    return KINDS[name]
+
+
 def command(kind: BaseKind, suite: str, archive: Path, *, from_input: bool) -> list[str]:
     """mmdebstrap's, whose arguments every user of the machine can read: sources and proxies, which may hold passwords, come by
     its input and its environment. The hooks are passed as text, because in a user namespace it may not read a file of the
     user's home.
     """
     stage = "extract" if kind.variant == "extract" else "customize"
-    options = ('Acquire::Languages "none"', 'APT::Install-Recommends "false"')
+    options = ('Acquire::Languages "none"', 'APT::Install-Recommends "false"', *_PATIENCE)
     return [
         "mmdebstrap",
         f"--variant={kind.variant}",
@@ -162,13 +186,15 @@ def _hook(kind: BaseKind) -> str:
 
 def _key(kind: BaseKind) -> str:
     """Changes with the kind, its hook, and the version of any package in it that this machine's package lists know."""
-    facts = (
-        command(kind, apt_sources.suite(), Path(), from_input=False),
-        apt_sources.versions(kind.packages),
-        image_recipe.here(),
-        FORMAT,
-    )
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
+    return _hash((*_facts(kind), apt_sources.versions(kind.packages)))
+
+
+def _facts(kind: BaseKind) -> tuple[Any, ...]:
+    return command(kind, apt_sources.suite(), Path(), from_input=False), image_recipe.here(), FORMAT
+
+
+def _hash(facts: tuple[Any, ...]) -> str:
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:KEY]
 
 
 def _require_tools() -> None:
@@ -180,10 +206,13 @@ def _require_tools() -> None:
         )
 
 
-def _stored(kind: BaseKind, place: Path) -> BaseImage | None:
+def _stored(kind: BaseKind, place: Path, recipe: str = "") -> BaseImage | None:
+    """The base in this folder; with a recipe, only one that was made by it."""
     try:
         found = msgspec.json.decode((place / "base.json").read_bytes(), type=_Stored)
     except (OSError, msgspec.MsgspecError):
+        return None
+    if recipe and found.recipe != recipe:
         return None
     layer = Layer(place / "layer.tar.gz", Descriptor(media_type=LAYER, digest=found.digest, size=found.size), found.content)
     if not layer.file.is_file():

@@ -43,6 +43,14 @@ def used(place: Path) -> None:
         os.utime(place)
 
 
+def last_use(place: Path) -> float:
+    """When a build used what is there; 0 for what has been removed meanwhile."""
+    try:
+        return place.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _remove_unused(folder: Path) -> None:
     oldest = time.time() - KEPT
     for entry in folder.iterdir():

@@ -35,7 +35,7 @@ FORMAT = "3"  # part of every hash; to be raised when the same source must give 
 class RecipeImage:
     """A folder and what its recipe says, with the version filled in. `say` sees a sentence for what the user should know.
 
-    `refresh`: a base is made anew.
+    `refresh`: a base is made anew. `kept_base`: one that this machine keeps is taken as it is, without a question to apt.
     """
 
     folder: Path
@@ -43,10 +43,17 @@ class RecipeImage:
     largest: int = build_context.LARGEST
     say: Callable[[str], None] = lambda _: None
     refresh: bool = False
+    kept_base: bool = False
 
     def fingerprint(self) -> str:
         """Hash of all that goes into the image: the recipe, its base, its sources, and which programs of this machine."""
-        below = [layer.descriptor.digest for layer in self._below()]
+        return self._hash([layer.descriptor.digest for layer in self._below()])
+
+    def source_hash(self) -> str:
+        """The same with any versions of the packages in its base, so it asks neither apt nor the network."""
+        return self._hash([base_image.recipe(self.recipe.base)] if self.recipe.base else [])
+
+    def _hash(self, below: list[str]) -> str:
         found = hashlib.sha256(msgspec.json.encode((FORMAT, self.recipe, self.recipe.runs_on, below), order="sorted"))
         for item in self.recipe.compile:
             found.update(self._source(item).read_bytes())
@@ -66,7 +73,10 @@ class RecipeImage:
 
     def _below(self) -> tuple[Layer, ...]:
         base = self.recipe.base
-        return (base_image.get(base, refresh=self.refresh, say=self.say).layer,) if base else ()
+        if not base:
+            return ()
+        kept = base_image.kept(base) if self.kept_base else None
+        return ((kept or base_image.get(base, refresh=self.refresh, say=self.say)).layer,)
 
     def _layers(self, scratch: Path) -> Iterator[Layer]:
         """Programs and libraries of this machine below, what is the image's own above."""
