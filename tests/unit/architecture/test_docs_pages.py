@@ -14,6 +14,7 @@ from docs_pages import PAGES, PROGRAMS, ROOT, Block, Page, pages
 AT_MOST = {
     "makes a region; tests share one": 4,
     "changes the region that tests share": 6,
+    "a story of its own runs it": 2,
     "needs clusters that exist": 8,
     "needs a terminal": 4,
     "needs a shell in the image": 8,

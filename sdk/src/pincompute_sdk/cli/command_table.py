@@ -267,7 +267,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
                 "admin sidecar resume metrics",
                 "admin sidecar rollback metrics --reason 'it loses spans'",
                 "admin sidecar delete metrics --yes",
-                "admin daemon apply -f log-shipper.yaml",
+                "admin daemon apply -f disk-health.yaml",
                 "admin daemon status log-shipper",
                 "admin daemon list",
                 "admin daemon pause log-shipper",
