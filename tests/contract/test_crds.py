@@ -732,7 +732,7 @@ _ON_NODE: dict[str, Any] = {
         (_ON_NODE, {"container": {"image": _FIXED.replace("a" * 64, "b" * 64)}}, OF_NODES),  # it pushed that itself
         (_ON_NODE, {"container": {"image": "registry.internal/evil@sha256:" + "b" * 64}}, OF_NODES),
         (_ON_NODE, {"container": {"command": ["sh"]}}, OF_NODES),
-        (_ON_NODE, {"nodes": {"a": "b"}}, OF_NODES),
+        (_ON_NODE, {"nodeSelector": {"a": "b"}}, OF_NODES),
         (_ON_NODE, {"container": {"volumes": None}}, ""),
         (None, {"container": {"memory": "2Gi"}}, "memory 1Gi"),
         (None, {"container": {"memory": 2**31}}, "memory 1Gi"),
