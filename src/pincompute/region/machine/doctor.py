@@ -95,7 +95,7 @@ def image_findings(tools: ToolFacts, mmdebstrap: bool) -> Iterator[MachineFindin
     if mmdebstrap:
         yield MachineFinding("images of Python projects", "ok", "mmdebstrap makes their base")
     else:
-        detail = "no base can be made: mmdebstrap is not installed"
+        detail = "no base can be made, neither for the daemons of nodes: mmdebstrap is not installed"
         yield MachineFinding("images of Python projects", "degraded", detail, "apt install mmdebstrap, on Debian and Ubuntu")
 
 
