@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from litestar import get
 from pincompute import __version__
 from pincompute.gateway import application
 from pincompute.gateway.composition import printed_document
+from pincompute.kube.api_client import ApiClient
 
 
 @pytest.fixture
@@ -47,6 +49,14 @@ async def test_who_may_look_but_not_change_is_told_so(gateway: Running):
     status, problem, _ = await gateway.ask("vera", "DELETE", "/v1/projects/shop/apps/hello")
     assert (status, problem["code"]) == (403, "forbidden")
     assert problem["detail"] == "vera may not delete apps in project shop: your role is viewer"
+
+
+async def test_a_service_token_ends_by_our_clock_whatever_the_hosts_says(gateway: Running, monkeypatch: pytest.MonkeyPatch):
+    """Only what is written down follows the host's clock: a wrong one neither ends a token nor keeps it alive."""
+    bearer = await gateway.token("vera")
+    for ahead in (timedelta(days=2), -timedelta(days=2)):
+        monkeypatch.setattr(ApiClient, "now", lambda _, ahead=ahead: datetime.now(UTC) + ahead)
+        assert (await gateway.send("GET", "/v1/projects/shop/apps", None, bearer)).status == 200
 
 
 PATHS = ("/healthz", "/v1/projects/shop/apps", "/v1/projects/shop/apps/none", "/v1/apps?x=1", "/v2")
