@@ -13,7 +13,7 @@ from rollout_histories import history
 from pincompute.testing.laws.simulation import Broken
 
 PARTS = 24
-ONCE_BROKEN = (456, 1124, 1529, 1876, 7523, 8986)  # each met a fault that hardly another one meets
+ONCE_BROKEN = (456, 1124, 1529, 1876, 7523, 8986, 27041)  # each met a fault that hardly another one meets
 QUICK, DEEP = 1_200, 80_000
 
 

@@ -234,6 +234,11 @@ def _smaller(part: Part, spare: int) -> Part:
 
 
 def _handed_out(whole: Account, parts: list[Part]) -> tuple[Part, ...]:
+    """Returns the parts with the rest of the account. While less than promised serves there is no rest: a budget for what is
+    missing would take a serving replica as soon as another one came back. What does not serve changes without a budget.
+    """
+    if _proven(parts) < whole.promised:
+        return tuple(parts)
     made = parts
     for grant in (_for_updates, _for_evictions):
         made = _divided(grant, made, _proven(made) - whole.promised)

@@ -77,6 +77,11 @@ CASES = {
         (part("a", available=0, updates=1), part("b", updates=1), part("c")),
         {"a": (1, 0, 1), "b": (1, 0, 0), "c": (1, 0, 0)},
     ),
+    "while less than promised serves, a replica that comes back frees none that serves": (
+        Account(5, unavailable=0, surge=2),
+        (part("a", 3, known=False), part("b", 3, target=4, available=2, updates=2)),
+        {"a": (3, 0, 0), "b": (4, 0, 0)},
+    ),
     "where none may be missing nothing is handed out": (
         NONE,
         (part("a", updates=1), part("b", updates=1), part("c")),

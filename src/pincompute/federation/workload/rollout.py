@@ -377,7 +377,8 @@ def _waits_for(state: _State, site: MemberShard, replicas: int, canary: str | No
 
 
 def _assignment(state: _State, site: MemberShard, part: Part, canary: str | None, extra: int) -> Assignment:
-    begins = canary == site.name and (extra > 0 or part.updating + part.unavailable > 0 or _has_canary(state, site))
+    changes = extra > 0 or part.updating + part.unavailable > 0 or _broken(state, site) > 0
+    begins = canary == site.name and (changes or _has_canary(state, site))
     mix = _mix(state, site, part.replicas, canary if begins else None)
     over = max(0, part.replicas - state.wanted.get(site.name, 0))
     budget = ShardBudget(unavailable=part.unavailable, updating=part.updating, surge=min(over, extra))
