@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from pincompute.region.region_error import RegionError
 from pincompute.region.slot_claims import SPEC
 
 VARIABLE = "PINCOMPUTE_HOME"
+LOCK = "region.lock"
 PRIVATE = ("logs", "pki", "clusters", "gateway", "issuer", "registry")
 
 
@@ -60,9 +62,22 @@ def create(home: Path) -> None:
 def changing(home: Path) -> Generator[None, None, None]:
     """While this command changes the region, no other may."""
     try:
-        with file_locks.lock(home / "region.lock"):
+        with file_locks.lock(home / LOCK):
             yield
     except file_locks.Locked:
-        raise RegionError(
-            f"another command is changing the region in {home}: wait until it has ended, then repeat this one"
-        ) from None
+        who = changed_by(home) or "another command"
+        raise RegionError(f"{who} is changing the region in {home}: wait until it has ended, then repeat this one") from None
+
+
+def changed_by(home: Path) -> str:
+    """The command that changes the region now, as "`pincompute region up` (process 123)"; empty when none does."""
+    process = file_locks.holder(home / LOCK)
+    if not process:
+        return ""
+    try:
+        words = Path(f"/proc/{process}/cmdline").read_text().rstrip("\0").split("\0")
+    except OSError:  # it has just ended
+        return ""
+    program = next((place for place, word in enumerate(words) if Path(word).name == "pincompute"), None)
+    command = f"`{shlex.join(['pincompute', *words[program + 1 :]])}`" if program is not None else "another command"
+    return f"{command} (process {process})"

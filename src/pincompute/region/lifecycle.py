@@ -179,6 +179,8 @@ def supervised(place: Path, command: supervisor_socket.Command) -> supervisor_so
     try:
         return supervisor_socket.ask(place, command, ANSWER)
     except supervisor_socket.NotRunning:
+        if who := home.changed_by(place):
+            raise RegionError(f"{who} is changing the region in {place}: wait until it has ended") from None
         raise RegionError(f"the region in {place} is not up: `pincompute region up`") from None
     except TimeoutError:
         raise RegionError(

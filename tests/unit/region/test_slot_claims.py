@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
@@ -12,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pincompute.region import home, slot_claims
+from pincompute.region import home, lifecycle, slot_claims
 from pincompute.region.layout import MAX_MEMBERS, MAX_SLOTS, Layout, MemberSpec, RegionSpec
 from pincompute.region.machine import port_conflicts
 from pincompute.region.region_error import RegionError
@@ -129,8 +131,31 @@ def test_a_specification_survives_being_saved(tmp_path: Path) -> None:
     assert home.load(tmp_path) == layout
 
 
-def test_only_one_command_changes_a_region(tmp_path: Path) -> None:
-    with home.changing(tmp_path), pytest.raises(RegionError, match="another command"), home.changing(tmp_path):
+def test_only_one_command_changes_a_region_and_the_other_is_told_which(tmp_path: Path) -> None:
+    told = rf"another command \(process {os.getpid()}\) is changing the region .* wait"
+    with home.changing(tmp_path), pytest.raises(RegionError, match=told), home.changing(tmp_path):
         pass
+    assert home.changed_by(tmp_path) == ""
     with home.changing(tmp_path):
         pass
+
+
+def test_a_region_that_is_being_removed_is_not_told_to_come_up(tmp_path: Path) -> None:
+    (tmp_path / "pincompute").write_text("import sys, pathlib\nfrom pincompute.region import home\n" + REMOVING)
+    command = (sys.executable, str(tmp_path / "pincompute"), "region", "down")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        told = rf"`pincompute region down` \(process {other.pid}\) is changing the region in .*: wait until it has ended$"
+        with pytest.raises(RegionError, match=told):
+            lifecycle.supervised(tmp_path, "status")
+        other.communicate(b"\n")
+    with pytest.raises(RegionError, match="is not up: `pincompute region up`"):
+        lifecycle.supervised(tmp_path, "status")
+
+
+REMOVING = """
+with home.changing(pathlib.Path.cwd()):
+    print("changing", flush=True)
+    sys.stdin.readline()
+"""

@@ -83,6 +83,7 @@ def _by_device(issuer: OidcIssuer) -> Grant:
     terminal.err("and enter ", Styled(device.user_code, "bold"))
     if device.verification_uri_complete:
         terminal.err(f"or open {device.verification_uri_complete}")
+    terminal.err(f"Waiting for your login; the code lasts {max(1, round(device.expires_in / 60))} min, and Ctrl-C ends this.")
     sys.stderr.flush()
     end = time.monotonic() + device.expires_in
     for grant in issuer.poll(at, device):
