@@ -188,7 +188,7 @@ def ended(container: str, how: ContainerStateTerminated, again: str, limit: str 
 def killed(container: str, how: ContainerStateTerminated, checks: str, again: str) -> ContainerFailure:
     """Returns why a container ended that its liveness or startup check may have ended."""
     message = f"{container} ended with exit code {how.exit_code}, and it has a check that restarts it when it fails: {checks}"
-    remedy = f"give it longer (startup, initialDelay, failureThreshold) or correct the check; {again} shows its last lines"
+    remedy = f"give it longer (startup, initialDelay, failureThreshold) or correct the check; {again} shows what it wrote last"
     return ContainerFailure("CrashLoopBackOff", message, remedy, True)
 
 
@@ -219,9 +219,9 @@ def _remedy_of_exit(how: ContainerStateTerminated, again: str) -> str:
         return APP_REMEDY
     if how.exit_code == SIGNALLED + signal.SIGKILL:
         return (
-            f"it was killed: its liveness check failed, or it did not end within its grace period; {again} shows its last lines"
+            f"it was killed: its liveness check failed, or it did not end within its grace period; {again} shows what it wrote last"
         )
-    return f"{again} shows its last lines"
+    return f"{again} shows what it wrote last"
 
 
 def without_layers(text: str) -> str:

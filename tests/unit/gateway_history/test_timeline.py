@@ -288,9 +288,9 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
         ],
         [
             "bob created hello: 3 replicas of hello:1",
-            "web in hello-b1-0 (zone b) ended with exit code 1, 2 times: look at the logs of its last run",
+            "web in hello-b1-0 (zone b) ended with exit code 1, 2 times: what it wrote last may say why",
             "bob changed hello (image of web from hello:1 to hello:2)",
-            "web in hello-b1-0 (zone b) ended with exit code 1: look at the logs of its last run",
+            "web in hello-b1-0 (zone b) ended with exit code 1: what it wrote last may say why",
         ],
     ),
     "a restart separates events as a change does": (
@@ -311,8 +311,8 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
     "different ends are different lines": (
         [exit_of(1, 1), exit_of(1, 2), exit_of(2, 3)],
         [
-            "web in hello-b1-0 (zone b) ended with exit code 1, 2 times: look at the logs of its last run",
-            "web in hello-b1-0 (zone b) ended with exit code 2: look at the logs of its last run",
+            "web in hello-b1-0 (zone b) ended with exit code 1, 2 times: what it wrote last may say why",
+            "web in hello-b1-0 (zone b) ended with exit code 2: what it wrote last may say why",
         ],
     ),
     "different events are different lines": (
@@ -421,7 +421,7 @@ EXITS = {
     ),
     "its own failure": (
         exit_of(3, reason="Error", message="no\nconfiguration."),
-        "web in hello-b1-0 (zone b) ended with exit code 3 (no configuration): look at the logs of its last run",
+        "web in hello-b1-0 (zone b) ended with exit code 3 (no configuration): what it wrote last may say why",
     ),
     "a service that returned": (
         exit_of(0, reason="Completed"),

@@ -135,7 +135,7 @@ def test_what_keeps_failing_is_told_once_with_how_often_and_the_remedy() -> None
     found = told(*crashes, exit_of(1, 900), phase="Degraded", scheduling=scheduling(a1=3))
     failures = [sentence for sentence in found if sentence.startswith("At ")]
     assert failures == [
-        "At 2026-11-01 10:17:00 UTC: web in hello-b1-0 (zone b) ended with exit code 1: look at the logs of its last run.",
+        "At 2026-11-01 10:17:00 UTC: web in hello-b1-0 (zone b) ended with exit code 1: what it wrote last may say why.",
         (
             "At 2026-11-01 10:02:04 UTC, 5 times lately: web in hello-b1-0 (zone b) ended with exit code 137 "
             "(out of memory; limit 32Mi): raise resources.memory, or let the program use less."
@@ -155,7 +155,7 @@ def test_what_failed_before_the_present_revision_gives_no_advice_about_it() -> N
     mount = event(499, warning=True, reason="FailedMount", message="secret not found")
     found = told(first, mount, exit_of(137, 499, reason="OOMKilled"), changed, exit_of(1, 501), scaled)
     assert [sentence for sentence in found if sentence.startswith("At ")] == [
-        "At 2026-11-01 10:10:21 UTC: web in hello-b1-0 (zone b) ended with exit code 1: look at the logs of its last run."
+        "At 2026-11-01 10:10:21 UTC: web in hello-b1-0 (zone b) ended with exit code 1: what it wrote last may say why."
     ]
 
 
@@ -198,7 +198,7 @@ def test_of_what_is_gone_history_speaks() -> None:
     assert list(workload_explanation.explain_deleted("hello", records)) == [
         "hello does not run: it was deleted at 2026-11-01 10:02:25 UTC by alice (no use).",
         "Before, hello went from Running to Degraded: web fails.",
-        "At 2026-11-01 10:02:06 UTC: web in hello-b1-0 (zone b) ended with exit code 1: look at the logs of its last run.",
+        "At 2026-11-01 10:02:06 UTC: web in hello-b1-0 (zone b) ended with exit code 1: what it wrote last may say why.",
         "Last change, at 2026-11-01 10:02:00 UTC: bob created hello: 3 replicas of hello:1.",
         "To run it again, deploy it again; its revisions are in its history.",
     ]

@@ -150,7 +150,7 @@ UNSCHEDULABLE = Condition(
     message="0/3 nodes are available: 3 Insufficient cpu. preemption: none.",
 )
 CRASHED_SOON = ContainerState(terminated=ContainerStateTerminated(exit_code=3, reason="Error", **RAN))
-LAST_LINES = "`pin logs hello --previous` shows its last lines"
+LAST_LINES = "`pin logs hello --previous` shows what it wrote last"
 
 
 def pulling(reason: str, message: str) -> dict:

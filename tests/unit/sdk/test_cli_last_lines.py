@@ -66,6 +66,13 @@ def test_a_log_that_cannot_be_asked_for_is_not_silence() -> None:
     assert wait.details(them, APP) == last_lines.of(them, APP)
 
 
+def test_a_silent_container_whose_end_is_explained_gets_no_other_remedy() -> None:
+    message = "container main ended with exit code 137 (out of memory; limit 8Mi); raise resources.memory"
+    app: Any = SimpleNamespace(project="demo", name="web", status=SimpleNamespace(message=message, stalled=True))
+    them: Any = Logs([], [])
+    assert last_lines.of(them, app, [REPLICA]) == ("main in web/0 wrote nothing before it ended",)
+
+
 @pytest.mark.parametrize("case", RUNS)
 def test_last_lines_are_shown_or_it_is_said_why_not(case: str) -> None:
     state, present, former, said = RUNS[case]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LINES = 5
 NAMED = 3  # replicas with the same reason
 RUNNING = "Running"
+OUT_OF_MEMORY = "out of memory"  # in the message of an app: why a container ended is known
 WITHIN = 5.0  # seconds; the answer must not wait for a zone that is unreachable
 
 
@@ -68,8 +69,10 @@ def _lines(
         gaps.append(next((line.text for line in found if line.mark), ""))
     if gaps[0]:
         return (f"the last lines of {container.name} in {replica.name} cannot be read now: {gaps[0]}",)
-    silent = f"{container.name} in {replica.name} wrote nothing before it ended, so its logs do not say why"
-    return (f"{silent}: check its command and arguments, or let it write what it does",)
+    silent = f"{container.name} in {replica.name} wrote nothing before it ended"
+    if app.status is not None and OUT_OF_MEMORY in app.status.message:
+        return (silent,)
+    return (f"{silent}, so its logs do not say why: check its command and arguments, or let it write what it does",)
 
 
 def _crashed(app: Workload, replicas: Sequence[ReplicaStatus]) -> tuple[ReplicaStatus, ReplicaContainerStatus] | None:

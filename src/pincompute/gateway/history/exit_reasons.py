@@ -27,12 +27,12 @@ _SECOND = timedelta(seconds=1)  # Kubernetes cuts times to the second
 GRACE = timedelta(seconds=120)  # in which an announced container ends
 
 _REMEDIES = {
-    1: "look at the logs of its last run",
+    1: "what it wrote last may say why",
     126: "its command cannot be executed: check the file's permissions and architecture",
     127: "its command was not found: check `command` and the image",
     SIGNALLED + signal.SIGKILL: "it did not end within its grace period, or its liveness check failed: look at the events",
-    SIGNALLED + signal.SIGSEGV: "it read or wrote memory that is not its own: look at the logs of its last run",
-    SIGNALLED + signal.SIGABRT: "it aborted itself: look at the logs of its last run",
+    SIGNALLED + signal.SIGSEGV: "it read or wrote memory that is not its own: what it wrote last may say why",
+    SIGNALLED + signal.SIGABRT: "it aborted itself: what it wrote last may say why",
     SIGNALLED + signal.SIGTERM: "it was asked to end: look at the events for who asked",
 }
 _REMEDIES_OF_PODS = {
@@ -158,7 +158,7 @@ def remedy_of(record: ExitRecord) -> str:
         return _CHECK_REMEDY
     if not record.code:
         return container_failure.APP_REMEDY if record.workload in ("", "PinApp") else container_failure.UNIT_REMEDY
-    return _REMEDIES.get(record.code, "look at the logs of its last run")
+    return _REMEDIES.get(record.code, "what it wrote last may say why")
 
 
 def _who(record: ExitRecord) -> str:
