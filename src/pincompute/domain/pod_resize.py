@@ -86,8 +86,11 @@ def obstacle(pod: Pod, amounts: ResourcesByContainer, allocatable: Amounts) -> s
     `allocatable` is what its node has for all pods together. Containers that the platform injected count as well.
     """
     present = _present(pod)
-    if all(_same(present[name], made) for name, made in amounts.items() if name in present):
+    changed = {name for name, made in amounts.items() if name in present and not _same(present[name], made)}
+    if not changed:
         return ""
+    if any(status.name in changed and _is_down(status) for status in _statuses(pod)):
+        return "a container does not run, and its node would start it with the former limit of the replica"
     if pod.spec.resources is not None and (pod.spec.resources.requests or pod.spec.resources.limits):
         return "it requests resources as a whole"
     if not pod.status.observed_generation:  # before Kubernetes 1.34 nobody could tell when the resize is done
@@ -255,6 +258,14 @@ def _running(pod: Pod) -> tuple[Container, ...]:
 
 def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
     return (*pod.status.container_statuses, *pod.status.init_container_statuses)
+
+
+def _is_down(status: ContainerStatus) -> bool:
+    """Returns whether the container does not run, or only between two crashes. Seen with kubelet 1.36: a resize while it is
+    down gives the container the new limit, and the control group of the pod keeps the former one.
+    """
+    runs = status.state is None or status.state.running is not None
+    return not status.ready and (not runs or status.restart_count > 0)
 
 
 def _same(one: ResourceRequirements, other: ResourceRequirements, names: tuple[str, ...] = RESIZABLE) -> bool:

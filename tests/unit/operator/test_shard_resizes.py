@@ -10,7 +10,17 @@ import pytest
 from shard_builders import NOW, PULLED, pod, pulling, seen, shard, share
 
 from pincompute.api import template_hash
-from pincompute.api.builtin import Container, ContainerStatus, Pod, ReportedResources, ResourceRequirements
+from pincompute.api.builtin import (
+    Container,
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
+    Pod,
+    ReportedResources,
+    ResourceRequirements,
+)
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import CONTAINERS_RESTARTED_AT, IN_PLACE, RESIZE, REVISION, SHAPE
 from pincompute.api.shards import Share
@@ -53,6 +63,18 @@ def running(
         metadata=msgspec.structs.replace(made.metadata, generation=1),
         spec=msgspec.structs.replace(made.spec, containers=(container,)),
         status=msgspec.structs.replace(made.status, observed_generation=1 if reports else 0),
+    )
+
+
+def down(*, restarts: int = 0, **state: Any) -> ContainerStatus:
+    return ContainerStatus(
+        name="web",
+        image_id=f"hello{DIGEST}",
+        container_id="id-0",
+        restart_count=restarts,
+        resources=ReportedResources(),
+        allocated_resources={"cpu": "100m", "memory": "64Mi"},
+        state=ContainerState(**state),
     )
 
 
@@ -130,6 +152,24 @@ def test_more_memory_is_recorded_then_asked_for_then_awaited_and_nothing_restart
     done = decide(seen(of(LARGE), node_says(applied(half, resize), allocated="128Mi")))
     assert written(done) == []
     assert (told(done)["availableReplicas"], told(done)["updatedReplicas"]) == (1, 1)
+
+
+DOWN: dict[str, tuple[ContainerStatus, type[Patch | Evict]]] = {
+    "it waits for its next start": (down(waiting=ContainerStateWaiting(reason="CrashLoopBackOff")), Evict),
+    "it has just ended": (down(terminated=ContainerStateTerminated(exit_code=137, reason="OOMKilled")), Evict),
+    "it runs between two crashes": (down(running=ContainerStateRunning(), restarts=3), Evict),
+    "it starts for the first time": (down(running=ContainerStateRunning()), Patch),
+}
+
+
+@pytest.mark.parametrize("case", DOWN)
+def test_a_replica_whose_container_is_down_gets_other_amounts_as_a_new_pod(case: str):
+    """Its node would keep the former limit for the pod as a whole, so more memory would never reach a program that lacks it."""
+    status, expected = DOWN[case]
+    found = running(SMALL, ready=False)
+    pod = msgspec.structs.replace(found, status=msgspec.structs.replace(found.status, container_statuses=(status,)))
+    (change,) = [a for a in decide(seen(of(LARGE), pod)).actions if isinstance(a, Patch | Delete | Evict)]
+    assert isinstance(change, expected)
 
 
 def test_an_image_follows_when_the_node_has_accepted_the_memory_and_has_the_image():
