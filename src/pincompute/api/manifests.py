@@ -68,10 +68,12 @@ def _daemons_namespace() -> Manifest:
 
 
 def daemons_network() -> Manifest:
-    """Copies of daemons see what nobody else sees, so they reach nobody and answer scrapes alone. Policies add up: a daemon
-    that needs more gets another one from an administrator. Probes come from the node itself, which no policy stops.
+    """Copies of daemons see what nobody else sees, so they reach nobody and answer scrapes alone, never those of a project.
+    Policies add up: a daemon that needs more gets another one from an administrator. Probes come from the node itself, which no
+    policy stops, and none holds for a daemon on its node's network.
     """
-    scraping = {"namespaceSelector": {"matchLabels": {labels.SCRAPES_DAEMONS: "true"}}}
+    of_no_project = {"key": labels.PROJECT, "operator": "DoesNotExist"}
+    scraping = {"namespaceSelector": {"matchLabels": {labels.SCRAPES_DAEMONS: "true"}, "matchExpressions": [of_no_project]}}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

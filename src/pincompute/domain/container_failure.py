@@ -218,7 +218,8 @@ def _remedy_of_exit(how: ContainerStateTerminated, again: str) -> str:
     if not how.exit_code:
         return APP_REMEDY
     if how.exit_code == SIGNALLED + signal.SIGKILL:
-        return f"it was killed: its liveness check failed, or it did not end within its grace period; {again} shows what it wrote last"
+        why = "it was killed: its liveness check failed, or it did not end within its grace period"
+        return f"{why}; {again} shows what it wrote last"
     return f"{again} shows what it wrote last"
 
 

@@ -146,7 +146,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         AuditLog(settings.audit, settings.path(settings.audit.file), clock) as audit,
         AsyncExitStack() as closing,
     ):
-        tokens = ServiceTokens(TokenTable(store.database))
+        tokens = ServiceTokens(TokenTable(store.database), records=clock)
         reads = CacheReads(clusters, kinds)
         roles = Roles(settings.access, reads.workloads)
 

@@ -261,7 +261,7 @@ def build_daemons() -> None:
         layout = lifecycle.running(home.path())
         with administrator_registry.connect(layout) as registry:
             for image in daemon_images.IMAGES:
-                built = daemon_images.build(image, registry)
+                built = daemon_images.renew(image, registry, layout.home / daemon_images.RECORD)
                 progress.say(f"{built.reference} {'pushed' if built.built else 'was there already'} ({built.digest})")
 
 

@@ -15,31 +15,27 @@ class Locked(Exception):  # noqa: N818 - a state of the world that the caller ex
 
 @contextmanager
 def lock(path: Path) -> Generator[None, None, None]:
-    """Hold an exclusive lock that the kernel gives back when this process ends, however it ends. The file says whose it is."""
+    """Hold an exclusive lock that the kernel gives back when this process ends, however it ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:
             flock(file, LOCK_EX | LOCK_NB)
         except BlockingIOError:
             raise Locked(path) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
+        yield
 
 
 def holder(path: Path) -> int:
-    """Return the id of the process that holds the `lock`; 0 when none does, or when it has not said so yet. It takes no lock
-    itself, which would be in the way of another.
+    """Return the id of the other process that holds the `lock`; 0 when none does. It takes no lock itself, which would be in
+    the way of another: the kernel lists who holds one.
     """
     try:
-        text = path.read_text()
+        inode = path.stat().st_ino
     except FileNotFoundError:
         return 0
-    return int(text) if text.isdigit() and Path(f"/proc/{text}").exists() else 0
+    listed = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+    held = (int(line[4]) for line in listed if line[1] == "FLOCK" and line[5].endswith(f":{inode}"))
+    return next((process for process in held if process not in (os.getpid(), -1)), 0)
 
 
 @contextmanager

@@ -75,9 +75,10 @@ def changed_by(home: Path) -> str:
     if not process:
         return ""
     try:
-        words = Path(f"/proc/{process}/cmdline").read_text().rstrip("\0").split("\0")
+        text = Path(f"/proc/{process}/cmdline").read_text("utf-8", "replace")
     except OSError:  # it has just ended
         return ""
+    words = ["".join(filter(str.isprintable, word)) for word in text.rstrip("\0").split("\0")]
     program = next((place for place, word in enumerate(words) if Path(word).name == "pincompute"), None)
     command = f"`{shlex.join(['pincompute', *words[program + 1 :]])}`" if program is not None else "another command"
     return f"{command} (process {process})"

@@ -18,13 +18,16 @@ from typing import cast
 
 import msgspec
 from pincompute_sdk.images.image_errors import ImageError
+from pincompute_sdk.images.registry_connection import NoAnswerError
 from rich.markup import escape
 
+from pincompute.kube.api_errors import KubeError
 from pincompute.region import atomic_files, example_app, home, provisioning, region_programs, slot_claims
 from pincompute.region.build import binary_cache, go_toolchain
 from pincompute.region.build.binary_cache import BinaryCache
 from pincompute.region.build.component_build import Component
 from pincompute.region.cluster import certificates, secret_encryption
+from pincompute.region.images import daemon_images
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
 from pincompute.region.machine import doctor, kernel_limits, leftovers, port_conflicts
 from pincompute.region.nodes import node_network
@@ -207,17 +210,23 @@ async def _provision(
 
 
 async def _bring_daemons(region: RunningRegion, *, asked: bool) -> None:
-    """The region runs without them, so a machine that cannot make their images is an error only where the user asked. Without
-    package sources an attempt takes its time, so later starts do not repeat it.
+    """The region runs without them, so what prevents them is an error only where the user asked. Without package sources an
+    attempt takes its time, so later starts do not repeat one for an image that this machine cannot make.
     """
     try:
         await provisioning.write_daemons(region)
-    except ImageError as error:
+    except (ImageError, KubeError, OSError, TimeoutError) as error:
         if asked:
             raise
-        layout = region.layout
+        message = (error.message, error.remedy) if isinstance(error, ImageError) else (str(error) or "no answer in time", "")
+        why = escape(". ".join(filter(None, message)))  # without the output of a program that failed
+        layout, passes = region.layout, isinstance(error, NoAnswerError) or not isinstance(error, ImageError)
+        if passes or (layout.home / daemon_images.RECORD).exists():
+            region.progress.say(
+                f"[yellow]metrics agent and log shipper stay as they are: {why}; the next `up` tries again[/yellow]"
+            )
+            return
         home.save(Layout(layout.home, msgspec.structs.replace(layout.spec, daemons=False)))
-        why = escape(". ".join(filter(None, (error.message, error.remedy))))  # without the output of a program that failed
         region.progress.say(
             f"[yellow]the nodes get no metrics agent and no log shipper: {why}; then `pincompute region up --daemons`[/yellow]"
         )

@@ -113,6 +113,8 @@ async def _provision(region: RunningRegion, name: str) -> None:
     async with asyncio.TaskGroup() as tasks:
         polling = tasks.create_task(region.states.poll())
         await provisioning.provision_member(region, added)
+        if region.layout.spec.daemons:
+            await provisioning.grant(region.layout, added, daemons=True)
         if region.layout.spec.real_nodes:
             await region.states.ready(f"{name}-node")
         async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:

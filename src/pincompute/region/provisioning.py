@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pincompute.api import priority_and_fairness
+from pincompute.api import node_access, priority_and_fairness
 from pincompute.api.labels import HOST
 from pincompute.kube.api_client import ApiClient
 from pincompute.region import example_app, gateway_programs, node_daemons, region_programs
@@ -82,8 +82,8 @@ async def provision_member(region: RunningRegion, member: MemberSpec) -> None:
         await secret_encryption.encrypt_all(client, region.layout, member.name)
         await service_account_tokens.issue(client, region.layout, member.name)
         await simulated_nodes.provide(installer, member, region.layout.simulated_nodes(member))
-        if region.layout.spec.daemons:
-            await Installer(client, GRANTS).apply(node_daemons.grants(real_node.cgroup_root(region.layout)))
+        if not region.layout.spec.daemons:
+            await Installer(client, GRANTS).apply(node_access.grants({}))
 
 
 async def register(layout: Layout, member: MemberSpec, host: Installer) -> None:
@@ -154,15 +154,27 @@ async def _push_images(region: RunningRegion) -> None:
 
 async def write_daemons(region: RunningRegion) -> None:
     """Writes the daemons, with images of this installation; federation brings them to the nodes. Raises ImageError."""
-    say = region.progress.say
-    with administrator_registry.connect(region.layout) as registry:
-        made = {image: await asyncio.to_thread(daemon_images.ensure, image, registry, say) for image in daemon_images.IMAGES}
-    root = real_node.cgroup_root(region.layout)
-    async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
+    say, layout = region.progress.say, region.layout
+    record = layout.home / daemon_images.RECORD
+    with administrator_registry.connect(layout) as registry:
+        made = {
+            image: await asyncio.to_thread(daemon_images.ensure, image, registry, record, say) for image in daemon_images.IMAGES
+        }
+    for member in layout.spec.members:
+        await grant(layout, member, daemons=True)
+    root = real_node.cgroup_root(layout)
+    async with manifest_installer.client(layout.kubeconfig, HOST) as client:
         for image, found in made.items():
             await Installer(client).apply(node_daemons.manifest(image, found.digest, root))
     names = " and ".join(image.name for image in made)
     say(f"{names} come to every node; `pin admin daemon list` shows how far they are")
+
+
+async def grant(layout: Layout, member: MemberSpec, *, daemons: bool) -> None:
+    """Grants the region's daemons their access to the member's nodes, or takes back exactly these grants."""
+    granted = node_daemons.grants(real_node.cgroup_root(layout)) if daemons else node_access.grants({})
+    async with manifest_installer.client(layout.kubeconfig, member.name) as client:
+        await Installer(client, GRANTS).apply(granted)
 
 
 async def _see_answers(region: RunningRegion) -> list[example_app.ZoneAnswer]:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from pincompute_sdk.images.image_errors import ImageError
+from pincompute_sdk.images.registry_connection import NoAnswerError
 from rich.console import Console
 
 from pincompute.region import home, lifecycle, provisioning, slot_claims
+from pincompute.region.images import daemon_images
 from pincompute.region.lifecycle import RegionOptions
 from pincompute.region.machine import doctor
 from pincompute.region.progress import Progress
@@ -30,12 +32,14 @@ class NothingHere:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     """A machine that can have real nodes, and no program is started. What it lacks for real nodes and for images can be set."""
-    lacks = {"nodes": "", "images": ""}
+    lacks = {"nodes": "", "images": "", "answers": ""}
 
     async def provision(*_: object, **__: object) -> list[object]:
         return []
 
     async def write(_region: object) -> None:
+        if lacks["answers"]:
+            raise NoAnswerError(lacks["answers"], remedy="see that the region is up")
         if lacks["images"]:
             raise ImageError(lacks["images"], reason="a long story", remedy="apt install mmdebstrap")
 
@@ -103,3 +107,17 @@ def test_a_machine_that_cannot_make_images_has_a_region_and_a_sentence(machine: 
     assert "mmdebstrap" not in up()
     with pytest.raises(ImageError):
         up(True)
+
+
+def test_a_failure_that_passes_leaves_the_choice_as_it_is(machine: dict[str, str], up: Up, tmp_path: Path) -> None:
+    machine["answers"] = "the registry does not answer"
+    assert "stay as they are: the registry does not answer" in up()
+    assert wanted(tmp_path), "the next `up` tries again"
+
+
+def test_a_machine_that_made_images_before_keeps_its_daemons(machine: dict[str, str], up: Up, tmp_path: Path) -> None:
+    up()
+    (tmp_path / "home" / daemon_images.RECORD).write_text("{}")
+    machine["images"] = "mmdebstrap is not installed"
+    assert "stay as they are: mmdebstrap is not installed" in up()
+    assert wanted(tmp_path)

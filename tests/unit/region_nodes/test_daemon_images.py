@@ -39,7 +39,7 @@ def test_a_daemon_starts_without_any_other_package(image: DaemonImage, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("image", "name", "user"), [(METRICS_AGENT, "metrics-agent", "65532"), (LOG_SHIPPER, "log-shipper", "0")]
+    ("image", "name", "user"), [(METRICS_AGENT, "metrics-agent", "65531"), (LOG_SHIPPER, "log-shipper", "0")]
 )
 def test_only_who_must_runs_as_root(image: DaemonImage, name: str, user: str, tmp_path: Path):
     """Logs of containers are readable for root alone; figures of the node are readable for everybody."""

@@ -54,7 +54,7 @@ class MemoryRegistry:
         self.pushed = 0
 
     def digest(self, name: ImageName) -> str:
-        return self.tags.get(str(name), "")
+        return self.tags.get(str(name), "") if name.tag else name.digest if name.digest in self.manifests else ""
 
     def manifest(self, name: ImageName) -> ManifestBytes:
         return self.manifests[name.digest]
@@ -111,40 +111,55 @@ def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 
 
-def test_an_image_that_the_registry_has_is_found_without_apt(
-    debian: list[str], source: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_image_that_this_machine_made_is_found_without_apt(
+    debian: list[str], source: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    memory = MemoryRegistry()
+    memory, record, said = MemoryRegistry(), tmp_path / "made.json", list[str]()
     registry = cast("RegistryClient", memory)
-    said: list[str] = []
-    first = platform_images.ensure(source, "logs:1", registry, said.append)
+    first = platform_images.ensure(source, "logs:1", registry, record, said.append)
     assert (first.built, memory.pushed, len(said)) == (True, 1, 1)
     unasked(monkeypatch)
-    again = platform_images.ensure(source, "logs:1", registry, said.append)
-    assert again == platform_images.BuiltImage(first.reference, first.digest, built=False)
+    again = platform_images.ensure(source, "logs:1", registry, record, said.append)
+    assert (again, memory.pushed) == (platform_images.BuiltImage(first.reference, first.digest, built=False), 1)
     (source / "app").write_text("2")
-    other = platform_images.ensure(source, "logs:1", registry, said.append)
+    other = platform_images.ensure(source, "logs:1", registry, record, said.append)
     assert (other.built, other.digest == first.digest, len(said)) == (True, False, 1), "another code, on the base that is kept"
 
 
+def test_an_image_that_somebody_else_pushed_is_never_taken(debian: list[str], source: Path, tmp_path: Path) -> None:
+    """Whoever has the registry's key may point every tag to an image of their own."""
+    memory, record = MemoryRegistry(), tmp_path / "made.json"
+    registry = cast("RegistryClient", memory)
+    first = platform_images.ensure(source, "logs:1", registry, record, print)
+    foreign = ManifestBytes(b"{}", MANIFEST)
+    for tag in tuple(memory.tags):
+        memory.tags[tag] = foreign.digest
+        memory.manifests[foreign.digest] = foreign
+    assert platform_images.ensure(source, "logs:1", registry, record, print).digest == first.digest
+    record.unlink()
+    assert platform_images.ensure(source, "logs:1", registry, record, print).digest == first.digest
+    assert platform_images.renew(source, "logs:1", registry, record).digest == first.digest
+
+
 def test_another_registry_gets_the_image_on_the_base_that_this_machine_keeps(
-    debian: list[str], source: Path, monkeypatch: pytest.MonkeyPatch
+    debian: list[str], source: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    said: list[str] = []
-    first = platform_images.ensure(source, "logs:1", cast("RegistryClient", MemoryRegistry()), said.append)
+    record, said = tmp_path / "made.json", list[str]()
+    first = platform_images.ensure(source, "logs:1", cast("RegistryClient", MemoryRegistry()), record, said.append)
     unasked(monkeypatch)
-    second = platform_images.ensure(source, "logs:1", cast("RegistryClient", MemoryRegistry()), said.append)
-    assert (second.digest, second.built, len(said)) == (first.digest, True, 1)
+    other = MemoryRegistry()
+    second = platform_images.ensure(source, "logs:1", cast("RegistryClient", other), record, said.append)
+    assert (second.digest, other.pushed, len(said)) == (first.digest, 1, 1)
 
 
-def test_a_build_takes_newer_packages_and_what_it_makes_is_found_from_then_on(debian: list[str], source: Path) -> None:
-    registry = cast("RegistryClient", MemoryRegistry())
-    first = platform_images.ensure(source, "logs:1", registry, print)
+def test_what_is_renewed_has_newer_packages_and_is_found_from_then_on(debian: list[str], source: Path, tmp_path: Path) -> None:
+    registry, record = cast("RegistryClient", MemoryRegistry()), tmp_path / "made.json"
+    first = platform_images.ensure(source, "logs:1", registry, record, print)
     debian[0] = "python3 (2)"
-    assert platform_images.ensure(source, "logs:1", registry, print).digest == first.digest
-    newer = platform_images.build(source, "logs:1", registry)
+    assert platform_images.ensure(source, "logs:1", registry, record, print).digest == first.digest
+    newer = platform_images.renew(source, "logs:1", registry, record)
     assert newer.digest != first.digest
-    assert platform_images.ensure(source, "logs:1", registry, print).digest == newer.digest
+    assert platform_images.ensure(source, "logs:1", registry, record, print).digest == newer.digest
 
 
 def test_a_base_of_another_recipe_is_not_kept(debian: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,10 +47,16 @@ class ServiceTokens:
     """All tokens of the region in memory, so that checking one asks nobody; the storage is read again every few seconds."""
 
     def __init__(
-        self, storage: TokenTable, clock: Clock = SYSTEM, entropy: Callable[[int], bytes] = secrets.token_bytes
+        self,
+        storage: TokenTable,
+        clock: Clock = SYSTEM,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+        records: Clock | None = None,
     ) -> None:
+        """Tokens end by `clock`, our own. What is written down of them follows `records`, the host's, as all records do."""
         self._storage = storage
         self._clock = clock
+        self._records = records or clock
         self._entropy = entropy
         self._by_id: dict[str, ServiceToken] = {}
         self._by_digest: dict[str, ServiceToken] = {}
@@ -108,7 +114,7 @@ class ServiceTokens:
         if self._clock.monotonic() - self._pruned < PRUNE:
             return
         async with asyncio.timeout(READ):
-            await self._storage.prune(self._clock.wall() - KEPT)
+            await self._storage.prune(min(self._clock.wall(), self._records.wall()) - KEPT)  # what is removed stays removed
         self._pruned = self._clock.monotonic()
 
     def logged_in(self, caller: Caller) -> None:
@@ -152,7 +158,7 @@ class ServiceTokens:
             scope=scope,
             digest=digest(secret),
             created_by=caller.name,
-            created_at=now,
+            created_at=self._records.wall(),
             expires_at=now + min(lifetime, LONGEST),
             groups_at=now,
         )
@@ -167,7 +173,7 @@ class ServiceTokens:
 
     async def revoke(self, identity: str) -> bool:
         """Revokes a token: here at once, in other gateways within REFRESH. Returns False when there is no such token."""
-        now = self._clock.wall()
+        now = self._records.wall()
         async with self._reading, asyncio.timeout(READ):  # a refresh that read before this must not write after it
             found = await self._storage.revoke(identity, now)
             known = self._by_id.get(identity)
@@ -214,7 +220,7 @@ class ServiceTokens:
 
 
 def _has_confirmed(token: ServiceToken, groups: frozenset[str], now: datetime) -> bool:
-    fresh = token.groups_at is not None and now - token.groups_at < CONFIRMED
+    fresh = token.groups_at is not None and timedelta() <= now - token.groups_at < CONFIRMED
     return fresh and groups == frozenset(token.groups)
 
 

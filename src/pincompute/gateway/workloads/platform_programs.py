@@ -62,6 +62,7 @@ async def bring_back(
     """Changes the program to a version that served before, and whose image is still there."""
     after, before = _images(resource, change(found.spec).container), _images(resource, found.spec.container)
     async with digests.kept(ImageQuestion(after, before, whole=False, locate=_located)):
+        existing(reads, resource, found.metadata.name)  # it may have gone meanwhile
         return await write(reads, resource, found.metadata.name, change)
 
 

@@ -41,20 +41,21 @@ class DaemonImage:
 METRICS_AGENT = DaemonImage("metrics-agent", "metrics_agent")
 LOG_SHIPPER = DaemonImage("log-shipper", "log_shipper")
 IMAGES = (METRICS_AGENT, LOG_SHIPPER)
+RECORD = "daemon-images.json"  # in the home of a region: digests by source
 
 
-def ensure(image: DaemonImage, registry: RegistryClient, say: Callable[[str], None]) -> BuiltImage:
-    """Makes the image and pushes it, unless the registry has one of this code. Raises ImageError."""
+def ensure(image: DaemonImage, registry: RegistryClient, record: Path, say: Callable[[str], None]) -> BuiltImage:
+    """Makes the image and pushes it, unless this machine did so for this code. Raises ImageError."""
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder), image)
-        return platform_images.ensure(Path(folder), image.tag, registry, say)
+        return platform_images.ensure(Path(folder), image.tag, registry, record, say)
 
 
-def build(image: DaemonImage, registry: RegistryClient) -> BuiltImage:
-    """Makes the image on the newest packages and pushes it, unless the registry has it. Raises ImageError."""
+def renew(image: DaemonImage, registry: RegistryClient, record: Path) -> BuiltImage:
+    """Makes the image on the newest packages and pushes it. Raises ImageError."""
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder), image)
-        return platform_images.build(Path(folder), image.tag, registry)
+        return platform_images.renew(Path(folder), image.tag, registry, record)
 
 
 def fill(folder: Path, image: DaemonImage) -> None:
