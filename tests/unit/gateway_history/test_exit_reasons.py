@@ -91,6 +91,8 @@ EVICTED = exit_of(0, 20, container="", reason="Evicted", message="Pod ephemeral 
 ENDED: dict[str, tuple[ExitRecord, bool]] = {
     "it was killed with its pod": (exit_of(137, 21, reason="Error"), True),
     "it ended when it was told to": (exit_of(143, 19, reason="Error"), True),
+    "an app ended well, because it was told to": (exit_of(0, 19, reason="Completed"), True),
+    "a unit was done": (exit_of(0, 19, reason="Completed", workload="PinPod"), False),
     "it failed by itself": (exit_of(1, 19, reason="Error"), False),
     "it took too much memory": (exit_of(137, 19, reason="OOMKilled"), False),
     "it ended long before": (exit_of(137, 20 - 121, reason="Error"), False),
@@ -101,8 +103,10 @@ ENDED: dict[str, tuple[ExitRecord, bool]] = {
 def test_of_an_evicted_pod_the_eviction_is_the_cause(case: str) -> None:
     """Its container was said to have ignored its grace period, or failed its liveness check."""
     record, expected = ENDED[case]
-    judged = next(r for r in exit_reasons.with_causes([EVICTED, record]) if isinstance(r, ExitRecord) and r.container)
-    assert judged.expected is expected
+    told = event(20, reason="Evicted", object="hello-b1-0", message="Pod ephemeral local storage usage exceeds the total limit")
+    for eviction in (EVICTED, told):
+        judged = next(r for r in exit_reasons.with_causes([eviction, record]) if isinstance(r, ExitRecord) and r.container)
+        assert judged.expected is expected
     assert ("grace period" in exit_reasons.remedy_of(judged)) is (case == "it ended long before")
 
 

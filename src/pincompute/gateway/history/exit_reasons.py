@@ -35,8 +35,10 @@ _REMEDIES = {
     SIGNALLED + signal.SIGABRT: "it aborted itself: what it wrote last may say why",
     SIGNALLED + signal.SIGTERM: "it was asked to end: look at the events for who asked",
 }
+_EVICTED = "Evicted"
+_NEVER_END = ("", "PinApp")  # workloads that are to run on
 _REMEDIES_OF_PODS = {
-    "Evicted": "its node ran short: request what it uses, or add nodes",
+    _EVICTED: "its node ran short: request what it uses, or add nodes",
     "DeadlineExceeded": "it ran longer than activeDeadline: raise that, or do less",
     "NodeShutdown": "its node was shut down; it is replaced",
     "Terminated": "its node was shut down; it is replaced",
@@ -66,7 +68,7 @@ class FailedCheck(NamedTuple):
 
 
 class _Causes(NamedTuple):
-    """The keys of announced exits, the failed checks by pod and container, and when whole pods were ended, by their uid."""
+    """The keys of announced exits, the failed checks by pod and container, and when whole pods were ended, by uid and name."""
 
     announced: AbstractSet[str]
     checks: Mapping[tuple[str, str], Sequence[FailedCheck]]
@@ -81,14 +83,22 @@ def _with_cause(record: ExitRecord, causes: _Causes) -> ExitRecord:
     checks = causes.checks.get((record.pod, record.container), ())
     if reason := next((each.reason for each in checks if each.since <= record.at <= each.until), ""):
         return replace(record, reason=reason)
-    ended = causes.ended_pods.get(record.pod_uid) if record.container and record.code else None
+    by_itself = not record.code and record.workload not in _NEVER_END  # a unit that was done as its pod ended
+    ended = causes.ended_pods.get(record.pod_uid, causes.ended_pods.get(record.pod)) if not by_itself else None
+    if not record.container:
+        return record
     return replace(record, expected=True) if ended is not None and abs(record.at - ended) <= GRACE else record
 
 
 def _ended_pods(records: Iterable[AnyRecord]) -> dict[str, datetime]:
     """When the kubelet ended a pod with all its containers, as in an eviction: the pod's own record says why."""
-    pods = (record for record in records if isinstance(record, ExitRecord) and not record.container)
-    return {record.pod_uid: record.at for record in pods if record.reason in _REMEDIES_OF_PODS}
+    found: dict[str, datetime] = {}
+    for record in records:
+        if isinstance(record, ExitRecord) and not record.container and record.reason in _REMEDIES_OF_PODS:
+            found[record.pod_uid] = record.at
+        elif isinstance(record, EventRecord) and record.reason == _EVICTED:  # the pod may be gone before its own record
+            found[record.object] = record.at
+    return found
 
 
 def _failed_checks(records: Iterable[AnyRecord]) -> dict[tuple[str, str], list[FailedCheck]]:
