@@ -83,7 +83,7 @@ def init(
     if given.built:
         given = replace(given, image=_image_of(given.name, project))
     if not given.image:
-        given = _ask(given, asked=port is not None)
+        given = _ask(given, folder, asked=port is not None)
     _check(given)
     target.write_text(written(given, project), "utf-8")
     then = f"`pin image build{_argument(folder)}`, then `pin deploy{_argument(folder, 'app.yaml')}`"
@@ -183,11 +183,12 @@ def _argument(folder: Path, file: str = "") -> str:
     return "" if folder.resolve() == Path.cwd() else f" {folder / file}"
 
 
-def _ask(found: DetectedApp, *, asked: bool) -> DetectedApp:
+def _ask(found: DetectedApp, folder: Path, *, asked: bool) -> DetectedApp:
     """Asks for what a folder without a program does not tell."""
     if not sys.stdin.isatty():
+        lacks = "has no Dockerfile and no Python project" if folder.exists() else "does not exist"
         raise CommandError(
-            "the folder has no Dockerfile and no Python project, and there is no terminal to ask",
+            f"the folder {folder.resolve()} {lacks}, and there is no terminal to ask",
             remedy="name an image and its port: `pin init --image IMAGE --port PORT`",
             code=USAGE,
         )

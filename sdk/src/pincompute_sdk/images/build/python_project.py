@@ -174,7 +174,8 @@ def _of_server(folder: Path, _described: Mapping[str, Any], names: frozenset[str
         if _starts_itself(_text(folder / file)):
             return None
         wanted = "gunicorn" if protocol == "wsgi" else "uvicorn"
-        remedy = f"add {wanted} to {REQUIREMENTS if (folder / REQUIREMENTS).is_file() else PROJECT}; or {REMEDY}"
+        requirements = REQUIREMENTS if (folder / REQUIREMENTS).is_file() else PROJECT
+        remedy = f"add {wanted} to {requirements}; or write the line `web: COMMAND` into a file {PROCFILE}"
         raise ImageError(f"{file} has an application {name}, but no server is among the requirements", remedy=remedy)
     path = Path(file).with_suffix("")
     module = ".".join(path.parts[1:] if path.parts[0] == "src" else path.parts)
