@@ -60,6 +60,7 @@ def test_changes_and_verbs_are_done_once_each(region: Region, dev: TerminalUser,
 
 def test_a_deletion_is_repeated_until_it_is_done(region: Region, dev: TerminalUser, running: str):
     """S-259: what is gone in the meantime is as good as deleted."""
+    dev.pin("deploy", "-f", "app.yaml", "--yes")  # a second try needs another one
     with patient(dev) as pin:
         pin.apps.get(running, APP)
         threading.Timer(AFTER, region.kill, ("gateway",)).start()
